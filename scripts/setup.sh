@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Fetches what cargo cannot: libtorch (for gtn-train) and ONNX Runtime's shared library (for
+# gtn-run and gtn-export). Idempotent: what is there is checked, not fetched again; an
+# interrupted download leaves nothing half-made. Needs no root.
+#
+#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles]    no part named: --ort --torch
+#
+#   --torch     the small libtorch set (CPU runs of the CUDA build), or TORCH_DIR=<torch> to use
+#               an existing torch 2.11 (the folder that holds include/ and lib/)
+#   --cuda      with --torch: the full set, so that `gtn-train --device cuda` works
+#   --oracles   numpy, onnx and onnxruntime for Python: test-time oracles only
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+TORCH_VERSION=2.11.0
+ORT_VERSION=1.32.0
+PYTHON=${PYTHON:-python3}
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+ort= torch= cuda= oracles=
+for arg in "$@"; do
+  case $arg in
+    --ort) ort=1 ;; --torch) torch=1 ;; --cuda) cuda=1 torch=1 ;; --oracles) oracles=1 ;;
+    *) die "unknown option $arg (known: --ort --torch --cuda --oracles)" ;;
+  esac
+done
+[ -n "$ort$torch$oracles" ] || { ort=1; torch=1; }
+
+venv() {
+  [ -x .venv/bin/python ] && .venv/bin/python -c 'import pip' 2>/dev/null && return
+  command -v "$PYTHON" >/dev/null || die "$PYTHON not found: install Python 3.9 or newer (used at set-up only)"
+  say "creating .venv"
+  rm -rf .venv
+  "$PYTHON" -m venv .venv || die "$PYTHON -m venv failed: on Debian and Ubuntu install python3-venv"
+}
+
+# has NAME VERSION: whether the venv holds exactly that distribution
+has() {
+  .venv/bin/python - "$1" "$2" 2>/dev/null <<'PY'
+import sys
+from importlib.metadata import version
+sys.exit(version(sys.argv[1]).split("+")[0] != sys.argv[2])
+PY
+}
+
+setup_torch() {
+  local dir=${TORCH_DIR:-} cuda_tag
+  if [ -n "$dir" ]; then
+    [ -d "$dir/include" ] && [ -e "$dir/lib/libtorch_cpu.so" ] || die "TORCH_DIR=$dir has no include/ and lib/libtorch_cpu.so"
+    say "libtorch: using $dir"
+  else
+    [ "$(uname -s)" = Linux ] || die "set TORCH_DIR to a torch $TORCH_VERSION on this system ($(uname -s))"
+    venv
+    if ! has torch $TORCH_VERSION; then
+      if [ -n "$cuda" ]; then
+        say "downloading torch $TORCH_VERSION with its CUDA libraries: about 2.7 GB"
+        .venv/bin/pip install -q "torch==$TORCH_VERSION"
+      else
+        say "downloading torch $TORCH_VERSION and two small CUDA runtime libraries it links to: 544 MB"
+        .venv/bin/pip install -q --no-deps "torch==$TORCH_VERSION" nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
+      fi
+    elif [ -n "$cuda" ] && ! .venv/bin/python -c 'import torch' 2>/dev/null; then
+      say "downloading torch's CUDA libraries: about 2.2 GB"
+      .venv/bin/pip install -q "torch==$TORCH_VERSION"
+    fi
+    dir=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/torch
+  fi
+  dir=$(cd "$dir" && pwd)
+  cuda_tag=$(sed -n "s/^__version__ = '\(.*\)'.*/\1/p" "$dir/version.py" 2>/dev/null || true)
+  [ -n "$cuda_tag" ] || cuda_tag=$(cat "$dir/build-version" 2>/dev/null || true)
+  case $cuda_tag in
+    "$TORCH_VERSION"*) ;;
+    *) die "$dir holds torch '${cuda_tag:-unknown}', wanted $TORCH_VERSION (the version our tch crate is made for)" ;;
+  esac
+  # The link view: only what gtn-train links to (not libtorch_cuda, which is opened at run time).
+  local view=.libtorch.new
+  rm -rf $view
+  mkdir -p $view/lib
+  ln -s "$dir/include" $view/include
+  ln -s "$dir/lib" $view/rt
+  ln -s "$dir/lib/libtorch_cpu.so" $view/lib/libtorch_cpu.so
+  ln -s "$dir/lib/libtorch_cpu.so" $view/lib/libtorch.so
+  ln -s "$dir/lib/libc10.so" $view/lib/libc10.so
+  printf '%s\n' "$cuda_tag" > $view/build-version
+  if [ -d .libtorch ] && diff -q .libtorch/build-version $view/build-version >/dev/null 2>&1 \
+     && [ "$(readlink .libtorch/rt)" = "$dir/lib" ]; then
+    rm -rf $view          # unchanged: keep its timestamps, so that cargo does not rebuild
+  else
+    rm -rf .libtorch && mv $view .libtorch
+  fi
+  say "libtorch: $cuda_tag ready (.libtorch)"
+}
+
+setup_ort() {
+  local name tmp
+  case $(uname -s) in
+    Linux) name=libonnxruntime.so.$ORT_VERSION ;;
+    Darwin) name=libonnxruntime.$ORT_VERSION.dylib ;;
+    *) die "on $(uname -s) put ONNX Runtime $ORT_VERSION's library in lib/ by hand" ;;
+  esac
+  if [ -s "lib/$name" ]; then say "ONNX Runtime: lib/$name ready"; return; fi
+  venv
+  say "downloading ONNX Runtime $ORT_VERSION: about 20 MB"
+  tmp=$(mktemp -d .ort-download.XXXXXX)
+  # shellcheck disable=SC2064
+  trap "rm -rf '$tmp'" EXIT
+  .venv/bin/pip download -q --no-deps --only-binary=:all: -d "$tmp" "onnxruntime==$ORT_VERSION"
+  .venv/bin/python - "$tmp" "$name" <<'PY'
+import glob, os, shutil, sys, zipfile
+tmp, name = sys.argv[1:]
+wheel, = glob.glob(os.path.join(tmp, "*.whl"))
+with zipfile.ZipFile(wheel) as z:
+    for source, target in ((f"onnxruntime/capi/{name}", name), ("onnxruntime/LICENSE", "LICENSE.onnxruntime"),
+                           ("onnxruntime/ThirdPartyNotices.txt", "ThirdPartyNotices.onnxruntime.txt")):
+        with z.open(source) as src, open(os.path.join(tmp, target), "wb") as dst:
+            shutil.copyfileobj(src, dst)
+PY
+  mkdir -p lib
+  mv "$tmp/LICENSE.onnxruntime" "$tmp/ThirdPartyNotices.onnxruntime.txt" lib/
+  mv "$tmp/$name" "lib/$name"
+  say "ONNX Runtime: lib/$name ready"
+}
+
+setup_oracles() {
+  venv
+  if has onnx 1.22.0 && has onnxruntime $ORT_VERSION && has numpy 2.4.6; then say "test oracles ready"; return; fi
+  say "downloading the test oracles (numpy, onnx, onnxruntime for Python): about 60 MB"
+  .venv/bin/pip install -q numpy==2.4.6 onnx==1.22.0 "onnxruntime==$ORT_VERSION"
+}
+
+[ -z "$ort" ] || setup_ort
+[ -z "$torch" ] || setup_torch
+[ -z "$oracles" ] || setup_oracles
