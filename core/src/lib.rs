@@ -2,7 +2,29 @@
 //! lowering, cost counting, a plain reference evaluator, artifacts and reports.
 //!
 //! Nothing here links to libtorch, ONNX Runtime or wgpu, and nothing opens a network connection.
+//!
+//! From idea to file: `arch` and `pool` say what a network is, `graph` lowers it, `cost` counts it,
+//! `fold` folds its batch normalisation, `eval` computes it plainly; `data`, `split`, `preprocess` and
+//! `augment` feed it; `model_dir` and `bundle` are the artifacts, written through `artifact`.
 
+pub mod arch;
+pub mod artifact;
+mod blocks;
+pub mod bundle;
+pub mod cost;
 pub mod error;
+pub mod eval;
+pub mod family;
+pub mod fold;
+pub mod graph;
+pub mod model_dir;
+pub mod parity;
+pub mod pool;
+pub mod preprocess;
+pub mod rng;
+pub mod tensors;
+pub mod testing;
+pub mod weights;
+pub mod zoo;
 
 pub use error::{Error, Result};

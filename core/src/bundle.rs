@@ -1,0 +1,188 @@
+//! A bundle (`NAME.gtn/`): the ONNX model, the proof of what it should answer, and the manifest that
+//! hashes them. gtn-export writes it, gtn-run opens it.
+
+use crate::arch::{ArchSpec, Input};
+use crate::model_dir::{Golden, read_images};
+use crate::parity::Tolerance;
+use crate::preprocess::Preprocess;
+use crate::tensors::TensorMap;
+use crate::{Error, Result, artifact};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Schema of manifest.json.
+pub const SCHEMA: &str = "gtn.bundle/1";
+/// The manifest's file name. It is sealed (see [`artifact::seal`]).
+pub const MANIFEST: &str = "manifest.json";
+/// The export report's file name: measured, so not part of what is reproducible, but sealed too.
+pub const EXPORT_REPORT: &str = "export-report.json";
+/// Files that every bundle's manifest lists.
+pub const FILES: [&str; 5] =
+    ["model.onnx", "device.toml", "golden.safetensors", "eval.safetensors", "MODEL_CARD.md"];
+
+/// Size and hash of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Bytes.
+    pub size: u64,
+    /// Lower-case hex.
+    pub sha256: String,
+}
+
+/// Hashes of what the bundle was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parents {
+    /// The student's arch.json.
+    pub arch_sha256: String,
+    /// The student's weights.safetensors.
+    pub weights_sha256: String,
+    /// The teacher's weights.safetensors, for a distilled student.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher_sha256: Option<String>,
+}
+
+/// manifest.json.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// For people: `STUDENT-TARGET`.
+    pub name: String,
+    /// Device profile.
+    pub target: String,
+    /// `fp32`, ...
+    pub precision: String,
+    /// ONNX operator set.
+    pub opset: i64,
+    /// Input `image` f32 `[N, C, H, W]`, `N` named.
+    pub input: Input,
+    /// Output `logits` f32 `[N, classes]`.
+    pub classes: usize,
+    /// The network the model was written from.
+    pub arch: ArchSpec,
+    /// Multiply-accumulates per image.
+    pub macs: u64,
+    /// Trained parameters before folding.
+    pub params: u64,
+    /// u8 image to input.
+    pub preprocess: Preprocess,
+    /// One name per class.
+    pub labels: Vec<String>,
+    /// What it was made from.
+    pub parents: Parents,
+    /// SHA-256 of the calibration images, for int8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_sha256: Option<String>,
+    /// How far a correct runtime may be from `logits_shipped`.
+    pub tolerance: Tolerance,
+    /// Every other file but [`EXPORT_REPORT`].
+    pub files: BTreeMap<String, FileEntry>,
+    /// Anything else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ext: BTreeMap<String, serde_json::Value>,
+}
+
+/// An opened bundle: every hash has been checked.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// manifest.json.
+    pub manifest: Manifest,
+    /// model.onnx, as hashed.
+    pub model: Vec<u8>,
+    /// Golden images, labels, and the logits of the network as trained.
+    pub golden: Golden,
+    /// What the shipped model answers on the golden images, `[n, classes]`.
+    pub logits_shipped: Vec<f32>,
+    eval: Vec<u8>,
+}
+
+impl Bundle {
+    /// Whether `path` looks like a bundle (a folder with a manifest).
+    pub fn is_bundle(path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    /// Opens and checks a bundle: sizes, hashes, schema, the golden set. The first file that is not
+    /// what the manifest says is named.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(MANIFEST);
+        if !path.is_file() {
+            return Err(Error::input(dir, format!("is not a bundle: it has no {MANIFEST}")));
+        }
+        let text = artifact::unseal(&artifact::read_text(&path)?, &path)?;
+        let manifest: Manifest = artifact::parse_schema(&text, &path, SCHEMA)?;
+        manifest.check(&path)?;
+        let report = dir.join(EXPORT_REPORT);
+        if report.exists() {
+            artifact::unseal(&artifact::read_text(&report)?, &report)?;
+        }
+        let mut contents = BTreeMap::new();
+        for (name, entry) in &manifest.files {
+            contents.insert(name.as_str(), read_checked(&dir.join(name), entry)?);
+        }
+        let mut take = |name: &str| contents.remove(name).unwrap_or_default();
+        let golden_path = dir.join("golden.safetensors");
+        let map = TensorMap::from_bytes(&take("golden.safetensors"), &golden_path)?;
+        let (images, labels) = read_images(&map, &golden_path, &manifest.arch)?;
+        let shape = [Some(labels.len()), Some(manifest.classes)];
+        let logits = map.f32s(&golden_path, "logits", &shape)?.to_vec();
+        let logits_shipped = map.f32s(&golden_path, "logits_shipped", &shape)?.to_vec();
+        let (model, eval) = (take("model.onnx"), take("eval.safetensors"));
+        let golden = Golden { images, labels, logits };
+        Ok(Self { dir: dir.to_owned(), manifest, model, golden, logits_shipped, eval })
+    }
+
+    /// The evaluation images (u8 `[n, C, H, W]`) and labels; split `test`.
+    pub fn eval_set(&self) -> Result<(Vec<u8>, Vec<u16>)> {
+        let path = self.dir.join("eval.safetensors");
+        read_images(&TensorMap::from_bytes(&self.eval, &path)?, &path, &self.manifest.arch)
+    }
+
+    /// Size of all files together.
+    pub fn total_bytes(&self) -> u64 {
+        self.manifest.files.values().map(|f| f.size).sum()
+    }
+}
+
+impl Manifest {
+    fn check(&self, path: &Path) -> Result<()> {
+        for name in FILES {
+            if !self.files.contains_key(name) {
+                return Err(Error::input(path, format!("files lacks `{name}`")));
+            }
+        }
+        if let Some(odd) = self.files.keys().find(|n| n.contains(['/', '\\']) || n.starts_with('.')) {
+            return Err(Error::input(path, format!("files: `{odd}` is not a plain file name")));
+        }
+        let bad = |e: Error| Error::input(path, e.to_string());
+        self.arch.validate().map_err(bad)?;
+        self.preprocess.validate().map_err(bad)?;
+        let p = &self.preprocess;
+        let preprocessed = Input { channels: p.channels, height: p.height, width: p.width };
+        let agree = self.arch.input == self.input && preprocessed == self.input;
+        if !agree || self.arch.classes != self.classes || self.labels.len() != self.classes {
+            return Err(Error::input(path, "input, classes, arch, preprocess and labels do not agree"));
+        }
+        Ok(())
+    }
+}
+
+fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
+    let size = std::fs::metadata(path).map_err(|e| Error::io(path, "read", e))?.len();
+    if size != entry.size {
+        return Err(Error::input(path, format!("has {size} bytes, the manifest says {}", entry.size)));
+    }
+    let bytes = artifact::read(path)?;
+    let found = artifact::sha256(&bytes);
+    if found != entry.sha256 {
+        let what = format!("has SHA-256 {found}, the manifest says {}: damaged or edited", entry.sha256);
+        return Err(Error::input(path, what));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,126 @@
+//! Whether two sets of logits agree: one margin-aware rule for every program and test.
+
+use serde::{Deserialize, Serialize};
+
+/// How close is close enough.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tolerance {
+    /// |difference| <= `relative` * max(1, max |expected|).
+    pub relative: f64,
+    /// The top class must agree wherever the expected margin (first minus second logit) exceeds this.
+    pub margin: f64,
+}
+
+impl Tolerance {
+    /// Between two fp32 engines: sums in another order, nothing else.
+    pub const FP32: Self = Self { relative: 1e-4, margin: 1e-3 };
+}
+
+/// What a comparison found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parity {
+    /// Samples compared.
+    pub n: usize,
+    /// Largest |difference| of two logits.
+    pub max_abs: f64,
+    /// What it was allowed to be.
+    pub bound: f64,
+    /// Samples whose margin was large enough for the top class to count.
+    pub argmax_checked: usize,
+    /// Of these, samples whose top class differs.
+    pub argmax_mismatches: usize,
+    /// Samples whose top class differs whatever the margin.
+    pub argmax_differs: usize,
+    /// Bound held, no mismatch, every value finite, same sizes.
+    pub pass: bool,
+}
+
+/// Compares `[n, classes]` logits, row-major.
+pub fn compare(expected: &[f32], actual: &[f32], classes: usize, tolerance: Tolerance) -> Parity {
+    let n = expected.len() / classes.max(1);
+    let scale = expected.iter().fold(1.0f64, |m, &x| m.max(f64::from(x).abs()));
+    let mut parity = Parity {
+        n,
+        max_abs: 0.0,
+        bound: tolerance.relative * scale,
+        argmax_checked: 0,
+        argmax_mismatches: 0,
+        argmax_differs: 0,
+        pass: true,
+    };
+    let finite = expected.iter().chain(actual).all(|x| x.is_finite());
+    if n == 0 || !finite || expected.len() != actual.len() || expected.len() != n * classes {
+        parity.pass = false;
+        parity.max_abs = f64::MAX; // JSON has no infinity
+        return parity;
+    }
+    for (want, got) in expected.chunks(classes).zip(actual.chunks(classes)) {
+        for (a, b) in want.iter().zip(got) {
+            parity.max_abs = parity.max_abs.max((f64::from(*a) - f64::from(*b)).abs());
+        }
+        let (top, margin) = top_and_margin(want);
+        let differs = top != top_and_margin(got).0;
+        parity.argmax_differs += usize::from(differs);
+        if margin > tolerance.margin {
+            parity.argmax_checked += 1;
+            parity.argmax_mismatches += usize::from(differs);
+        }
+    }
+    parity.pass = parity.max_abs <= parity.bound && parity.argmax_mismatches == 0;
+    parity
+}
+
+/// Index of the largest logit (the first of equals) and its distance to the second.
+pub fn top_and_margin(logits: &[f32]) -> (usize, f64) {
+    let mut top = 0;
+    let (mut first, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
+    for (i, &x) in logits.iter().enumerate() {
+        if x > first {
+            (second, first, top) = (first, x, i);
+        } else if x > second {
+            second = x;
+        }
+    }
+    (top, f64::from(first) - f64::from(second))
+}
+
+/// How many of the `[n, classes]` rows have their label among the `k` largest logits. Ties count
+/// against the label, so that constant logits score nothing.
+pub fn correct_in_top(logits: &[f32], labels: &[u16], classes: usize, k: usize) -> usize {
+    let hit = |(row, &label): (&[f32], &u16)| {
+        let Some(&mine) = row.get(usize::from(label)) else { return false };
+        let above = row.iter().enumerate().filter(|&(i, &x)| i != usize::from(label) && x >= mine).count();
+        above < k
+    };
+    logits.chunks(classes).zip(labels).filter(|&pair| hit(pair)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn margin_decides_what_counts() {
+        let close = compare(&[1.0, 1.0005], &[1.0005, 1.0], 2, Tolerance { relative: 1e-2, margin: 1e-3 });
+        assert!(close.pass && close.argmax_differs == 1 && close.argmax_checked == 0, "{close:?}");
+        let clear = compare(&[1.0, 1.01], &[1.01, 1.0], 2, Tolerance { relative: 1e-1, margin: 1e-3 });
+        assert!(!clear.pass && clear.argmax_mismatches == 1, "{clear:?}");
+    }
+
+    #[test]
+    fn the_bound_grows_with_the_logits_and_nan_never_passes() {
+        assert!(compare(&[100.0, 0.0], &[100.009, 0.0], 2, Tolerance::FP32).pass);
+        assert!(!compare(&[1.0, 0.0], &[1.009, 0.0], 2, Tolerance::FP32).pass);
+        assert!(!compare(&[1.0, 0.0], &[1.0, f32::NAN], 2, Tolerance::FP32).pass);
+        assert!(!compare(&[], &[], 2, Tolerance::FP32).pass);
+    }
+
+    #[test]
+    fn top_k_counts_ties_against() {
+        let logits = [1.0, 1.0, 0.0, /**/ 0.0, 3.0, 2.0];
+        assert_eq!(correct_in_top(&logits, &[0, 2], 3, 1), 0);
+        assert_eq!(correct_in_top(&logits, &[0, 2], 3, 2), 2);
+    }
+}
