@@ -9,9 +9,11 @@
 
 pub mod arch;
 pub mod artifact;
+pub mod augment;
 mod blocks;
 pub mod bundle;
 pub mod cost;
+pub mod data;
 pub mod error;
 pub mod eval;
 pub mod family;
@@ -22,6 +24,7 @@ pub mod parity;
 pub mod pool;
 pub mod preprocess;
 pub mod rng;
+pub mod split;
 pub mod tensors;
 pub mod testing;
 pub mod weights;

@@ -1,0 +1,238 @@
+//! Data sets: labelled u8 images in memory, read from the layouts they are published in.
+
+mod cifar;
+mod fashion_mini;
+mod idx;
+
+use crate::arch::Input;
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Labelled images, u8, planar `[n, C, H, W]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSet {
+    /// Channels, height, width.
+    pub input: Input,
+    /// How many classes there are (not only those that occur).
+    pub classes: usize,
+    /// `n * C * H * W` bytes.
+    pub pixels: Vec<u8>,
+    /// `n` labels below `classes`.
+    pub labels: Vec<u16>,
+}
+
+/// A data set's two published parts. Val is cut from train by [`crate::split`].
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// Without its folder: `cifar100`.
+    pub name: String,
+    /// One name per class.
+    pub label_names: Vec<String>,
+    /// Training images.
+    pub train: ImageSet,
+    /// Test images.
+    pub test: ImageSet,
+}
+
+/// Where a data set comes from: what `--data` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataSource {
+    /// Embedded: 10,000 and 2,000 images of Fashion-MNIST.
+    FashionMnistMini,
+    /// Folder with the four idx files, plain or gzip.
+    FashionMnist(PathBuf),
+    /// Folder with the binary version.
+    Cifar10(PathBuf),
+    /// Folder with the binary version.
+    Cifar100(PathBuf),
+}
+
+const KNOWN: &str = "fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR";
+
+impl FromStr for DataSource {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, dir) = text.split_once(':').unwrap_or((text, ""));
+        let dir = (!dir.is_empty()).then(|| PathBuf::from(dir));
+        match (name, dir) {
+            ("fashion-mnist-mini", None) => Ok(Self::FashionMnistMini),
+            ("fashion-mnist", Some(dir)) => Ok(Self::FashionMnist(dir)),
+            ("cifar10", Some(dir)) => Ok(Self::Cifar10(dir)),
+            ("cifar100", Some(dir)) => Ok(Self::Cifar100(dir)),
+            ("fashion-mnist" | "cifar10" | "cifar100", None) => {
+                Err(Error::usage(format!("data `{text}` lacks its folder: wanted `{name}:DIR`")))
+            }
+            _ => Err(Error::usage(format!("unknown data `{text}`, wanted one of: {KNOWN}"))),
+        }
+    }
+}
+
+impl DataSource {
+    /// The name without the folder.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::FashionMnistMini => "fashion-mnist-mini",
+            Self::FashionMnist(_) => "fashion-mnist",
+            Self::Cifar10(_) => "cifar10",
+            Self::Cifar100(_) => "cifar100",
+        }
+    }
+
+    /// One name per class.
+    pub fn label_names(&self) -> Result<Vec<String>> {
+        let own = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
+        match self {
+            Self::FashionMnistMini | Self::FashionMnist(_) => Ok(own(&idx::FASHION_LABELS)),
+            Self::Cifar10(_) => Ok(own(&cifar::CIFAR10_LABELS)),
+            Self::Cifar100(dir) => cifar::cifar100_labels(dir),
+        }
+    }
+
+    /// The training part.
+    pub fn train(&self) -> Result<ImageSet> {
+        match self {
+            Self::FashionMnistMini => fashion_mini::train(),
+            Self::FashionMnist(dir) => idx::read_part(dir, "train"),
+            Self::Cifar10(dir) => cifar::read_cifar10(dir, true),
+            Self::Cifar100(dir) => cifar::read_cifar100(dir, true),
+        }
+    }
+
+    /// The test part.
+    pub fn test(&self) -> Result<ImageSet> {
+        match self {
+            Self::FashionMnistMini => fashion_mini::test(),
+            Self::FashionMnist(dir) => idx::read_part(dir, "t10k"),
+            Self::Cifar10(dir) => cifar::read_cifar10(dir, false),
+            Self::Cifar100(dir) => cifar::read_cifar100(dir, false),
+        }
+    }
+}
+
+impl Dataset {
+    /// Opens what `--data` names.
+    pub fn open(spec: &str) -> Result<Self> {
+        let source: DataSource = spec.parse()?;
+        let (train, test) = (source.train()?, source.test()?);
+        Ok(Self { name: source.name().into(), label_names: source.label_names()?, train, test })
+    }
+}
+
+impl ImageSet {
+    /// Checks that pixels and labels fit each other.
+    pub fn new(input: Input, classes: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Result<Self> {
+        let set = Self { input, classes, pixels, labels };
+        if set.pixels.len() != set.labels.len() * set.image_len() {
+            let what =
+                format!("{} bytes of pixels, {} labels of {input} images", set.pixels.len(), set.len());
+            return Err(Error::Failed(what));
+        }
+        Ok(set)
+    }
+
+    /// How many images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Bytes of one image.
+    pub fn image_len(&self) -> usize {
+        self.input.channels * self.input.height * self.input.width
+    }
+
+    /// Image `i`, planar; empty beyond the end.
+    pub fn image(&self, i: usize) -> &[u8] {
+        let len = self.image_len();
+        self.pixels.get(i * len..(i + 1) * len).unwrap_or_default()
+    }
+
+    /// The images at `indices`, in that order; indices beyond the end are left out.
+    pub fn subset(&self, indices: &[u32]) -> Self {
+        let mut pixels = Vec::with_capacity(indices.len() * self.image_len());
+        let mut labels = Vec::with_capacity(indices.len());
+        for &i in indices {
+            let i = i as usize;
+            if let Some(&label) = self.labels.get(i) {
+                pixels.extend_from_slice(self.image(i));
+                labels.push(label);
+            }
+        }
+        Self { input: self.input, classes: self.classes, pixels, labels }
+    }
+
+    /// Images of each class.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes];
+        for &label in &self.labels {
+            if let Some(count) = counts.get_mut(usize::from(label)) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// Mean and standard deviation of each channel, of x / 255.
+    pub fn channel_mean_std(&self) -> (Vec<f32>, Vec<f32>) {
+        let plane = self.input.height * self.input.width;
+        let mut histograms = vec![[0u64; 256]; self.input.channels];
+        for (i, channel) in self.pixels.chunks(plane).enumerate() {
+            if let Some(histogram) = histograms.get_mut(i % self.input.channels) {
+                for &b in channel {
+                    histogram[usize::from(b)] += 1;
+                }
+            }
+        }
+        let moments = |histogram: &[u64; 256]| {
+            let n = histogram.iter().sum::<u64>().max(1) as f64;
+            let moment = |f: &dyn Fn(f64) -> f64| {
+                histogram.iter().enumerate().map(|(i, &c)| c as f64 * f(i as f64 / 255.0)).sum::<f64>() / n
+            };
+            let mean = moment(&|x| x);
+            (mean as f32, moment(&|x| (x - mean) * (x - mean)).sqrt() as f32)
+        };
+        histograms.iter().map(moments).unzip()
+    }
+}
+
+/// The first of `names` that is a file in `dir`; otherwise an error listing them.
+fn find_file(dir: &Path, names: &[String]) -> Result<PathBuf> {
+    if !dir.is_dir() {
+        return Err(Error::input(dir, "no such folder (the data set's)"));
+    }
+    let found = names.iter().map(|n| dir.join(n)).find(|p| p.is_file());
+    found.ok_or_else(|| Error::input(dir, format!("lacks the data file (looked for: {})", names.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_parse_and_mistakes_are_named() {
+        assert_eq!("cifar10:/a:b".parse::<DataSource>().unwrap(), DataSource::Cifar10("/a:b".into()));
+        for (text, wanted) in [
+            ("cifar10", "wanted `cifar10:DIR`"),
+            ("cifar10:", "wanted `cifar10:DIR`"),
+            ("mnist", "unknown data `mnist`, wanted one of: fashion-mnist-mini"),
+        ] {
+            let error = text.parse::<DataSource>().unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn moments_by_hand() {
+        let input = Input { channels: 2, height: 1, width: 2 };
+        let set = ImageSet::new(input, 3, vec![0, 255, 51, 51, 0, 255, 51, 51], vec![2, 0]).unwrap();
+        assert_eq!(set.channel_mean_std(), (vec![0.5, 0.2], vec![0.5, 0.0]));
+        assert_eq!(set.class_counts(), [1, 0, 1]);
+        assert_eq!(set.subset(&[1]).labels, [0]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Val: a seeded, class-stratified share of the training images.
+
+use crate::rng::Rng;
+use crate::{Error, Result};
+
+/// Sorted, disjoint, together complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// To train on.
+    pub train: Vec<u32>,
+    /// To select, search, tune, calibrate and gate on.
+    pub val: Vec<u32>,
+}
+
+/// Splits by label: `round(fraction * n_class)` of each class go to val. A pure function of its
+/// arguments; `fraction` 0 leaves val empty.
+pub fn split(labels: &[u16], classes: usize, fraction: f64, seed: u64) -> Result<Split> {
+    if !(0.0..=0.5).contains(&fraction) {
+        return Err(Error::usage(format!("val_fraction is {fraction}, wanted 0 to 0.5")));
+    }
+    let mut val = Vec::new();
+    for class in 0..classes {
+        let share = class_members(labels, class, seed, "split");
+        let take = (share.len() as f64 * fraction).round() as usize;
+        val.extend(share.into_iter().take(take));
+    }
+    val.sort_unstable();
+    let mut is_val = vec![false; labels.len()];
+    for &i in &val {
+        if let Some(flag) = is_val.get_mut(i as usize) {
+            *flag = true;
+        }
+    }
+    let train = (0u32..).zip(&is_val).filter(|(_, v)| !**v).map(|(i, _)| i).collect();
+    Ok(Split { train, val })
+}
+
+/// `count` indices with equal shares of each class (as far as it goes), sorted: evaluation,
+/// calibration and golden sets. A pure function of its arguments.
+pub fn stratified(labels: &[u16], classes: usize, count: usize, seed: u64) -> Vec<u32> {
+    let members: Vec<Vec<u32>> = (0..classes).map(|c| class_members(labels, c, seed, "stratified")).collect();
+    let deepest = members.iter().map(Vec::len).max().unwrap_or(0);
+    let rounds = (0..deepest).flat_map(|r| members.iter().filter_map(move |m| m.get(r).copied()));
+    let mut chosen: Vec<u32> = rounds.take(count).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+fn class_members(labels: &[u16], class: usize, seed: u64, stream: &str) -> Vec<u32> {
+    let mut members: Vec<u32> =
+        (0u32..).zip(labels).filter(|(_, l)| usize::from(**l) == class).map(|(i, _)| i).collect();
+    Rng::new(seed, stream, class as u64).shuffle(&mut members);
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels() -> Vec<u16> {
+        (0..1000).map(|i| (i * 7 % 10) as u16).collect()
+    }
+
+    #[test]
+    fn disjoint_complete_balanced_reproducible() {
+        let s = split(&labels(), 10, 0.1, 1).unwrap();
+        let mut all: Vec<u32> = s.train.iter().chain(&s.val).copied().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..1000).collect::<Vec<_>>());
+        for class in 0..10 {
+            assert_eq!(s.val.iter().filter(|&&i| labels()[i as usize] == class).count(), 10);
+        }
+        assert_eq!(s, split(&labels(), 10, 0.1, 1).unwrap());
+        assert_ne!(s, split(&labels(), 10, 0.1, 2).unwrap());
+        assert!(split(&labels(), 10, 0.9, 1).unwrap_err().to_string().contains("val_fraction is 0.9"));
+    }
+
+    #[test]
+    fn stratified_takes_equal_shares() {
+        let chosen = stratified(&labels(), 10, 25, 3);
+        assert_eq!(chosen.len(), 25);
+        for class in 0..10 {
+            let n = chosen.iter().filter(|&&i| labels()[i as usize] == class).count();
+            assert!((2..=3).contains(&n), "class {class}: {n}");
+        }
+        assert_eq!(stratified(&labels(), 10, 5000, 3).len(), 1000);
+    }
+}
