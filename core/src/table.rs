@@ -1,0 +1,103 @@
+//! Tables for terminals and Markdown.
+
+/// Rows of text under headings; cells that look like numbers are aligned right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Column names.
+    pub headings: Vec<String>,
+    /// As many cells as headings; missing ones are empty.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new<S: Into<String>>(headings: impl IntoIterator<Item = S>) -> Self {
+        Self { headings: headings.into_iter().map(Into::into).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) -> &mut Self {
+        let mut cells: Vec<String> = cells.into_iter().map(Into::into).collect();
+        cells.resize(self.headings.len(), String::new());
+        self.rows.push(cells);
+        self
+    }
+
+    /// Whether column `i` holds numbers (its first non-empty cell starts with a digit or sign).
+    pub fn numeric(&self, i: usize) -> bool {
+        let first = self.rows.iter().filter_map(|r| r.get(i)).find(|c| !c.is_empty());
+        first.is_some_and(|c| {
+            c.trim_start_matches(['-', '+', '<', '~']).starts_with(|d: char| d.is_ascii_digit())
+        })
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let lines = || std::iter::once(&self.headings).chain(&self.rows);
+        let width = |i: usize| lines().filter_map(|r| r.get(i)).map(|c: &String| c.chars().count()).max().unwrap_or(0);
+        (0..self.headings.len()).map(width).collect()
+    }
+
+    fn lines(&self) -> (Vec<usize>, Vec<Vec<String>>) {
+        let widths = self.widths();
+        let pad = |row: &Vec<String>| {
+            let cell = |(i, (text, &width)): (usize, (&String, &usize))| {
+                let space = " ".repeat(width.saturating_sub(text.chars().count()));
+                if self.numeric(i) { format!("{space}{text}") } else { format!("{text}{space}") }
+            };
+            row.iter().zip(&widths).enumerate().map(cell).collect()
+        };
+        let lines = std::iter::once(&self.headings).chain(&self.rows).map(pad).collect();
+        (widths, lines)
+    }
+
+    /// For a terminal: headings, a rule, rows.
+    pub fn render(&self) -> String {
+        let (widths, lines) = self.lines();
+        let mut out = String::new();
+        for (i, line) in lines.iter().enumerate() {
+            out.push_str(line.join("   ").trim_end());
+            out.push('\n');
+            if i == 0 {
+                let rules: Vec<String> = widths.iter().map(|&w| "─".repeat(w)).collect();
+                out.push_str(&rules.join("───"));
+                out.push('\n');
+            }
+        }
+        out
+    }
+
+    /// For documents.
+    pub fn to_markdown(&self) -> String {
+        let (widths, lines) = self.lines();
+        let mut out = String::new();
+        for (i, line) in lines.iter().enumerate() {
+            let cells: Vec<String> = line.iter().map(|c| c.replace('|', "\\|")).collect();
+            out.push_str(&format!("| {} |\n", cells.join(" | ")));
+            if i == 0 {
+                let rule = |(i, &w): (usize, &usize)| {
+                    if self.numeric(i) {
+                        format!("{}:", "-".repeat(w.max(2) - 1))
+                    } else {
+                        "-".repeat(w.max(1))
+                    }
+                };
+                let rules: Vec<String> = widths.iter().enumerate().map(rule).collect();
+                out.push_str(&format!("| {} |\n", rules.join(" | ")));
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligns_numbers_right() {
+        let mut t = Table::new(["who", "n"]);
+        t.row(["a", "5"]).row(["bcd", "1234"]);
+        assert_eq!(t.render(), "who      n\n──────────\na        5\nbcd   1234\n");
+        assert_eq!(t.to_markdown(), "| who |    n |\n| --- | ---: |\n| a   |    5 |\n| bcd | 1234 |\n");
+    }
+}

@@ -1,0 +1,102 @@
+//! Checkpoints: `ckpt/step-N/` (weights, velocities, state) and `ckpt/LATEST`, which is written last,
+//! so that a kill at any moment leaves the previous one in force.
+
+use crate::net::Net;
+use crate::sgd::Sgd;
+use gtn_core::graph::ParamSpec;
+use gtn_core::tensors::{Tensor, TensorMap};
+use gtn_core::weights::Weights;
+use gtn_core::{Error, Result, artifact};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+const SCHEMA: &str = "gtn.checkpoint/1";
+
+/// Everything but tensors. Randomness is a function of (seed, step), so no generator is saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Steps done.
+    pub step: usize,
+    /// Length of loss.jsonl at that moment; resuming cuts it back to this.
+    pub loss_bytes: u64,
+    /// Best val top-1 of any epoch so far.
+    pub best_val_top1: Option<f64>,
+    /// Seconds of training so far.
+    pub seconds: f64,
+}
+
+impl State {
+    /// At the start of a run.
+    pub fn start() -> Self {
+        Self { schema: SCHEMA.into(), step: 0, loss_bytes: 0, best_val_top1: None, seconds: 0.0 }
+    }
+}
+
+fn folder(run: &Path) -> PathBuf {
+    run.join("ckpt")
+}
+
+/// Saves and makes it the latest; older ones are removed.
+pub fn save(run: &Path, net: &Net, sgd: &Sgd, state: &State) -> Result<()> {
+    let dir = folder(run);
+    let name = format!("step-{}", state.step);
+    let target = dir.join(&name);
+    let temp = dir.join(format!(".{name}.tmp"));
+    if temp.exists() {
+        std::fs::remove_dir_all(&temp).map_err(|e| Error::io(&temp, "remove", e))?;
+    }
+    artifact::create_dir(&temp)?;
+    write(&temp.join("weights.safetensors"), &net.specs, &net.weights()?)?;
+    let trained: Vec<ParamSpec> = net.trained().map(|(s, _)| s.clone()).collect();
+    write(&temp.join("velocity.safetensors"), &trained, &sgd.state(net)?)?;
+    artifact::write_json(&temp.join("state.json"), state)?;
+    artifact::publish_dir(&temp, &target)?;
+    artifact::write_atomic(&dir.join("LATEST"), name.as_bytes())?;
+    for entry in std::fs::read_dir(&dir).map_err(|e| Error::io(&dir, "read", e))? {
+        let path = entry.map_err(|e| Error::io(&dir, "read", e))?.path();
+        if path.is_dir() && path != target {
+            std::fs::remove_dir_all(&path).map_err(|e| Error::io(&path, "remove", e))?;
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &Path, specs: &[ParamSpec], weights: &Weights) -> Result<()> {
+    let mut map = TensorMap::default();
+    for spec in specs {
+        map.insert(&spec.name, Tensor::f32(&spec.shape, weights.get(&spec.name)?.to_vec()));
+    }
+    map.write(path)
+}
+
+/// Restores the latest checkpoint into `net` and `sgd`; `None` if the run has none yet.
+pub fn load(run: &Path, net: &mut Net, sgd: &mut Sgd) -> Result<Option<State>> {
+    let latest = folder(run).join("LATEST");
+    if !latest.exists() {
+        return Ok(None);
+    }
+    let name = artifact::read_text(&latest)?;
+    if name.contains(['/', '\\']) || !name.starts_with("step-") {
+        return Err(Error::input(&latest, format!("holds `{name}`, wanted step-N")));
+    }
+    let dir = folder(run).join(name);
+    let state: State = artifact::read_schema(&dir.join("state.json"), SCHEMA)?;
+    let path = dir.join("weights.safetensors");
+    net.set_weights(&Weights::from_map(TensorMap::read(&path)?, &net.specs, &path)?)?;
+    let trained: Vec<ParamSpec> = net.trained().map(|(s, _)| s.clone()).collect();
+    let path = dir.join("velocity.safetensors");
+    sgd.restore(net, &Weights::from_map(TensorMap::read(&path)?, &trained, &path)?)?;
+    Ok(Some(state))
+}
+
+/// Removes all checkpoints (the run is finished and its weights are saved).
+pub fn clear(run: &Path) -> Result<()> {
+    let dir = folder(run);
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).map_err(|e| Error::io(&dir, "remove", e))?;
+    }
+    Ok(())
+}

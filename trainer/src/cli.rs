@@ -1,0 +1,182 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Trains teachers and distilled students.
+#[derive(Debug, Parser)]
+#[command(name = "gtn-train", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a teacher
+    Teacher(TeacherArgs),
+    /// Train a student, with or without a teacher
+    Student(StudentArgs),
+    /// Top-1 and top-5 of a trained folder on the test images
+    Eval(EvalArgs),
+    /// List student pools, or show the students of one
+    Pool(PoolArgs),
+}
+
+/// How a teacher is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TeacherMethod {
+    /// Cross-entropy alone
+    Vanilla,
+}
+
+/// What a student learns from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KdMethod {
+    /// Labels alone
+    None,
+    /// Labels and the teacher's softened answers (Hinton et al. 2015)
+    Kd,
+}
+
+/// `gtn-train teacher`
+#[derive(Debug, Args)]
+pub struct TeacherArgs {
+    /// Architecture: resnet20, resnet32x4, wrn-40-2, resnet18, mobilenetv2, ... or an arch file
+    #[arg(long, value_name = "ARCH")]
+    pub teacher: String,
+    /// How it is trained
+    #[arg(long, value_enum, default_value = "vanilla")]
+    pub method: TeacherMethod,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub run: RunArgs,
+}
+
+/// `gtn-train student`
+#[derive(Debug, Args)]
+pub struct StudentArgs {
+    /// Architecture: pool:ID, a name, or an arch file
+    #[arg(long, value_name = "ARCH")]
+    pub arch: String,
+    /// Folder of a trained teacher (needed for --kd kd)
+    #[arg(long, value_name = "DIR")]
+    pub teacher: Option<PathBuf>,
+    /// What it learns from
+    #[arg(long, value_enum, default_value = "kd")]
+    pub kd: KdMethod,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub run: RunArgs,
+}
+
+/// What every training run takes.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Data: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
+    #[arg(long, value_name = "DATA")]
+    pub data: String,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Recipe file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one recipe key: optimizer.lr=0.1
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Seed of everything random
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Passes over the training images
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Images a step
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Go on from the latest checkpoint in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// Start from these weights (safetensors, exactly this architecture's tensors)
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+}
+
+/// Where to compute.
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// CPU threads (default: all cores)
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+/// `gtn-train eval`
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Folder of a trained teacher or student
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Data: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
+    #[arg(long, value_name = "DATA")]
+    pub data: String,
+    /// Write the test logits here (.npy, f32 [n, classes])
+    #[arg(long, value_name = "FILE")]
+    pub logits: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+}
+
+/// `gtn-train pool`
+#[derive(Debug, Args)]
+pub struct PoolArgs {
+    /// What about it
+    #[command(subcommand)]
+    pub action: PoolAction,
+}
+
+/// What about a pool.
+#[derive(Debug, Subcommand)]
+pub enum PoolAction {
+    /// All pools with their sizes
+    List,
+    /// Parameters and MACs of one student
+    Show {
+        /// Student id: mbv2-mini:d212-k35333-e63366
+        id: String,
+        /// Input as CxHxW
+        #[arg(long, default_value = "3x32x32")]
+        input: String,
+        /// Classes
+        #[arg(long, default_value_t = 10)]
+        classes: usize,
+    },
+    /// Random students
+    Sample {
+        /// Pool name
+        pool: String,
+        /// How many
+        #[arg(short, default_value_t = 10)]
+        n: u64,
+        /// Seed
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Input as CxHxW
+        #[arg(long, default_value = "3x32x32")]
+        input: String,
+        /// Classes
+        #[arg(long, default_value_t = 10)]
+        classes: usize,
+    },
+}
