@@ -38,6 +38,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
+/// Whether `path` could be written, asked before the work that fills it.
+pub fn check_writable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::input(path, "is a folder, wanted a file to write"));
+    }
+    let temp = sibling(path, "try");
+    File::create(&temp).map_err(|e| Error::io(path, "write", e))?;
+    fs::remove_file(&temp).map_err(|e| Error::io(path, "write", e))
+}
+
 /// Renames a finished folder into place, replacing an older one; on return it is durable.
 /// Every file in it must already have been synced (as [`write_atomic`] does).
 pub fn publish_dir(finished: &Path, target: &Path) -> Result<()> {

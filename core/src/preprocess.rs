@@ -25,6 +25,9 @@ pub struct Preprocess {
     pub std: Vec<f32>,
 }
 
+/// Sides of an image to be resized: with at most four channels no product below overflows.
+const MAX_SIDE: usize = 65_535;
+
 impl Preprocess {
     /// Values of one input.
     pub fn image_len(&self) -> usize {
@@ -86,7 +89,10 @@ impl Preprocess {
 
     /// One image of any size, planar `[C, h, w]`: resized, cropped, normalised to `[C, H, W]`.
     pub fn apply(&self, image: &[u8], h: usize, w: usize) -> Result<Vec<f32>> {
-        if h == 0 || w == 0 || image.len() != self.channels * h * w {
+        if !(1..=MAX_SIDE).contains(&h) || !(1..=MAX_SIDE).contains(&w) {
+            return Err(Error::usage(format!("image is {h} x {w}, wanted sides of 1 to {MAX_SIDE} pixels")));
+        }
+        if image.len() != self.channels * h * w {
             let what = format!(
                 "image has {} bytes, wanted {} x {h} x {w} (channels, height, width)",
                 image.len(),
@@ -177,6 +183,10 @@ mod tests {
 
     #[test]
     fn wrong_sizes_and_numbers_are_named() {
+        for (h, w) in [(0, 1), (usize::MAX, 2), (1 << 40, 1 << 40)] {
+            assert!(grey(2, None).apply(&[0; 5], h, w).unwrap_err().to_string().contains("wanted sides"));
+        }
+        assert!(grey(2, None).apply(&[9; 65_535], 1, 65_535).is_ok(), "an absurd shape is still an image");
         assert!(grey(2, None).apply(&[0; 5], 2, 2).unwrap_err().to_string().contains("wanted 1 x 2 x 2"));
         let mut p = grey(2, None);
         p.std = vec![0.0];

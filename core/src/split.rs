@@ -18,6 +18,9 @@ pub fn split(labels: &[u16], classes: usize, fraction: f64, seed: u64) -> Result
     if !(0.0..=0.5).contains(&fraction) {
         return Err(Error::usage(format!("val_fraction is {fraction}, wanted 0 to 0.5")));
     }
+    if let Some((i, label)) = labels.iter().enumerate().find(|(_, l)| usize::from(**l) >= classes) {
+        return Err(Error::usage(format!("label {i} is {label}, wanted 0 to {}", classes.saturating_sub(1))));
+    }
     let mut val = Vec::new();
     for class in 0..classes {
         let share = class_members(labels, class, seed, "split");
@@ -73,6 +76,19 @@ mod tests {
         assert_eq!(s, split(&labels(), 10, 0.1, 1).unwrap());
         assert_ne!(s, split(&labels(), 10, 0.1, 2).unwrap());
         assert!(split(&labels(), 10, 0.9, 1).unwrap_err().to_string().contains("val_fraction is 0.9"));
+    }
+
+    /// Frozen: every result ever published depends on these draws.
+    #[test]
+    fn draws_never_change() {
+        let s = split(&labels(), 10, 0.1, 1).unwrap();
+        assert_eq!(s.val[..8], [5, 6, 37, 48, 51, 62, 82, 111], "split");
+        assert_eq!(stratified(&labels(), 10, 8, 3), [100, 112, 151, 269, 605, 713, 908, 976], "stratified");
+    }
+
+    #[test]
+    fn a_label_beyond_the_classes_is_an_error() {
+        assert!(split(&[0, 7], 3, 0.1, 1).unwrap_err().to_string().contains("label 1 is 7, wanted 0 to 2"));
     }
 
     #[test]

@@ -33,7 +33,9 @@ impl Table {
 
     fn widths(&self) -> Vec<usize> {
         let lines = || std::iter::once(&self.headings).chain(&self.rows);
-        let width = |i: usize| lines().filter_map(|r| r.get(i)).map(|c: &String| c.chars().count()).max().unwrap_or(0);
+        let width = |i: usize| {
+            lines().filter_map(|r| r.get(i)).map(|c: &String| c.chars().count()).max().unwrap_or(0)
+        };
         (0..self.headings.len()).map(width).collect()
     }
 

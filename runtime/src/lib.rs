@@ -1,1 +1,15 @@
-//! x
+//! The library under gtn-run, and what an application embeds: open a bundle, prove it, infer.
+//!
+//! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it behind the [`backend::Backend`]
+//! trait, `onnx` reads model files with bounds, `subject` is a model ready to be judged, and
+//! `verify`, `evaluate`, `bench` judge it; `prove` does all three and writes one report.
+
+pub mod backend;
+pub mod bench;
+pub mod evaluate;
+pub mod onnx;
+pub mod ort_backend;
+pub mod ort_library;
+pub mod prove;
+pub mod subject;
+pub mod verify;

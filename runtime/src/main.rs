@@ -1,1 +1,22 @@
-fn main() {}
+//! gtn-run: proves a bundle's accuracy and latency on the device.
+
+mod cli;
+mod commands;
+mod infer;
+mod info;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    gtn_core::exit::run("gtn-run", move || match &cli.command {
+        None => commands::all(&cli.all),
+        Some(Command::Verify(args)) => commands::verify(args),
+        Some(Command::Eval(args)) => commands::eval(args),
+        Some(Command::Bench(args)) => commands::bench(args),
+        Some(Command::Infer(args)) => infer::run(args),
+        Some(Command::Info(args)) => info::run(args),
+    })
+}

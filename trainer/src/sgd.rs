@@ -92,7 +92,7 @@ mod tests {
             let mut sgd = Sgd::new(recipe, &net);
             let roles: Vec<Role> = net.trained().map(|(s, _)| s.role).collect();
             let mut want: Vec<(f64, f64)> =
-                net.trained().map(|(_, t)| (t.view(-1).double_value(&[0]), 0.0)).collect();
+                net.trained().map(|(_, t)| (t.reshape(-1).double_value(&[0]), 0.0)).collect();
             for step in 1..=3 {
                 let factor = f64::from(step);
                 let loss = net
@@ -109,7 +109,7 @@ mod tests {
                 }
             }
             for ((p, _), (spec, t)) in want.iter().zip(net.trained()) {
-                let got = t.view(-1).double_value(&[0]);
+                let got = t.reshape(-1).double_value(&[0]);
                 assert!((got - p).abs() < 1e-5, "{}: {got}, wanted {p}", spec.name); // f32 rounding
             }
             let mut other = Sgd::new(Optimizer::default(), &net);

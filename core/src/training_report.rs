@@ -1,0 +1,84 @@
+//! A training run for people: report.html beside loss.jsonl, from that file alone.
+
+use crate::html::Page;
+use crate::plot::{Series, lines};
+use crate::table::Table;
+use crate::{Error, Result, artifact};
+use std::path::Path;
+
+/// Points of a curve: more cannot be seen.
+const POINTS: usize = 400;
+
+/// Writes `DIR/report.html`: losses, learning rate and val accuracy over the steps, and `summary`.
+pub fn write(dir: &Path, title: &str, summary: &Table) -> Result<()> {
+    let path = dir.join("loss.jsonl");
+    let html = page(&artifact::read_text(&path)?, &path, title, summary)?;
+    artifact::write_atomic(&dir.join("report.html"), html.as_bytes())
+}
+
+fn page(text: &str, path: &Path, title: &str, summary: &Table) -> Result<String> {
+    let mut losses: Vec<Series> = Vec::new();
+    let mut lr = Series { name: "learning rate".into(), points: Vec::new() };
+    let mut val = Series { name: "val top-1".into(), points: Vec::new() };
+    for (i, line) in text.lines().enumerate() {
+        let bad = |e: serde_json::Error| Error::input(path, format!("line {}: {e}", i + 1));
+        let line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).map_err(bad)?;
+        let number = |key: &str| line.get(key).and_then(serde_json::Value::as_f64);
+        if let Some((epoch, top1)) = number("epoch").zip(number("val_top1")) {
+            val.points.push((epoch, 100.0 * top1));
+        }
+        let Some(step) = number("step") else { continue };
+        for (key, value) in line.iter().filter(|(k, _)| *k != "step") {
+            let Some(value) = value.as_f64() else { continue };
+            if key == "lr" {
+                lr.points.push((step, value));
+                continue;
+            }
+            match losses.iter_mut().find(|s| s.name == *key) {
+                Some(series) => series.points.push((step, value)),
+                None => losses.push(Series { name: key.clone(), points: vec![(step, value)] }),
+            }
+        }
+    }
+    let losses: Vec<Series> = losses.into_iter().map(averaged).collect();
+    let mut page = Page::new(title, "training run");
+    page.table(summary);
+    page.heading("Loss").plot(
+        &lines(&losses, "step", "loss", "training losses"),
+        "Losses of the training batches, averaged over neighbouring steps.",
+    );
+    if val.points.len() > 1 {
+        page.heading("Val accuracy")
+            .plot(&lines(&[val], "epoch", "top-1, %", "val top-1"), "Top-1 on the val images.");
+    }
+    page.heading("Learning rate").plot(&lines(&[averaged(lr)], "step", "", "learning rate"), "");
+    Ok(page.finish())
+}
+
+/// At most [`POINTS`] points, each the mean of a run of neighbours.
+fn averaged(series: Series) -> Series {
+    let every = series.points.len().div_ceil(POINTS).max(1);
+    let mean = |run: &[(f64, f64)]| {
+        let n = run.len() as f64;
+        (run.iter().map(|p| p.0).sum::<f64>() / n, run.iter().map(|p| p.1).sum::<f64>() / n)
+    };
+    Series { points: series.points.chunks(every).map(mean).collect(), ..series }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_what_the_file_holds() {
+        let mut text: String = (1..=1000)
+            .map(|i| format!("{{\"step\":{i},\"lr\":0.1,\"loss\":{},\"kl\":1.0}}\n", 2.0 / f64::from(i)))
+            .collect();
+        text.push_str("{\"epoch\":1,\"val_top1\":0.5}\n{\"epoch\":2,\"val_top1\":0.75}\n");
+        let html = page(&text, Path::new("loss.jsonl"), "T", &Table::new(["a"])).unwrap();
+        assert_eq!(html.matches("<svg").count(), 3);
+        assert!(html.contains(">kl</text>"));
+        let bad = page("{\"step\":1}\n{", Path::new("loss.jsonl"), "T", &Table::new(["a"])).unwrap_err();
+        assert!(bad.to_string().starts_with("loss.jsonl: line 2: "), "{bad}");
+    }
+}

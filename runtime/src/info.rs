@@ -1,0 +1,107 @@
+//! `gtn-run info`: this machine, the library found, and what a model says about itself.
+
+use crate::cli::InfoArgs;
+use gtn_core::bundle::Bundle;
+use gtn_core::host::{Conditions, Host};
+use gtn_core::table::Table;
+use gtn_core::{Result, artifact, exit, format};
+use gtn_run::onnx::{Dim, OnnxModel, Value};
+use gtn_run::ort_backend;
+use serde_json::{Value as Json, json};
+use std::path::Path;
+
+/// Prints tables, or one JSON object.
+pub fn run(args: &InfoArgs) -> Result<()> {
+    let (host, now) = (Host::read(), Conditions::read());
+    let library = ort_backend::library(args.ort_lib.as_deref());
+    let model = args.model.as_deref().map(describe).transpose()?;
+    if args.json {
+        let found = match &library {
+            Ok(l) => json!({"path": l.path, "version": l.version}),
+            Err(e) => json!({"error": e.to_string()}),
+        };
+        let rows = model.map(|rows| {
+            rows.into_iter().map(|(k, v)| (k, Json::String(v))).collect::<serde_json::Map<_, _>>()
+        });
+        let all = json!({"host": host, "conditions": now, "onnxruntime": found, "model": rows});
+        exit::print(&artifact::to_json(&all)?);
+        return Ok(());
+    }
+    let mut table = Table::new(["what", "value"]);
+    let mut row = |what: &str, value: Option<String>| {
+        if let Some(value) = value {
+            table.row([what.to_owned(), value]);
+        }
+    };
+    row("board", host.board);
+    row("processor", host.cpu);
+    row("cores, architecture", Some(format!("{}, {}", host.cores, host.arch)));
+    row("instruction sets", Some(host.isa.join(" ")));
+    row("memory", host.ram_bytes.map(format::bytes));
+    row("system", Some(format!("{} {}", host.os, host.kernel.unwrap_or_default())));
+    row("virtualised", host.virtualised);
+    row("governor", now.governor);
+    row("clock", now.mhz.map(|m| format!("{m:.0} MHz")));
+    row("temperature", now.celsius.map(|c| format!("{c:.1} °C")));
+    row("load", now.load1.map(|l| format!("{l:.2}")));
+    match library {
+        Ok(l) => row("ONNX Runtime", Some(format!("{} ({})", l.version, l.path.display()))),
+        Err(e) => row("ONNX Runtime", Some(format!("none: {e}"))),
+    }
+    for (what, value) in model.into_iter().flatten() {
+        row(&what, Some(value));
+    }
+    exit::print(&table.render());
+    Ok(())
+}
+
+/// What a bundle or model file says, without running it.
+fn describe(path: &Path) -> Result<Vec<(String, String)>> {
+    let mut rows: Vec<(String, String)> = Vec::new();
+    let mut row = |what: &str, value: String| rows.push((what.to_owned(), value));
+    let (bytes, file) = if Bundle::is_bundle(path) {
+        let bundle = Bundle::open(path)?;
+        let m = &bundle.manifest;
+        row("bundle", format!("{} ({})", m.name, format::bytes(bundle.total_bytes())));
+        row("target, precision", format!("{}, {}", m.target, m.precision));
+        row(
+            "network",
+            format!(
+                "{}: {} parameters, {} MACs",
+                m.arch.name,
+                format::count(m.params),
+                format::count(m.macs)
+            ),
+        );
+        row("classes", format!("{}: {}", m.classes, m.labels.join(", ")));
+        row("golden images", bundle.golden.labels.len().to_string());
+        row("evaluation images", bundle.eval_set()?.1.len().to_string());
+        (bundle.model, path.join("model.onnx"))
+    } else {
+        (artifact::read(path)?, path.to_owned())
+    };
+    let onnx = OnnxModel::parse(&bytes, &file)?;
+    row("model", format!("{}, SHA-256 {}", format::bytes(bytes.len() as u64), artifact::sha256(&bytes)));
+    row("ONNX", format!("opset {}, IR {}, by {}", onnx.opset, onnx.ir_version, onnx.producer));
+    onnx.inputs.iter().for_each(|v| row("input", signature(v)));
+    onnx.outputs.iter().for_each(|v| row("output", signature(v)));
+    let ops: Vec<String> = onnx.op_counts().iter().map(|(op, n)| format!("{n} {op}")).collect();
+    row("operators", ops.join(", "));
+    Ok(rows)
+}
+
+fn signature(value: &Value) -> String {
+    let dim = |d: &Dim| match d {
+        Dim::Size(n) => n.to_string(),
+        Dim::Open(name) if name.is_empty() => "?".to_owned(),
+        Dim::Open(name) => name.clone(),
+    };
+    let dims: Vec<String> = value.dims.iter().map(dim).collect();
+    let dtype = match value.elem_type {
+        1 => "f32".to_owned(),
+        2 => "u8".to_owned(),
+        7 => "i64".to_owned(),
+        other => format!("type {other}"),
+    };
+    format!("{} {dtype} [{}]", value.name, dims.join(", "))
+}

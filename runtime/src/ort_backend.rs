@@ -1,0 +1,224 @@
+//! Runs models with ONNX Runtime (CPU), through the `ort` crate.
+
+use crate::backend::{Backend, Named, Options, Slot};
+use crate::ort_library::{self, OrtLibrary};
+use gtn_core::report::BackendInfo;
+use gtn_core::tensors::{Data, Tensor};
+use gtn_core::{Error, Result};
+use ort::environment::Environment;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{IoBinding, Session};
+use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// One environment per process: ONNX Runtime's rule.
+static ENVIRONMENT: OnceLock<std::result::Result<(Environment, OrtLibrary), String>> = OnceLock::new();
+
+/// A model loaded by ONNX Runtime.
+pub struct OrtBackend {
+    // Dropped before the session it belongs to (fields drop in order).
+    binding: Option<IoBinding>,
+    session: Session,
+    info: BackendInfo,
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
+}
+
+fn environment(explicit: Option<&Path>) -> Result<&'static (Environment, OrtLibrary)> {
+    // Found before the cell is filled, so that a wrong path keeps its own kind of error.
+    if ENVIRONMENT.get().is_none() {
+        let library = ort_library::find(explicit)?;
+        let _ = ENVIRONMENT.get_or_init(|| {
+            let builder = ort::init_from(&library.path).map_err(|e| e.to_string())?;
+            let environment =
+                builder.with_name("gtn").with_telemetry(false).build().map_err(|e| e.to_string())?;
+            Ok((environment, library))
+        });
+    }
+    match ENVIRONMENT.get() {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(why)) => Err(Error::Unavailable(format!("ONNX Runtime does not start: {why}"))),
+        None => Err(Error::Unavailable("ONNX Runtime was not started".into())),
+    }
+}
+
+/// The library this process would use, and its version.
+pub fn library(explicit: Option<&Path>) -> Result<OrtLibrary> {
+    ort_library::find(explicit)
+}
+
+impl OrtBackend {
+    /// Loads a model from memory; `path` is for messages. The named dimension `N` becomes
+    /// `options.batch`.
+    pub fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<Self> {
+        let (environment, library) = environment(options.ort_lib.as_deref())?;
+        let threads =
+            options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let refused =
+            |e: ort::Error| Error::input(path, format!("ONNX Runtime cannot load it: {}", one_line(&e)));
+        let build = || -> ort::Result<Session> {
+            let mut builder = Session::builder(environment)?
+                .with_optimization_level(GraphOptimizationLevel::All)?
+                .with_intra_threads(threads)?
+                .with_inter_threads(1)?;
+            if options.batch > 0 {
+                builder = builder.with_dimension_override("N", options.batch as i64)?;
+            }
+            builder.commit_from_memory(model)
+        };
+        let session = build().map_err(refused)?;
+        let slot = |o: &Outlet| match o.dtype() {
+            ValueType::Tensor { ty, shape, .. } => {
+                Slot { name: o.name().into(), dtype: dtype_name(*ty), shape: shape.to_vec() }
+            }
+            other => Slot { name: o.name().into(), dtype: format!("{other:?}"), shape: Vec::new() },
+        };
+        let (inputs, outputs) =
+            (session.inputs().iter().map(slot).collect(), session.outputs().iter().map(slot).collect());
+        let info = BackendInfo {
+            name: "ort".into(),
+            version: library.version.clone(),
+            library: library.path.display().to_string(),
+            providers: vec!["CPUExecutionProvider".into()],
+            threads,
+            batch: options.batch.max(1),
+            why: why.into(),
+        };
+        Ok(Self { binding: None, session, info, inputs, outputs })
+    }
+
+    fn check_inputs(&self, inputs: &[Named]) -> Result<()> {
+        for slot in &self.inputs {
+            let Some(given) = inputs.iter().find(|i| i.name == slot.name) else {
+                let have: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
+                return Err(Error::usage(format!(
+                    "input `{}` ({} {:?}) is missing (given: {})",
+                    slot.name,
+                    slot.dtype,
+                    slot.shape,
+                    have.join(", ")
+                )));
+            };
+            let fits = |(&found, &wanted): (&usize, &i64)| wanted < 0 || i64::try_from(found) == Ok(wanted);
+            let shape = &given.tensor.shape;
+            let dtype = match given.tensor.data {
+                Data::F32(_) => "float",
+                Data::U8(_) => "uint8",
+                Data::I64(_) => "int64",
+            };
+            if shape.len() != slot.shape.len()
+                || !shape.iter().zip(&slot.shape).all(fits)
+                || dtype != slot.dtype
+            {
+                return Err(Error::usage(format!(
+                    "input `{}` is {dtype} {shape:?}, the model wants {} {:?} (-1: any)",
+                    slot.name, slot.dtype, slot.shape
+                )));
+            }
+        }
+        match inputs.iter().find(|i| !self.inputs.iter().any(|s| s.name == i.name)) {
+            Some(odd) => {
+                let have: Vec<&str> = self.inputs.iter().map(|s| s.name.as_str()).collect();
+                Err(Error::usage(format!(
+                    "the model has no input `{}` (it has: {})",
+                    odd.name,
+                    have.join(", ")
+                )))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Backend for OrtBackend {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    fn inputs(&self) -> &[Slot] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[Slot] {
+        &self.outputs
+    }
+
+    fn run(&mut self, inputs: &[Named]) -> Result<Vec<Named>> {
+        self.check_inputs(inputs)?;
+        let values = inputs.iter().map(|i| Ok((i.name.as_str(), to_value(&i.tensor)?)));
+        let values = values.collect::<ort::Result<Vec<(&str, DynValue)>>>().map_err(failed)?;
+        let outputs = self.session.run(values).map_err(failed)?;
+        outputs
+            .iter()
+            .map(|(name, value)| Ok(Named { name: name.into(), tensor: from_value(name, &value)? }))
+            .collect()
+    }
+
+    fn bind(&mut self, inputs: &[Named]) -> Result<()> {
+        self.check_inputs(inputs)?;
+        let bind = || -> ort::Result<IoBinding> {
+            let mut binding = self.session.create_binding()?;
+            for input in inputs {
+                binding.bind_input(input.name.as_str(), &to_value(&input.tensor)?)?;
+            }
+            let cpu = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::CPUOutput)?;
+            for output in &self.outputs {
+                binding.bind_output_to_device(output.name.as_str(), &cpu)?;
+            }
+            Ok(binding)
+        };
+        self.binding = Some(bind().map_err(failed)?);
+        Ok(())
+    }
+
+    fn run_bound(&mut self) -> Result<()> {
+        let Some(binding) = &self.binding else { return Err(Error::Failed("no inputs are bound".into())) };
+        self.session.run_binding(binding).map_err(failed)?;
+        Ok(())
+    }
+}
+
+fn to_value(tensor: &Tensor) -> ort::Result<DynValue> {
+    let shape = tensor.shape.clone();
+    Ok(match &tensor.data {
+        Data::F32(v) => ort::value::Tensor::from_array((shape, v.clone()))?.into_dyn(),
+        Data::U8(v) => ort::value::Tensor::from_array((shape, v.clone()))?.into_dyn(),
+        Data::I64(v) => ort::value::Tensor::from_array((shape, v.clone()))?.into_dyn(),
+    })
+}
+
+fn from_value(name: &str, value: &DynValue) -> Result<Tensor> {
+    let dims = |shape: &ort::value::Shape| {
+        shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect::<Vec<_>>()
+    };
+    if let Ok((shape, v)) = value.try_extract_tensor::<f32>() {
+        return Ok(Tensor::f32(&dims(shape), v.to_vec()));
+    }
+    if let Ok((shape, v)) = value.try_extract_tensor::<u8>() {
+        return Ok(Tensor::u8(&dims(shape), v.to_vec()));
+    }
+    if let Ok((shape, v)) = value.try_extract_tensor::<i64>() {
+        return Ok(Tensor::i64(&dims(shape), v.to_vec()));
+    }
+    Err(Error::Failed(format!("output `{name}` is {}, wanted a float, uint8 or int64 tensor", value.dtype())))
+}
+
+fn dtype_name(ty: TensorElementType) -> String {
+    match ty {
+        TensorElementType::Float32 => "float".into(),
+        TensorElementType::Uint8 => "uint8".into(),
+        TensorElementType::Int64 => "int64".into(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+fn failed(e: ort::Error) -> Error {
+    Error::Failed(format!("ONNX Runtime: {}", one_line(&e)))
+}
+
+/// ONNX Runtime's messages span lines and carry source paths of its build machine.
+fn one_line(e: &ort::Error) -> String {
+    e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}

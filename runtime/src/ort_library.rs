@@ -1,0 +1,163 @@
+//! Finds ONNX Runtime's shared library and checks its version before anything else is called in it.
+//!
+//! Order: `--ort-lib`, `ORT_DYLIB_PATH`, beside the program, `lib/` beside or above it (and below the
+//! working directory), the system's loader. A library that was asked for by name must be there and
+//! right; one that was found must be right.
+
+use gtn_core::{Error, Result};
+use std::ffi::{CStr, c_char, c_void};
+use std::path::{Path, PathBuf};
+
+/// The API that our `ort` crate is built for: `api-24` wants a library of 1.24 or newer.
+const MIN_MINOR: u32 = 24;
+
+/// A library that was opened and answered with a fit version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrtLibrary {
+    /// As it was opened.
+    pub path: PathBuf,
+    /// `1.32.0`.
+    pub version: String,
+}
+
+/// The first entry of the C API (onnxruntime_c_api.h, `OrtApiBase`).
+#[repr(C)]
+struct OrtApiBase {
+    get_api: unsafe extern "C" fn(u32) -> *const c_void,
+    get_version_string: unsafe extern "C" fn() -> *const c_char,
+}
+
+/// Finds and checks the library.
+pub fn find(explicit: Option<&Path>) -> Result<OrtLibrary> {
+    if let Some(path) = explicit {
+        return named(path, "--ort-lib");
+    }
+    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|p| !p.is_empty()) {
+        return named(Path::new(&path), "ORT_DYLIB_PATH");
+    }
+    let folders = folders();
+    if let Some(path) = folders.iter().find_map(|dir| library_in(dir)) {
+        return check(&path);
+    }
+    let system = Path::new(system_name());
+    match open(system) {
+        Ok(version) => fit(system, version),
+        Err(_) => Err(Error::Unavailable(format!(
+            "ONNX Runtime 1.{MIN_MINOR} or newer was not found: give --ort-lib FILE, set ORT_DYLIB_PATH, or run \
+             scripts/setup.sh --ort (looked in {}, and the system's libraries)",
+            folders.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+fn named(path: &Path, by: &str) -> Result<OrtLibrary> {
+    if !path.is_file() {
+        return Err(Error::input(path, format!("no such file (ONNX Runtime's library, from {by})")));
+    }
+    check(path)
+}
+
+fn check(path: &Path) -> Result<OrtLibrary> {
+    // A relative path without a slash would be searched for by the loader.
+    let path = std::path::absolute(path).map_err(|e| Error::io(path, "resolve", e))?;
+    let version =
+        open(&path).map_err(|why| Error::input(&path, format!("is not ONNX Runtime's library: {why}")))?;
+    fit(&path, version)
+}
+
+fn fit(path: &Path, version: String) -> Result<OrtLibrary> {
+    let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
+    if parts.next() == Some(1) && parts.next().is_some_and(|minor| minor >= MIN_MINOR) {
+        return Ok(OrtLibrary { path: path.to_owned(), version });
+    }
+    Err(Error::input(path, format!("is ONNX Runtime {version}, wanted 1.{MIN_MINOR} or newer (and below 2)")))
+}
+
+/// Opens the library for good (ONNX Runtime does not survive being unloaded) and asks its version.
+fn open(path: &Path) -> Result<String, String> {
+    // SAFETY: loading a library runs its initialisers. The path is the user's own choice, or a folder
+    // of ours; ONNX Runtime's initialisers have no preconditions.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|e| e.to_string())?;
+    let library = Box::leak(Box::new(library));
+    // SAFETY: the symbol's type is that of every released onnxruntime_c_api.h.
+    let base = unsafe { library.get::<unsafe extern "C" fn() -> *const OrtApiBase>(b"OrtGetApiBase\0") };
+    let base = base.map_err(|_| "it has no OrtGetApiBase".to_owned())?;
+    // SAFETY: OrtGetApiBase takes nothing and returns a static; its second entry returns a static,
+    // NUL-terminated string. Both are checked for null.
+    let version = unsafe {
+        let base = base();
+        if base.is_null() {
+            return Err("OrtGetApiBase returned null".into());
+        }
+        let version = ((*base).get_version_string)();
+        if version.is_null() {
+            return Err("it does not tell its version".into());
+        }
+        CStr::from_ptr(version)
+    };
+    Ok(version.to_string_lossy().into_owned())
+}
+
+fn folders() -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    let program = std::env::current_exe().and_then(|p| p.canonicalize()).unwrap_or_default();
+    if let Some(dir) = program.parent() {
+        folders.push(dir.to_owned());
+        // target/release/gtn-run and target/release/deps/test-... find the workspace's lib/.
+        folders.extend(dir.ancestors().take(4).map(|d| d.join("lib")));
+    }
+    folders.push(PathBuf::from("lib"));
+    folders
+}
+
+/// The newest-named ONNX Runtime in a folder.
+fn library_in(dir: &Path) -> Option<PathBuf> {
+    let fits = |name: &str| {
+        if cfg!(windows) {
+            name == "onnxruntime.dll"
+        } else if cfg!(target_os = "macos") {
+            name.starts_with("libonnxruntime.") && name.ends_with(".dylib")
+        } else {
+            name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")
+        }
+    };
+    let entries = std::fs::read_dir(dir).ok()?.flatten().map(|e| e.path());
+    entries.filter(|p| p.file_name().and_then(|n| n.to_str()).is_some_and(fits)).max()
+}
+
+fn system_name() -> &'static str {
+    if cfg!(windows) {
+        "onnxruntime.dll"
+    } else if cfg!(target_os = "macos") {
+        "libonnxruntime.dylib"
+    } else {
+        "libonnxruntime.so.1"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_judged() {
+        let judge = |v: &str| fit(Path::new("x.so"), v.to_owned());
+        assert!(judge("1.24.0").is_ok() && judge("1.32.1").is_ok());
+        for wrong in ["1.17.3", "1.23.9", "2.0.0", "", "one"] {
+            let error = judge(wrong).unwrap_err();
+            assert!(error.to_string().contains("wanted 1.24 or newer"), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("libonnxruntime.so");
+        assert!(find(Some(&path)).unwrap_err().to_string().contains("no such file"));
+        std::fs::write(&path, "hello").unwrap();
+        let error = find(Some(&path)).unwrap_err();
+        assert!(error.to_string().contains("is not ONNX Runtime's library"), "{error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

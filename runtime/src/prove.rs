@@ -1,0 +1,78 @@
+//! One model, one report: parity, accuracy, latency, memory, host.
+
+use crate::bench::{self, Settings};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::subject::Subject;
+use crate::verify::verify;
+use gtn_core::Result;
+use gtn_core::host::{Host, peak_rss_bytes};
+use gtn_core::report::{Report, SCHEMA, Warning};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Images below which an accuracy interval is wider than about 2 points to either side.
+const FEW_IMAGES: usize = 1000;
+
+/// What to do.
+#[derive(Debug, Clone, Default)]
+pub struct Steps {
+    /// Golden images.
+    pub verify: bool,
+    /// Evaluation images.
+    pub eval: bool,
+    /// Latency.
+    pub bench: Option<Settings>,
+    /// Test images from here instead of the bundle's.
+    pub data: Option<String>,
+    /// Compare the evaluation's logits with these (.npy).
+    pub against: Option<PathBuf>,
+}
+
+/// A report and the logits of its evaluation (empty without one).
+pub struct Proof {
+    /// What was measured.
+    pub report: Report,
+    /// `[n, classes]`.
+    pub logits: Vec<f32>,
+}
+
+/// Judges a loaded model. A failed parity is in the report, not an error.
+pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proof> {
+    let host = Host::read();
+    let mut warnings = Vec::new();
+    let mut parity = if steps.verify { verify(subject)? } else { Vec::new() };
+    // Before the evaluation: its hot caches and clocks are not those of a device at rest.
+    let latency = steps.bench.map(|settings| bench::bench(subject, settings)).transpose()?;
+    if let Some(latency) = &latency {
+        warnings.extend(latency.warnings(host.cores));
+    }
+    let mut accuracy = Vec::new();
+    let mut logits = Vec::new();
+    if steps.eval {
+        let found: Evaluation = evaluate(subject, steps.data.as_deref(), steps.against.as_deref())?;
+        if found.accuracy.n < FEW_IMAGES {
+            warnings.push(Warning::FewImages { n: found.accuracy.n });
+        }
+        accuracy.push(found.accuracy);
+        parity.extend(found.parity);
+        logits = found.logits;
+    }
+    if let Some(target) = subject.model.target.as_ref().filter(|t| latency.is_some() && *t != "host") {
+        warnings.push(Warning::OtherTarget { target: target.clone() });
+    }
+    let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let report = Report {
+        schema: SCHEMA.into(),
+        program: program.into(),
+        unix_time,
+        model: subject.model.clone(),
+        host,
+        backend: subject.backend.info().clone(),
+        parity,
+        accuracy,
+        latency,
+        peak_rss_bytes: peak_rss_bytes(),
+        warnings,
+    };
+    Ok(Proof { report, logits })
+}

@@ -1,0 +1,158 @@
+//! A model ready to be judged: a bundle, or a plain .onnx file, loaded by a backend.
+
+use crate::backend::{Backend, Named, Options};
+use crate::onnx::OnnxModel;
+use crate::ort_backend::OrtBackend;
+use gtn_core::bundle::Bundle;
+use gtn_core::preprocess::Preprocess;
+use gtn_core::report::Model;
+use gtn_core::tensors::{Data, Tensor};
+use gtn_core::{Error, Result, artifact};
+use std::path::Path;
+use std::time::Instant;
+
+/// Keys of `metadata_props` that our exporter writes and a plain model is understood by.
+pub const PREPROCESS_KEY: &str = "gtn.preprocess";
+/// JSON array of class names.
+pub const LABELS_KEY: &str = "gtn.labels";
+
+/// A loaded model and what is known about it.
+pub struct Subject {
+    /// The bundle it is from.
+    pub bundle: Option<Bundle>,
+    /// The file, as read.
+    pub onnx: OnnxModel,
+    /// For reports.
+    pub model: Model,
+    /// u8 image to input, if the model tells.
+    pub preprocess: Option<Preprocess>,
+    /// Class names, if the model tells.
+    pub labels: Option<Vec<String>>,
+    /// Loads and runs it.
+    pub backend: Box<dyn Backend>,
+    /// Milliseconds that loading took.
+    pub init_ms: f64,
+}
+
+impl Subject {
+    /// Opens and checks a bundle or .onnx file and loads it.
+    pub fn open(path: &Path, options: &Options) -> Result<Self> {
+        if Bundle::is_bundle(path) {
+            Self::from_bundle(Bundle::open(path)?, options)
+        } else {
+            Self::from_file(path, options)
+        }
+    }
+
+    /// Loads an opened bundle with its profile's threads, unless others are asked for.
+    pub fn from_bundle(bundle: Bundle, options: &Options) -> Result<Self> {
+        let path = bundle.dir.join("model.onnx");
+        let onnx = OnnxModel::parse(&bundle.model, &path)?;
+        let m = &bundle.manifest;
+        let model = Model {
+            name: m.name.clone(),
+            sha256: artifact::sha256(&bundle.model),
+            bytes: bundle.model.len() as u64,
+            target: Some(m.target.clone()),
+            precision: Some(m.precision.clone()),
+            arch: Some(m.arch.name.clone()),
+            macs: Some(m.macs),
+            params: Some(m.params),
+        };
+        let (preprocess, labels) = (Some(m.preprocess.clone()), Some(m.labels.clone()));
+        let (backend, init_ms) = load(&bundle.model, &path, options)?;
+        Ok(Self { onnx, model, preprocess, labels, backend, init_ms, bundle: Some(bundle) })
+    }
+
+    fn from_file(path: &Path, options: &Options) -> Result<Self> {
+        let bytes = artifact::read(path)?;
+        let onnx = OnnxModel::parse(&bytes, path)?;
+        let bad = |key: &str, e: String| Error::input(path, format!("metadata `{key}`: {e}"));
+        let preprocess = match onnx.metadata.get(PREPROCESS_KEY) {
+            Some(text) => {
+                let p: Preprocess =
+                    serde_json::from_str(text).map_err(|e| bad(PREPROCESS_KEY, e.to_string()))?;
+                p.validate().map_err(|e| bad(PREPROCESS_KEY, e.to_string()))?;
+                Some(p)
+            }
+            None => None,
+        };
+        let labels = onnx.metadata.get(LABELS_KEY).map(|text| serde_json::from_str(text));
+        let labels = labels.transpose().map_err(|e| bad(LABELS_KEY, e.to_string()))?;
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let model = Model {
+            name,
+            sha256: artifact::sha256(&bytes),
+            bytes: bytes.len() as u64,
+            target: None,
+            precision: None,
+            arch: onnx.metadata.get("gtn.arch").cloned(),
+            macs: None,
+            params: None,
+        };
+        let (backend, init_ms) = load(&bytes, path, options)?;
+        Ok(Self { bundle: None, onnx, model, preprocess, labels, backend, init_ms })
+    }
+
+    /// The preprocessing, or an error saying that the model does not tell it.
+    pub fn preprocess(&self) -> Result<&Preprocess> {
+        self.preprocess.as_ref().ok_or_else(|| {
+            Error::usage(format!(
+                "{} does not tell its preprocessing (metadata `{PREPROCESS_KEY}`)",
+                self.model.name
+            ))
+        })
+    }
+
+    /// Class names, or an error saying that the model does not tell them.
+    pub fn labels(&self) -> Result<&[String]> {
+        self.labels.as_deref().ok_or_else(|| {
+            Error::usage(format!("{} does not tell its labels (metadata `{LABELS_KEY}`)", self.model.name))
+        })
+    }
+
+    /// Logits `[n, classes]` of u8 images of the model's own size, `batch` at a time; `tick` is told
+    /// how many images are done.
+    pub fn logits(&mut self, pixels: &[u8], mut tick: impl FnMut(usize)) -> Result<Vec<f32>> {
+        let preprocess = self.preprocess()?.clone();
+        let slot = self.backend.inputs().first().cloned();
+        let Some(slot) = slot.filter(|s| s.shape.len() == 4) else {
+            return Err(Error::usage(format!("{} does not take images [N,C,H,W]", self.model.name)));
+        };
+        let len = preprocess.image_len();
+        let batch = self.backend.info().batch;
+        let shape = [batch, preprocess.channels, preprocess.height, preprocess.width];
+        let mut out = Vec::new();
+        let mut done = 0;
+        for chunk in pixels.chunks(batch * len) {
+            let n = chunk.len() / len;
+            let mut values = preprocess.normalise(chunk)?;
+            values.resize(batch * len, 0.0); // the last batch is filled up
+            let input = Named { name: slot.name.clone(), tensor: Tensor::f32(&shape, values) };
+            let outputs = self.backend.run(&[input])?;
+            let logits = outputs.first().map(|o| (&o.tensor.data, &o.tensor.shape));
+            let Some((Data::F32(logits), [rows, classes])) = logits.map(|(d, s)| (d, s.as_slice())) else {
+                return Err(Error::Failed(format!(
+                    "{}: the first output is not f32 [N, classes]",
+                    self.model.name
+                )));
+            };
+            if *rows != batch {
+                return Err(Error::Failed(format!(
+                    "{}: {rows} rows of logits for {batch} images",
+                    self.model.name
+                )));
+            }
+            out.extend(logits.iter().take(n * classes));
+            done += n;
+            tick(done);
+        }
+        Ok(out)
+    }
+}
+
+fn load(model: &[u8], path: &Path, options: &Options) -> Result<(Box<dyn Backend>, f64)> {
+    let start = Instant::now();
+    let backend = OrtBackend::load(model, path, options, "the one built in")?;
+    Ok((Box::new(backend), start.elapsed().as_secs_f64() * 1e3))
+}

@@ -1,0 +1,32 @@
+//! Parity: does this backend, on this machine, answer the golden images as the bundle says?
+
+use crate::subject::Subject;
+use gtn_core::parity::{Tolerance, compare};
+use gtn_core::report::ParityCheck;
+use gtn_core::{Error, Result};
+
+/// Compares with what the shipped model answered when it was made, and with the network as trained.
+pub fn verify(subject: &mut Subject) -> Result<Vec<ParityCheck>> {
+    let Some(bundle) = &subject.bundle else {
+        return Err(Error::usage(format!(
+            "{} is not a bundle: it has no golden answers to verify",
+            subject.model.name
+        )));
+    };
+    let classes = bundle.manifest.classes;
+    let tolerance = bundle.manifest.tolerance;
+    let (golden, shipped) = (bundle.golden.clone(), bundle.logits_shipped.clone());
+    let fp32 = bundle.manifest.precision == "fp32";
+    let found = subject.logits(&golden.images, |_| ())?;
+    let mut checks = vec![ParityCheck {
+        against: "the shipped model's answers".into(),
+        parity: compare(&shipped, &found, classes, tolerance),
+    }];
+    if fp32 {
+        checks.push(ParityCheck {
+            against: "the network as trained".into(),
+            parity: compare(&golden.logits, &found, classes, Tolerance::FP32),
+        });
+    }
+    Ok(checks)
+}
