@@ -141,13 +141,15 @@ fn bounds(values: impl Iterator<Item = f64>) -> Option<[f64; 2]> {
     })
 }
 
-/// Counts of samples in equal bins from `min` to the 99.5th percentile (the last bin takes the rest),
-/// with named vertical marks.
+/// Counts of samples in equal bins from the smallest to the 99.5th percentile, but at most to four times
+/// the median (else one outlier makes everything one bar); the last bin takes the rest. Named vertical
+/// marks; one beyond the end gets an arrow.
 pub fn histogram(samples: &[f64], marks: &[(&str, f64)], x_label: &str, title: &str) -> String {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let Some(&low) = sorted.first() else { return String::new() };
-    let furthest = marks.iter().fold(crate::stats::percentile(&sorted, 0.995), |m, (_, x)| m.max(*x));
+    let quantile = |q| crate::stats::percentile(&sorted, q);
+    let furthest = quantile(0.995).min(4.0 * quantile(0.5));
     let high = if furthest > low { furthest } else { low + 1e-3 };
     const BINS: usize = 48;
     let mut counts = [0usize; BINS];
@@ -169,9 +171,14 @@ pub fn histogram(samples: &[f64], marks: &[(&str, f64)], x_label: &str, title: &
         );
     }
     for (i, (name, x)) in marks.iter().enumerate() {
-        let px = axes.px(*x);
+        let px = axes.px(x.min(high));
         axes.line((px, TOP), (px, base), "mark");
-        axes.text((px + 4.0).min(WIDTH - RIGHT - 24.0), TOP + 10.0 + 12.0 * (i % 3) as f64, "tick", name);
+        let y = TOP + 10.0 + 14.0 * (i % 3) as f64;
+        match (*x > high, px > WIDTH - RIGHT - 30.0) {
+            (true, _) => axes.text(px - 4.0, y, "tick end", &format!("{name} {x:.3} →")),
+            (_, true) => axes.text(px - 4.0, y, "tick end", name),
+            _ => axes.text(px + 4.0, y, "tick", name),
+        }
     }
     axes.done()
 }

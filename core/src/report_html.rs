@@ -118,7 +118,7 @@ pub fn host(r: &Report) -> Table {
 
 /// What a terminal shows of one report.
 pub fn terminal(r: &Report) -> String {
-    let mut out = format!("{}\n\n{}", overview(std::slice::from_ref(r)).render(), details(r).render());
+    let mut out = format!("{}\n{}", overview(std::slice::from_ref(r)).render(), details(r).render());
     for warning in &r.warnings {
         out.push_str(&format!("\nwarning: {warning}"));
     }
@@ -154,6 +154,9 @@ pub fn page(reports: &[Report], title: &str) -> String {
         }
     }
     for r in reports {
+        if reports.len() > 1 {
+            page.heading(&r.model.name);
+        }
         section(&mut page, r);
     }
     if let Some(r) = reports.first() {
@@ -163,7 +166,6 @@ pub fn page(reports: &[Report], title: &str) -> String {
 }
 
 fn section(page: &mut Page, r: &Report) {
-    page.heading(&r.model.name);
     let mut tiles = Vec::new();
     if let Some(a) = r.accuracy.first() {
         tiles.push((format::percent(a.top1), format!("top-1, {} {} images", a.n, a.split)));

@@ -1,1 +1,20 @@
-fn main() {}
+//! gtn-export: the bundle that fits a target device, proved before it exists.
+
+mod bundle_writer;
+mod cli;
+mod export;
+mod model_card;
+mod onnx_writer;
+mod targets;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    gtn_core::exit::run("gtn-export", move || match &cli.command {
+        None => export::run(&cli.export),
+        Some(Command::Targets { name }) => targets::run(name.as_deref()),
+    })
+}

@@ -9,6 +9,7 @@ use crate::signals::Signals;
 use crate::train_loop::{Losses, Outcome, Training};
 use crate::{checkpoint, device, distill, evaluate, save};
 use gtn_core::arch::ArchSpec;
+use gtn_core::cost::Cost;
 use gtn_core::data::{DataSource, Dataset, ImageSet};
 use gtn_core::graph::Graph;
 use gtn_core::model_dir::{ArchFile, ModelDir};
@@ -17,7 +18,7 @@ use gtn_core::split::split;
 use gtn_core::table::Table;
 use gtn_core::tensors::Tensor as CoreTensor;
 use gtn_core::weights::Weights;
-use gtn_core::{Error, Result, artifact, exit, fold, format, npy};
+use gtn_core::{Error, Result, artifact, exit, fold, format, npy, training_report};
 use std::path::Path;
 use std::sync::Arc;
 use tch::Device;
@@ -195,14 +196,20 @@ fn finish(
 ) -> Result<()> {
     let teacher = plan.teacher.as_ref().map(|t| (t.dir.weights_sha256.clone(), t.dir.file.arch.name.clone()));
     let data = plan.run.data.split(':').next().unwrap_or_default().to_owned();
-    let saved = save::Finished { file, method: plan.method, data, recipe, teacher, state: outcome.state };
+    let name = file.arch.name.clone();
+    let saved = save::Finished { file, method: plan.method, data, recipe, teacher, outcome };
     let train = save::save(out, net, saved, test, val, device)?;
     checkpoint::clear(out)?;
     let mut table = Table::new(["split", "images", "top-1", "top-5"]);
     for (split, a) in &train.accuracy {
         table.row([split.clone(), a.n.to_string(), format::percent(a.top1), format::percent(a.top5)]);
     }
-    exit::print(&format!("{}\n{}\n", table.render(), out.display()));
+    let cost = Cost::of(&net.graph);
+    let size = format!("{} parameters, {} MACs", format::count(cost.params), format::count(cost.macs));
+    let title = format!("{} {} ({})", plan.command, name, plan.method);
+    let subtitle = format!("{size}; {}, {} epochs, seed {}", train.data, train.epochs, train.seed);
+    training_report::write(out, &title, &subtitle, &table)?;
+    exit::print(&format!("{title}, {size}\n\n{}\n{}\n", table.render(), out.display()));
     Ok(())
 }
 

@@ -97,12 +97,12 @@ impl Net {
                         values[v.0].as_ref().map(Tensor::shallow_clone)
                     };
                     // Both inputs of one Add may be the same value: the first use took it.
-                    value.unwrap_or_else(Tensor::new)
+                    value.unwrap_or_default()
                 })
                 .collect();
             values.push(Some(self.node(i, node, inputs, train)));
         }
-        values.swap_remove(self.graph.output.0).unwrap_or_else(Tensor::new)
+        values.swap_remove(self.graph.output.0).unwrap_or_default()
     }
 
     fn node(&self, i: usize, node: &Node, inputs: Vec<Tensor>, train: bool) -> Tensor {

@@ -1,10 +1,10 @@
 //! Writes a trained folder: arch.json, weights, golden set, and train.json last (its presence says the
 //! run is finished).
 
-use crate::checkpoint::State;
 use crate::evaluate::{evaluate, logits};
 use crate::net::Net;
 use crate::recipe::Recipe;
+use crate::train_loop::Outcome;
 use gtn_core::data::ImageSet;
 use gtn_core::model_dir::{ArchFile, Golden, TRAIN_SCHEMA, TrainFile};
 use gtn_core::split::stratified;
@@ -30,7 +30,7 @@ pub struct Finished<'a> {
     /// SHA-256 of its weights, and its architecture's name.
     pub teacher: Option<(String, String)>,
     /// Of the last step.
-    pub state: State,
+    pub outcome: Outcome,
 }
 
 /// Evaluates the last epoch's weights and writes the folder. Golden images come from val (from test
@@ -43,7 +43,7 @@ pub fn save(
     val: &ImageSet,
     device: Device,
 ) -> Result<TrainFile> {
-    let Finished { file, method, data, recipe, teacher, state } = finished;
+    let Finished { file, method, data, recipe, teacher, outcome } = finished;
     let preprocess = &file.preprocess;
     let mut accuracy = BTreeMap::new();
     if !val.is_empty() {
@@ -65,12 +65,12 @@ pub fn save(
         method: method.into(),
         data,
         seed: recipe.seed,
-        epochs: recipe.epochs,
+        epochs: outcome.epochs,
         accuracy,
-        best_val_top1: state.best_val_top1,
+        best_val_top1: outcome.state.best_val_top1,
         teacher_sha256,
         teacher_arch,
-        seconds: state.seconds,
+        seconds: outcome.state.seconds,
         recipe: serde_json::to_value(recipe).map_err(|e| Error::Failed(format!("recipe: {e}")))?,
         ext: BTreeMap::new(),
     };

@@ -47,6 +47,8 @@ pub struct Training<'a> {
 pub struct Outcome {
     /// The state at the last step.
     pub state: State,
+    /// Epochs begun (fewer than the recipe's where max_steps ended it).
+    pub epochs: usize,
 }
 
 struct Pending {
@@ -100,7 +102,8 @@ impl Training<'_> {
         }
         state.seconds = clock.seconds();
         bar.finish(&format!("{steps} steps, {:.0} s", state.seconds));
-        Ok(Outcome { state })
+        let epochs = steps.div_ceil(per_epoch);
+        Ok(Outcome { state, epochs })
     }
 
     fn step(&mut self, sgd: &mut Sgd, loader: &mut Loader, step: usize, lr: f64) -> Result<Pending> {

@@ -1,0 +1,221 @@
+//! From a trained folder to a proved bundle.
+
+use crate::bundle_writer::Draft;
+use crate::cli::{ExportArgs, Precision};
+use crate::model_card;
+use crate::onnx_writer::{self, Describe};
+use gtn_core::bundle::{Bundle, Manifest, Parents, SCHEMA};
+use gtn_core::cost::Cost;
+use gtn_core::data::{DataSource, ImageSet};
+use gtn_core::device::{self, Device};
+use gtn_core::model_dir::{ModelDir, images_map};
+use gtn_core::parity::{Tolerance, compare};
+use gtn_core::report::Report;
+use gtn_core::split::stratified;
+use gtn_core::tensors::Tensor;
+use gtn_core::{Error, Result, artifact, exit, fold, format, report_html};
+use gtn_run::backend::Options;
+use gtn_run::bench::Settings;
+use gtn_run::prove::{Steps, prove};
+use gtn_run::subject::{LABELS_KEY, PREPROCESS_KEY, Subject};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const PROGRAM: &str = concat!("gtn-export ", env!("CARGO_PKG_VERSION"));
+/// Draws the evaluation images; fixed, so that two exports of one data set hold the same ones.
+const EVAL_SEED: u64 = 0;
+
+/// `gtn-export --target T STUDENT_DIR --out DIR`
+pub fn run(args: &ExportArgs) -> Result<()> {
+    let missing = || Error::usage("wanted STUDENT_DIR, --target and --out (gtn-export --help)");
+    let student_dir = args.student.as_deref().ok_or_else(missing)?;
+    let device = device::resolve(args.target.as_deref().ok_or_else(missing)?)?;
+    let target = bundle_path(args.out.as_deref().ok_or_else(missing)?, student_dir, &device)?;
+    let precision = precision(args.precision, &device)?;
+    let student = ModelDir::read(student_dir)?;
+    let test = test_images(args, &student)?;
+    let eval = test.subset(&stratified(&test.labels, test.classes, args.eval_set, EVAL_SEED));
+
+    let mut draft = Draft::start(&target)?;
+    let (folded_graph, folded_weights) = fold::fold_batch_norm(&student.graph, &student.weights)?;
+    let metadata = metadata(&student)?;
+    let describe = Describe { name: &student.file.arch.name, opset: device.opset, metadata: &metadata };
+    let model = onnx_writer::write(&folded_graph, &folded_weights, &describe)?;
+    check_limits(&model, &device)?;
+    let model_path = draft.add("model.onnx", &model)?;
+    draft.add("device.toml", device.to_toml()?.as_bytes())?;
+    let arch = &student.file.arch;
+    let shipped = shipped_logits(&model_path, &student, args)?;
+    let mut golden = student.golden.to_map(arch);
+    golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], shipped));
+    draft.add("golden.safetensors", &golden.to_bytes()?)?;
+    draft.add("eval.safetensors", &images_map(&eval.pixels, &eval.labels, arch).to_bytes()?)?;
+    let manifest = manifest(&student, &device, precision, &target);
+    draft.add("MODEL_CARD.md", model_card::write(&manifest, &student.train, eval.len()).as_bytes())?;
+    draft.seal(manifest)?;
+
+    let report = proved(&draft, args, &device)?;
+    let trainer = student.train.accuracy.get("test");
+    let export_report = json!({
+        "schema": "gtn.export/1",
+        "program": PROGRAM,
+        "target": device.name,
+        "asked": {"precision": format!("{:?}", args.precision).to_lowercase(), "eval_set": args.eval_set},
+        "chosen": {"precision": precision, "why": "the only precision this version writes"},
+        "trainer": trainer,
+        "measured_on_this_machine": report,
+    });
+    draft.publish(&export_report)?;
+    if args.json {
+        exit::print(&artifact::to_json(&export_report)?);
+    } else {
+        let mut text = report_html::overview(std::slice::from_ref(&report)).render();
+        if let Some(a) = trainer {
+            text.push_str(&format!(
+                "\ntrainer's top-1: {} on {} test images\n",
+                format::percent(a.top1),
+                a.n
+            ));
+        }
+        exit::print(&format!("{text}\n{}\n", target.display()));
+    }
+    Ok(())
+}
+
+/// `--out X.gtn` is the bundle; any other `--out` is the folder that STUDENT-TARGET.gtn goes to.
+fn bundle_path(out: &Path, student: &Path, device: &Device) -> Result<PathBuf> {
+    if out.extension().is_some_and(|e| e == "gtn") {
+        return Ok(out.to_owned());
+    }
+    let student = std::path::absolute(student).map_err(|e| Error::io(student, "resolve", e))?;
+    let name = student.file_name().map(|n| n.to_string_lossy().into_owned());
+    let name = name.ok_or_else(|| Error::usage("--out: give NAME.gtn (the student's folder has no name)"))?;
+    Ok(out.join(format!("{name}-{}.gtn", device.name)))
+}
+
+fn precision(asked: Precision, device: &Device) -> Result<&'static str> {
+    if !device.precisions.iter().any(|p| p == "fp32") {
+        let what = format!(
+            "target {}: precisions are {}; this version writes fp32",
+            device.name,
+            device.precisions.join(", ")
+        );
+        return Err(Error::usage(what));
+    }
+    match asked {
+        Precision::Auto | Precision::Fp32 => Ok("fp32"),
+    }
+}
+
+/// The test split of the data the student was trained on.
+fn test_images(args: &ExportArgs, student: &ModelDir) -> Result<ImageSet> {
+    let trained_on = &student.train.data;
+    let source: DataSource = match &args.data {
+        Some(data) => data.parse()?,
+        None => trained_on.parse().map_err(|_| {
+            Error::usage(format!("the student was trained on `{trained_on}`: give --data {trained_on}:DIR"))
+        })?,
+    };
+    if source.name() != trained_on {
+        let what = format!("--data is `{}`, the student was trained on `{trained_on}`", source.name());
+        return Err(Error::usage(what));
+    }
+    let test = source.test()?;
+    let arch = &student.file.arch;
+    if (test.input, test.classes) != (arch.input, arch.classes) {
+        return Err(Error::usage(format!(
+            "{trained_on}: {} with {} classes, the student takes {} with {}",
+            test.input, test.classes, arch.input, arch.classes
+        )));
+    }
+    if args.eval_set == 0 {
+        return Err(Error::usage("--eval-set is 0, wanted at least 1: a bundle proves itself"));
+    }
+    Ok(test)
+}
+
+/// What a model.onnx tells about itself when it is found without its bundle.
+fn metadata(student: &ModelDir) -> Result<BTreeMap<String, String>> {
+    let json = |e: serde_json::Error| Error::Failed(format!("metadata: {e}"));
+    let file = &student.file;
+    Ok(BTreeMap::from([
+        (PREPROCESS_KEY.to_owned(), serde_json::to_string(&file.preprocess).map_err(json)?),
+        (LABELS_KEY.to_owned(), serde_json::to_string(&file.labels).map_err(json)?),
+        ("gtn.arch".to_owned(), file.arch.name.clone()),
+        ("gtn.weights_sha256".to_owned(), student.weights_sha256.clone()),
+    ]))
+}
+
+fn check_limits(model: &[u8], device: &Device) -> Result<()> {
+    let limit = device.limits.model_mib.value;
+    if model.len() as u64 > limit << 20 {
+        return Err(Error::Failed(format!(
+            "model.onnx has {}, target {} allows {limit} MiB",
+            format::bytes(model.len() as u64),
+            device.name
+        )));
+    }
+    Ok(())
+}
+
+/// What the shipped model answers on the golden images (one thread: sums in one order), which must be
+/// what the trainer's network answered.
+fn shipped_logits(model: &Path, student: &ModelDir, args: &ExportArgs) -> Result<Vec<f32>> {
+    let options = Options { threads: Some(1), batch: 1, ort_lib: args.ort_lib.clone() };
+    let mut subject = Subject::open(model, &options)?;
+    let logits = subject.logits(&student.golden.images, |_| ())?;
+    let parity = compare(&student.golden.logits, &logits, student.file.arch.classes, Tolerance::FP32);
+    if parity.pass {
+        return Ok(logits);
+    }
+    Err(Error::Failed(format!(
+        "the exported model does not answer as the trained one on the golden images: max |difference| {:.2e} (bound \
+         {:.2e}), top class differs on {} of {}. Are weights.safetensors and golden.safetensors of one training?",
+        parity.max_abs, parity.bound, parity.argmax_differs, parity.n
+    )))
+}
+
+fn manifest(student: &ModelDir, device: &Device, precision: &str, target: &Path) -> Manifest {
+    let file = &student.file;
+    let cost = Cost::of(&student.graph);
+    Manifest {
+        schema: SCHEMA.into(),
+        name: target.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        target: device.name.clone(),
+        precision: precision.into(),
+        opset: device.opset,
+        input: file.arch.input,
+        classes: file.arch.classes,
+        arch: file.arch.clone(),
+        macs: cost.macs,
+        params: cost.params,
+        preprocess: file.preprocess.clone(),
+        labels: file.labels.clone(),
+        parents: Parents {
+            arch_sha256: student.arch_sha256.clone(),
+            weights_sha256: student.weights_sha256.clone(),
+            teacher_sha256: student.train.teacher_sha256.clone(),
+        },
+        calibration_sha256: None,
+        tolerance: Tolerance::FP32,
+        files: BTreeMap::new(),
+        ext: BTreeMap::new(),
+    }
+}
+
+/// Opens the draft as gtn-run would and judges it.
+fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
+    let threads = device.cpu.threads.value.min(std::thread::available_parallelism().map_or(1, usize::from));
+    let options = Options { threads: Some(threads), batch: 1, ort_lib: args.ort_lib.clone() };
+    let mut subject = Subject::from_bundle(Bundle::open(draft.dir())?, &options)?;
+    let bench = Settings { warmup_s: 0.1, seconds: 0.5, min_runs: 50, ..Settings::default() };
+    let steps = Steps { verify: true, eval: true, bench: Some(bench), ..Steps::default() };
+    let report = prove(&mut subject, &steps, PROGRAM)?.report;
+    match report.parity.iter().find(|p| !p.parity.pass) {
+        Some(bad) => {
+            Err(Error::Failed(format!("the bundle does not agree with {}: {:?}", bad.against, bad.parity)))
+        }
+        None => Ok(report),
+    }
+}

@@ -1,0 +1,48 @@
+//! MODEL_CARD.md: what a stranger who finds the bundle wants to know. Made of inputs only, so that the
+//! same export gives the same card; measurements are in export-report.json.
+
+use gtn_core::bundle::Manifest;
+use gtn_core::format;
+use gtn_core::model_dir::TrainFile;
+use gtn_core::table::Table;
+
+/// Markdown.
+pub fn write(manifest: &Manifest, train: &TrainFile, eval_images: usize) -> String {
+    let m = manifest;
+    let mut facts = Table::new(["what", "value"]);
+    let mut row = |what: &str, value: String| {
+        facts.row([what.to_owned(), value]);
+    };
+    row("network", m.arch.name.clone());
+    row("parameters, MACs", format!("{}, {}", format::count(m.params), format::count(m.macs)));
+    row("made for", format!("{}, {}", m.target, m.precision));
+    row("input", format!("`image` f32 [N, {}, {}, {}]", m.input.channels, m.input.height, m.input.width));
+    row(
+        "preprocessing",
+        format!("(x / 255 - mean) / std, mean {:?}, std {:?}", m.preprocess.mean, m.preprocess.std),
+    );
+    row("output", format!("`logits` f32 [N, {}]", m.classes));
+    row("ONNX operator set", m.opset.to_string());
+    let mut accuracy = Table::new(["split", "images", "top-1", "top-5"]);
+    for (split, a) in &train.accuracy {
+        accuracy.row([split.clone(), a.n.to_string(), format::percent(a.top1), format::percent(a.top5)]);
+    }
+    let taught = match &train.teacher_arch {
+        Some(teacher) => format!("distilled (method `{}`) from a `{teacher}` teacher", train.method),
+        None => format!("trained without a teacher (method `{}`)", train.method),
+    };
+    format!(
+        "# {}\n\nAn image classifier, {taught}, on `{}`: {} epochs, seed {}.\n\n{}\n## Accuracy\n\nOf the trained \
+         network, last epoch, measured by gtn-train:\n\n{}\n## Check it\n\n```\ngtn-run {}.gtn\n```\n\nverifies every \
+         file's hash, compares this machine's answers on the golden images with the shipped ones, and measures accuracy on \
+         {eval_images} test images and latency.\n\n## Classes\n\n{}\n",
+        m.name,
+        train.data,
+        train.epochs,
+        train.seed,
+        facts.to_markdown(),
+        accuracy.to_markdown(),
+        m.name,
+        m.labels.join(", "),
+    )
+}
