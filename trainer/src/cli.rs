@@ -23,6 +23,11 @@ pub enum Command {
     Eval(EvalArgs),
     /// List student pools, or show the students of one
     Pool(PoolArgs),
+    /// What a data set holds: images, class balance, channel means
+    Data {
+        /// fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
+        data: String,
+    },
 }
 
 /// How a teacher is trained.

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod cli;
 mod commands;
+mod data_command;
 mod device;
 mod distill;
 mod evaluate;
@@ -27,5 +28,6 @@ fn main() -> ExitCode {
         Command::Student(args) => commands::student(&args, device::load_cuda()),
         Command::Eval(args) => commands::eval(&args, device::load_cuda()),
         Command::Pool(args) => pool_command::run(&args.action),
+        Command::Data { data } => data_command::run(&data),
     })
 }
