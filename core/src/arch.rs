@@ -133,8 +133,9 @@ const MAX_BLOCKS: usize = 1_024;
 const MAX_SIDE: usize = 4_096;
 
 impl ArchSpec {
-    /// The network that a command line names: `pool:ID`, a teacher's name, or an arch file (TOML or
-    /// JSON holding an `ArchSpec`, whose input and classes must then fit the data).
+    /// The network that a command line names: `pool:ID`, a teacher's name, or an arch file (a trained
+    /// folder's arch.json, or TOML or JSON holding an `ArchSpec`), whose input and classes must then fit
+    /// the data.
     pub fn resolve(text: &str, input: Input, classes: usize) -> Result<Self> {
         if let Some(id) = text.strip_prefix("pool:") {
             return crate::pool::student(id, input, classes);
@@ -150,7 +151,7 @@ impl ArchSpec {
                 zoo::PATTERNS
             )));
         }
-        let spec: Self = crate::artifact::read_document(path)?;
+        let spec = Self::read(path)?;
         spec.validate().map_err(|e| Error::input(path, e.to_string()))?;
         if (spec.input, spec.classes) != (input, classes) {
             return Err(Error::input(
@@ -162,6 +163,15 @@ impl ArchSpec {
             ));
         }
         Ok(spec)
+    }
+
+    /// An arch file, with or without the envelope that gtn-train puts around it.
+    fn read(path: &std::path::Path) -> Result<Self> {
+        let is_json = path.extension().is_none_or(|e| e != "toml");
+        if is_json && crate::artifact::read_document::<serde_json::Value>(path)?.get("schema").is_some() {
+            return Ok(crate::model_dir::ArchFile::read(path)?.arch);
+        }
+        crate::artifact::read_document(path)
     }
 
     /// Checks every number, so that lowering cannot fail. Errors name the key.

@@ -1,0 +1,27 @@
+# Each target is a line or two over scripts/. `make demo` and `make test` do all their own set-up.
+.PHONY: help setup build demo test lint bench clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup:           ## libtorch and ONNX Runtime, into .venv/, .libtorch/ and lib/ (no root; see scripts/setup.sh)
+	scripts/setup.sh --ort --torch
+
+build: setup     ## the three programs, into target/release/
+	cargo build --release --workspace
+
+demo: build      ## the main job on the embedded data: train, distil, export, prove
+	scripts/demo.sh
+
+test:            ## formatting, lints, unit and end-to-end tests
+	scripts/test.sh
+
+lint:            ## licences, bans and sources of all dependencies (needs cargo-deny)
+	cargo deny check licenses bans sources
+
+bench: build     ## timings that a document may quote
+	scripts/bench.sh
+
+clean:           ## what make built, but not what it downloaded
+	cargo clean
+	rm -rf runs/demo

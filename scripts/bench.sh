@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# make bench: timings that a document may quote, as medians of many runs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=target/release
+# median SECONDS-OF-N-STARTS, in milliseconds
+starts() {
+  local i t0 t1
+  for i in $(seq 101); do
+    t0=$(date +%s%N); "$@" >/dev/null; t1=$(date +%s%N)
+    echo $(((t1 - t0) / 1000))
+  done | sort -n | awk '{v[NR] = $1} END {printf "median %.2f ms, p90 %.2f ms (%d starts)\n", v[int((NR+1)/2)] / 1000, v[int(NR*0.9)] / 1000, NR}'
+}
+echo "gtn-run --version: $(starts $bin/gtn-run --version)"
+echo "gtn-export --version: $(starts $bin/gtn-export --version)"
+for bundle in runs/demo/*.gtn; do
+  [ -d "$bundle" ] || continue
+  echo "gtn-run verify $bundle: $(starts $bin/gtn-run verify "$bundle")"
+done
