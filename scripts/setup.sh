@@ -27,17 +27,18 @@ for arg in "$@"; do
 done
 [ -n "$ort$torch$oracles" ] || { ort=1; torch=1; }
 
+# venv DIR: makes it unless it is there and works
 venv() {
-  [ -x .venv/bin/python ] && .venv/bin/python -c 'import pip' 2>/dev/null && return
+  [ -x "$1/bin/python" ] && "$1/bin/python" -c 'import pip' 2>/dev/null && return
   command -v "$PYTHON" >/dev/null || die "$PYTHON not found: install Python 3.9 or newer (used at set-up only)"
-  say "creating .venv"
-  rm -rf .venv
-  "$PYTHON" -m venv .venv || die "$PYTHON -m venv failed: on Debian and Ubuntu install python3-venv"
+  say "creating $1"
+  rm -rf "$1"
+  "$PYTHON" -m venv "$1" || die "$PYTHON -m venv failed: on Debian and Ubuntu install python3-venv"
 }
 
-# has NAME VERSION: whether the venv holds exactly that distribution
+# has DIR NAME VERSION: whether that venv holds exactly that distribution
 has() {
-  .venv/bin/python - "$1" "$2" 2>/dev/null <<'PY'
+  "$1/bin/python" - "$2" "$3" 2>/dev/null <<'PY'
 import sys
 from importlib.metadata import version
 sys.exit(version(sys.argv[1]).split("+")[0] != sys.argv[2])
@@ -51,8 +52,8 @@ setup_torch() {
     say "libtorch: using $dir"
   else
     [ "$(uname -s)" = Linux ] || die "set TORCH_DIR to a torch $TORCH_VERSION on this system ($(uname -s))"
-    venv
-    if ! has torch $TORCH_VERSION; then
+    venv .venv
+    if ! has .venv torch $TORCH_VERSION; then
       if [ -n "$cuda" ]; then
         say "downloading torch $TORCH_VERSION with its CUDA libraries: about 2.7 GB"
         .venv/bin/pip install -q "torch==$TORCH_VERSION"
@@ -100,7 +101,7 @@ setup_ort() {
     *) die "on $(uname -s) put ONNX Runtime $ORT_VERSION's library in lib/ by hand" ;;
   esac
   if [ -s "lib/$name" ]; then say "ONNX Runtime: lib/$name ready"; return; fi
-  venv
+  venv .venv
   say "downloading ONNX Runtime $ORT_VERSION: about 20 MB"
   tmp=$(mktemp -d .ort-download.XXXXXX)
   # shellcheck disable=SC2064
@@ -122,11 +123,18 @@ PY
   say "ONNX Runtime: lib/$name ready"
 }
 
+# In a venv of their own: the small torch set lacks its dependencies, of which pip complains at every
+# later installation beside it.
 setup_oracles() {
-  venv
-  if has onnx 1.22.0 && has onnxruntime $ORT_VERSION && has numpy 2.4.6; then say "test oracles ready"; return; fi
+  local dir=.venv-oracles
+  venv $dir
+  if has $dir onnx 1.22.0 && has $dir onnxruntime $ORT_VERSION && has $dir numpy 2.4.6; then
+    say "test oracles: $dir ready"
+    return
+  fi
   say "downloading the test oracles (numpy, onnx, onnxruntime for Python): about 60 MB"
-  .venv/bin/pip install -q numpy==2.4.6 onnx==1.22.0 "onnxruntime==$ORT_VERSION"
+  $dir/bin/pip install -q numpy==2.4.6 onnx==1.22.0 "onnxruntime==$ORT_VERSION"
+  say "test oracles: $dir ready"
 }
 
 [ -z "$ort" ] || setup_ort

@@ -103,8 +103,8 @@ pub fn small_fashion(dir: &Path, train: usize, test: usize) -> Result<()> {
 }
 
 /// Writes a folder as gtn-train would, with random weights: golden answers from the reference
-/// evaluator, data `fashion-mnist-mini`.
-pub fn random_student(dir: &Path, arch: ArchSpec, golden_images: usize, seed: u64) -> Result<()> {
+/// evaluator; `data` is the name of what it says it was trained on (any kin of Fashion-MNIST).
+pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usize, seed: u64) -> Result<()> {
     artifact::create_dir(dir)?;
     let source = DataSource::FashionMnistMini;
     let test = source.test()?;
@@ -139,7 +139,7 @@ pub fn random_student(dir: &Path, arch: ArchSpec, golden_images: usize, seed: u6
     let train = TrainFile {
         schema: TRAIN_SCHEMA.into(),
         method: "none".into(),
-        data: source.name().into(),
+        data: data.into(),
         seed,
         epochs: 0,
         accuracy: BTreeMap::from([("test".to_owned(), SplitAccuracy { n: 1, top1: 0.0, top5: 0.0 })]),

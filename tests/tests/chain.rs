@@ -63,7 +63,7 @@ fn the_same_export_is_byte_identical() {
         gtn_core::arch::Input { channels: 1, height: 28, width: 28 },
         10,
     );
-    gtn_tests::random_student(&temp.path().join("s"), arch.unwrap(), 16, 1).unwrap();
+    gtn_tests::random_student(&temp.path().join("s"), arch.unwrap(), "fashion-mnist-mini", 16, 1).unwrap();
     for target in ["host", "rpi5"] {
         for out in ["one", "two"] {
             run("gtn-export", &format!("--target {target} {dir}/s --out {dir}/{out} --eval-set 100")).ok();

@@ -25,7 +25,14 @@ fn check(dir: &Path, cases: &[Case]) {
 fn student(dir: &Path) -> PathBuf {
     let input = Input { channels: 1, height: 28, width: 28 };
     let path = dir.join("s");
-    random_student(&path, pool::student("res-mini:d111-k333-e111", input, 10).unwrap(), 16, 1).unwrap();
+    random_student(
+        &path,
+        pool::student("res-mini:d111-k333-e111", input, 10).unwrap(),
+        "fashion-mnist-mini",
+        16,
+        1,
+    )
+    .unwrap();
     path
 }
 

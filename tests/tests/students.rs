@@ -3,7 +3,7 @@
 
 use gtn_core::arch::Input;
 use gtn_core::pool;
-use gtn_tests::{random_student, root, run};
+use gtn_tests::{random_student, root, run, small_fashion};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -16,6 +16,7 @@ fn fifty_random_students_survive_the_chain() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let input = Input { channels: 1, height: 28, width: 28 };
+    small_fashion(&dir.join("data"), 10, 400).unwrap();
     let mut jobs = Vec::new();
     for (name, count) in POOLS {
         let pool = pool::named(name).unwrap();
@@ -32,7 +33,7 @@ fn fifty_random_students_survive_the_chain() {
             scope.spawn(|| {
                 loop {
                     let Some((name, arch, seed)) = queue.lock().unwrap().pop() else { break };
-                    random_student(&dir.join(&name), arch, 8, seed).unwrap();
+                    random_student(&dir.join(&name), arch, "fashion-mnist", 8, seed).unwrap();
                     let failed = chain(dir, &name);
                     failures.lock().unwrap().extend(failed.map(|why| format!("{name}: {why}")));
                 }
@@ -45,14 +46,17 @@ fn fifty_random_students_survive_the_chain() {
 }
 
 /// Export compares ONNX Runtime with the golden answers, which are the reference evaluator's; `--against`
-/// compares it with the trainer on the 2,000 test images. Both at the one fp32 bound.
+/// compares it with the trainer on 400 test images. Both at the one fp32 bound.
 fn chain(dir: &Path, name: &str) -> Option<String> {
     let d = dir.display();
     let steps = [
-        ("gtn-export", format!("--target host {d}/{name} --out {d}/{name}.gtn")),
+        (
+            "gtn-export",
+            format!("--target host {d}/{name} --data fashion-mnist:{d}/data --out {d}/{name}.gtn"),
+        ),
         (
             "gtn-train",
-            format!("eval --data fashion-mnist-mini {d}/{name} --logits {d}/{name}.npy --threads 1"),
+            format!("eval --data fashion-mnist:{d}/data {d}/{name} --logits {d}/{name}.npy --threads 1"),
         ),
         ("gtn-run", format!("eval {d}/{name}.gtn --against {d}/{name}.npy --threads 1 --batch 20")),
         ("gtn-run", format!("verify {d}/{name}.gtn --threads 1")),
@@ -66,10 +70,10 @@ fn chain(dir: &Path, name: &str) -> Option<String> {
 
 /// onnx.checker with full_check (strict shape inference), by Python, on every model.
 fn check_onnx(dir: &Path) {
-    let python = root().join(".venv/bin/python");
+    let python = root().join(".venv-oracles/bin/python");
     let script = "import glob, sys, onnx\nmodels = sorted(glob.glob(sys.argv[1] + '/*.gtn/model.onnx'))\n\
                   for m in models: onnx.checker.check_model(m, full_check=True)\nprint(len(models))";
     let out = Command::new(&python).args(["-c", script]).arg(dir).output();
-    let done: gtn_tests::Done = out.expect("no .venv: scripts/setup.sh --oracles").into();
+    let done: gtn_tests::Done = out.expect("no .venv-oracles: scripts/setup.sh --oracles").into();
     assert_eq!(done.ok().trim(), "50");
 }
