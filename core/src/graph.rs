@@ -164,6 +164,16 @@ impl Graph {
         shape_of(self.input, &self.nodes, value)
     }
 
+    /// What enters stage `s`: the stem's output for the first, else the output of the stage before.
+    pub fn stage_input(&self, s: usize) -> Option<ValueId> {
+        match s.checked_sub(1) {
+            Some(before) if s < self.stages.len() => self.stages.get(before).map(|stage| stage.value),
+            Some(_) => None,
+            // A node's index is the id of the value made just before it.
+            None => self.nodes.iter().position(|n| n.name.starts_with("stages.0.")).map(ValueId),
+        }
+    }
+
     /// The tensors of one node, in a fixed order.
     pub fn node_params(&self, node: &Node) -> Vec<ParamSpec> {
         let input = node.inputs.first().map_or([0; 3], |&v| self.shape(v));

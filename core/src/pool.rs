@@ -43,6 +43,80 @@ pub struct Pool {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Path(pub Vec<Vec<Choice>>);
 
+/// What may be drawn at one stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageSpace {
+    /// Depths, ascending.
+    pub depths: Vec<usize>,
+    /// For each position up to the largest depth, its choices.
+    pub choices: Vec<Vec<Choice>>,
+}
+
+/// The students a supernet holds: a whole pool, or part of it (an SFTN teacher's pool is one student).
+#[derive(Clone)]
+pub struct Space {
+    /// Where they come from.
+    pub pool: Pool,
+    /// Stage by stage.
+    pub stages: Vec<StageSpace>,
+}
+
+impl Space {
+    /// Every student of the pool.
+    pub fn whole(pool: Pool) -> Self {
+        let all: Vec<Choice> = pool
+            .kernels
+            .iter()
+            .flat_map(|&kernel| pool.expansions.iter().map(move |&expansion| Choice { kernel, expansion }))
+            .collect();
+        let stage = |s: &PoolStage| StageSpace {
+            depths: s.depths.clone().collect(),
+            choices: vec![all.clone(); *s.depths.end()],
+        };
+        Self { stages: pool.stages.iter().map(stage).collect(), pool }
+    }
+
+    /// One student alone.
+    pub fn single(pool: Pool, path: &Path) -> Self {
+        let stage = |choices: &Vec<Choice>| StageSpace {
+            depths: vec![choices.len()],
+            choices: choices.iter().map(|&c| vec![c]).collect(),
+        };
+        Self { stages: path.0.iter().map(stage).collect(), pool }
+    }
+
+    /// How many students.
+    pub fn count(&self) -> u128 {
+        let paths = |s: &StageSpace, depth: usize| {
+            s.choices.iter().take(depth).map(|c| c.len() as u128).product::<u128>()
+        };
+        self.stages.iter().map(|s| s.depths.iter().map(|&d| paths(s, d)).sum::<u128>()).product()
+    }
+
+    /// Every student, in a fixed order; for small spaces.
+    pub fn paths(&self) -> Vec<Path> {
+        let mut paths = vec![Vec::new()];
+        for stage in &self.stages {
+            let mut options: Vec<Vec<Choice>> = Vec::new();
+            for &depth in &stage.depths {
+                let mut partial = vec![Vec::new()];
+                for choices in stage.choices.iter().take(depth) {
+                    let extend = |p: &Vec<Choice>| {
+                        choices.iter().map(|&c| [p.clone(), vec![c]].concat()).collect::<Vec<_>>()
+                    };
+                    partial = partial.iter().flat_map(extend).collect();
+                }
+                options.extend(partial);
+            }
+            let extend = |p: &Vec<Vec<Choice>>| {
+                options.iter().map(|o| [p.clone(), vec![o.clone()]].concat()).collect::<Vec<_>>()
+            };
+            paths = paths.iter().flat_map(extend).collect();
+        }
+        paths.into_iter().map(Path).collect()
+    }
+}
+
 /// Names of all pools.
 pub fn names() -> Vec<String> {
     all().into_iter().map(|p| p.name).collect()
@@ -195,6 +269,24 @@ mod tests {
             }
             assert!(seen.len() > 190, "{}: {} distinct", pool.name, seen.len());
         }
+    }
+
+    #[test]
+    fn spaces_count_and_list_their_students() {
+        for pool in all() {
+            assert_eq!(Space::whole(pool.clone()).count(), pool.count());
+            let path = pool.sample(1, 1);
+            let one = Space::single(pool.clone(), &path);
+            assert_eq!((one.count(), one.paths()), (1, vec![path]));
+        }
+        let mut small = Space::whole(named("res-mini").unwrap());
+        for stage in &mut small.stages {
+            stage.depths = vec![1, 2];
+            stage.choices.iter_mut().for_each(|c| c.truncate(1));
+        }
+        let paths = small.paths();
+        assert_eq!((small.count(), paths.len()), (8, 8));
+        assert_eq!(paths.iter().collect::<HashSet<_>>().len(), 8);
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn test_images(args: &ExportArgs, student: &ModelDir) -> Result<ImageSet> {
             Error::usage(format!("the student was trained on `{trained_on}`: give --data {trained_on}:DIR"))
         })?,
     };
-    if source.name() != trained_on {
+    if source.name() != *trained_on {
         let what = format!("--data is `{}`, the student was trained on `{trained_on}`", source.name());
         return Err(Error::usage(what));
     }

@@ -87,7 +87,7 @@ impl Done {
 /// Writes an idx data set of the embedded images: `train` and `test` of each class in turn.
 pub fn small_fashion(dir: &Path, train: usize, test: usize) -> Result<()> {
     artifact::create_dir(dir)?;
-    let source = DataSource::FashionMnistMini;
+    let source: DataSource = "fashion-mnist-mini".parse()?;
     for (part, count, set) in [("train", train, source.train()?), ("t10k", test, source.test()?)] {
         let indices = gtn_core::split::stratified(&set.labels, set.classes, count, 0);
         let set = set.subset(&indices);
@@ -106,7 +106,7 @@ pub fn small_fashion(dir: &Path, train: usize, test: usize) -> Result<()> {
 /// evaluator; `data` is the name of what it says it was trained on (any kin of Fashion-MNIST).
 pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usize, seed: u64) -> Result<()> {
     artifact::create_dir(dir)?;
-    let source = DataSource::FashionMnistMini;
+    let source: DataSource = "fashion-mnist-mini".parse()?;
     let test = source.test()?;
     let preprocess = Preprocess {
         channels: 1,

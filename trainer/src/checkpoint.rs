@@ -1,7 +1,7 @@
 //! Checkpoints: `ckpt/step-N/` (weights, velocities, state) and `ckpt/LATEST`, which is written last,
 //! so that a kill at any moment leaves the previous one in force.
 
-use crate::net::Net;
+use crate::params::Params;
 use crate::sgd::Sgd;
 use gtn_core::graph::ParamSpec;
 use gtn_core::tensors::{Tensor, TensorMap};
@@ -22,8 +22,10 @@ pub struct State {
     pub step: usize,
     /// Length of loss.jsonl at that moment; resuming cuts it back to this.
     pub loss_bytes: u64,
-    /// Best val top-1 of any epoch so far.
-    pub best_val_top1: Option<f64>,
+    /// Best val top-1 of any epoch so far, of each network that is followed.
+    pub best_val_top1: Vec<f64>,
+    /// What the learner keeps beside its tensors.
+    pub learner: serde_json::Value,
     /// Seconds of training so far.
     pub seconds: f64,
 }
@@ -31,7 +33,14 @@ pub struct State {
 impl State {
     /// At the start of a run.
     pub fn start() -> Self {
-        Self { schema: SCHEMA.into(), step: 0, loss_bytes: 0, best_val_top1: None, seconds: 0.0 }
+        Self {
+            schema: SCHEMA.into(),
+            step: 0,
+            loss_bytes: 0,
+            best_val_top1: Vec::new(),
+            learner: serde_json::Value::Null,
+            seconds: 0.0,
+        }
     }
 }
 
@@ -40,7 +49,7 @@ fn folder(run: &Path) -> PathBuf {
 }
 
 /// Saves and makes it the latest; older ones are removed.
-pub fn save(run: &Path, net: &Net, sgd: &Sgd, state: &State) -> Result<()> {
+pub fn save(run: &Path, params: &Params, sgd: &Sgd, state: &State) -> Result<()> {
     let dir = folder(run);
     let name = format!("step-{}", state.step);
     let target = dir.join(&name);
@@ -49,9 +58,9 @@ pub fn save(run: &Path, net: &Net, sgd: &Sgd, state: &State) -> Result<()> {
         std::fs::remove_dir_all(&temp).map_err(|e| Error::io(&temp, "remove", e))?;
     }
     artifact::create_dir(&temp)?;
-    write(&temp.join("weights.safetensors"), &net.specs, &net.weights()?)?;
-    let trained: Vec<ParamSpec> = net.trained().map(|(s, _)| s.clone()).collect();
-    write(&temp.join("velocity.safetensors"), &trained, &sgd.state(net)?)?;
+    write(&temp.join("weights.safetensors"), &params.specs, &params.weights()?)?;
+    let trained: Vec<ParamSpec> = params.trained().map(|i| params.specs[i].clone()).collect();
+    write(&temp.join("velocity.safetensors"), &trained, &sgd.state(params)?)?;
     artifact::write_json(&temp.join("state.json"), state)?;
     artifact::publish_dir(&temp, &target)?;
     artifact::write_atomic(&dir.join("LATEST"), name.as_bytes())?;
@@ -72,8 +81,8 @@ fn write(path: &Path, specs: &[ParamSpec], weights: &Weights) -> Result<()> {
     map.write(path)
 }
 
-/// Restores the latest checkpoint into `net` and `sgd`; `None` if the run has none yet.
-pub fn load(run: &Path, net: &mut Net, sgd: &mut Sgd) -> Result<Option<State>> {
+/// Restores the latest checkpoint into `params` and `sgd`; `None` if the run has none yet.
+pub fn load(run: &Path, params: &mut Params, sgd: &mut Sgd) -> Result<Option<State>> {
     let latest = folder(run).join("LATEST");
     if !latest.exists() {
         return Ok(None);
@@ -85,10 +94,10 @@ pub fn load(run: &Path, net: &mut Net, sgd: &mut Sgd) -> Result<Option<State>> {
     let dir = folder(run).join(name);
     let state: State = artifact::read_schema(&dir.join("state.json"), SCHEMA)?;
     let path = dir.join("weights.safetensors");
-    net.set_weights(&Weights::from_map(TensorMap::read(&path)?, &net.specs, &path)?)?;
-    let trained: Vec<ParamSpec> = net.trained().map(|(s, _)| s.clone()).collect();
+    params.set_weights(&Weights::from_map(TensorMap::read(&path)?, &params.specs, &path)?)?;
+    let trained: Vec<ParamSpec> = params.trained().map(|i| params.specs[i].clone()).collect();
     let path = dir.join("velocity.safetensors");
-    sgd.restore(net, &Weights::from_map(TensorMap::read(&path)?, &trained, &path)?)?;
+    sgd.restore(params, &Weights::from_map(TensorMap::read(&path)?, &trained, &path)?)?;
     Ok(Some(state))
 }
 

@@ -35,6 +35,21 @@ pub enum Command {
 pub enum TeacherMethod {
     /// Cross-entropy alone
     Vanilla,
+    /// With branches of one student (--student) on its stages (Park et al. 2021)
+    Sftn,
+    /// With branches of a whole pool (--pool): the generic teacher (Binici et al. 2024)
+    Gtn,
+}
+
+impl TeacherMethod {
+    /// As in train.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vanilla => "vanilla",
+            Self::Sftn => "sftn",
+            Self::Gtn => "gtn",
+        }
+    }
 }
 
 /// What a student learns from.
@@ -44,6 +59,19 @@ pub enum KdMethod {
     None,
     /// Labels and the teacher's softened answers (Hinton et al. 2015)
     Kd,
+    /// The same, decoupled into target and other classes (Zhao et al. 2022)
+    Dkd,
+}
+
+impl KdMethod {
+    /// As in train.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Kd => "kd",
+            Self::Dkd => "dkd",
+        }
+    }
 }
 
 /// `gtn-train teacher`
@@ -55,6 +83,12 @@ pub struct TeacherArgs {
     /// How it is trained
     #[arg(long, value_enum, default_value = "vanilla")]
     pub method: TeacherMethod,
+    /// Student pool (gtn): mbv2-cifar, mbv2-mini, res-cifar, res-mini
+    #[arg(long, value_name = "POOL")]
+    pub pool: Option<String>,
+    /// The one student it is specialised for (sftn): pool:ID
+    #[arg(long, value_name = "pool:ID")]
+    pub student: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub run: RunArgs,
@@ -63,10 +97,10 @@ pub struct TeacherArgs {
 /// `gtn-train student`
 #[derive(Debug, Args)]
 pub struct StudentArgs {
-    /// Architecture: pool:ID, a name, or an arch file
-    #[arg(long, value_name = "ARCH")]
-    pub arch: String,
-    /// Folder of a trained teacher (needed for --kd kd)
+    /// Architecture: pool:ID, a name, or an arch file; several share one teacher pass
+    #[arg(long, value_name = "ARCH", required = true)]
+    pub arch: Vec<String>,
+    /// Folder of a trained teacher (needed for --kd kd and dkd)
     #[arg(long, value_name = "DIR")]
     pub teacher: Option<PathBuf>,
     /// What it learns from

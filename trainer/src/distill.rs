@@ -8,26 +8,72 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, label_smoothing: f64) -> 
     logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, label_smoothing)
 }
 
-/// T^2 KL(softmax(teacher/T) || softmax(student/T)), batch mean.
-pub fn kd_divergence(student: &Tensor, teacher: &Tensor, temperature: f64) -> Tensor {
-    let log_p = (teacher / temperature).log_softmax(-1, Kind::Float);
-    let log_q = (student / temperature).log_softmax(-1, Kind::Float);
-    let kl = (log_p.exp() * (log_p - log_q)).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
-    kl.mean(Kind::Float) * (temperature * temperature)
+/// Softmaxes are taken in f32 at least (bf16 logits lose the small differences), in f64 where given.
+fn wide(x: &Tensor) -> Kind {
+    if x.kind() == Kind::Double { Kind::Double } else { Kind::Float }
 }
 
-/// (1 - alpha) CE + alpha T^2 KL, with its two parts detached for the log.
-pub fn kd_loss(
+/// KL(softmax(p) || softmax(q)), batch mean.
+pub fn kl_divergence(p: &Tensor, q: &Tensor) -> Tensor {
+    let (log_p, log_q) = (p.log_softmax(-1, wide(p)), q.log_softmax(-1, wide(q)));
+    let kl = (log_p.exp() * (log_p - log_q)).sum_dim_intlist([1i64].as_slice(), false, wide(p));
+    kl.mean(wide(p))
+}
+
+/// T^2 KL(softmax(teacher/T) || softmax(student/T)), batch mean.
+pub fn kd_divergence(student: &Tensor, teacher: &Tensor, temperature: f64) -> Tensor {
+    kl_divergence(&(teacher / temperature), &(student / temperature)) * (temperature * temperature)
+}
+
+/// Decoupled KD (Zhao et al. 2022, eq. 7): alpha TCKD + beta NCKD, both times T^2. TCKD is the KL of the
+/// two-way (target, others) distributions, NCKD that of the non-target classes among themselves.
+pub fn dkd_divergence(student: &Tensor, teacher: &Tensor, labels: &Tensor, kd: &Kd) -> Tensor {
+    let t = kd.temperature;
+    let target = labels.one_hot(student.size().last().copied().unwrap_or(1)).to_kind(wide(student));
+    let (s, z) = (student / t, teacher / t);
+    let two_way = |x: &Tensor| {
+        let p = (x.softmax(-1, wide(x)) * &target).sum_dim_intlist([1i64].as_slice(), true, wide(x));
+        // A share of exactly 1 would make the others' log infinite.
+        Tensor::cat(&[p.shallow_clone(), 1.0 - p], 1).clamp_min(1e-12).log()
+    };
+    let (log_s, log_z) = (two_way(&s), two_way(&z));
+    let tckd =
+        (log_z.exp() * (log_z - log_s)).sum_dim_intlist([1i64].as_slice(), false, wide(&s)).mean(wide(&s));
+    // The target's logit is taken out of both.
+    let others = |x: &Tensor| x - &target * 1000.0;
+    let nckd = kl_divergence(&others(&z), &others(&s));
+    (tckd * kd.dkd_alpha + nckd * kd.dkd_beta) * (t * t)
+}
+
+/// A student's loss of one batch, with its parts for the log.
+pub struct StudentLoss {
+    /// What is minimised.
+    pub total: Tensor,
+    /// Named parts, detached.
+    pub parts: Vec<(&'static str, Tensor)>,
+}
+
+/// (1 - alpha) CE + alpha T^2 KL (Hinton, Vinyals, Dean 2015).
+pub fn kd_loss(student: &Tensor, teacher: &Tensor, labels: &Tensor, smoothing: f64, kd: &Kd) -> StudentLoss {
+    let ce = cross_entropy(student, labels, smoothing);
+    let kl = kd_divergence(student, teacher, kd.temperature);
+    let total = &ce * (1.0 - kd.alpha) + &kl * kd.alpha;
+    StudentLoss { total, parts: vec![("ce", ce.detach()), ("kl", kl.detach())] }
+}
+
+/// CE + min(epoch / warm-up, 1) DKD, as its authors train it.
+pub fn dkd_loss(
     student: &Tensor,
     teacher: &Tensor,
     labels: &Tensor,
-    label_smoothing: f64,
+    (smoothing, epoch): (f64, f64),
     kd: &Kd,
-) -> (Tensor, Tensor, Tensor) {
-    let ce = cross_entropy(student, labels, label_smoothing);
-    let kl = kd_divergence(student, teacher, kd.temperature);
-    let total = &ce * (1.0 - kd.alpha) + &kl * kd.alpha;
-    (total, ce.detach(), kl.detach())
+) -> StudentLoss {
+    let ce = cross_entropy(student, labels, smoothing);
+    let dkd = dkd_divergence(student, teacher, labels, kd);
+    let weight = if kd.dkd_warmup > 0.0 { (epoch / kd.dkd_warmup).min(1.0) } else { 1.0 };
+    let total = &ce + &dkd * weight;
+    StudentLoss { total, parts: vec![("ce", ce.detach()), ("dkd", dkd.detach())] }
 }
 
 #[cfg(test)]
@@ -54,10 +100,26 @@ mod tests {
         assert!(kd_divergence(&s, &s, temperature).double_value(&[]).abs() < 1e-6);
 
         let labels = Tensor::from_slice(&[1i64, 2]);
-        let kd = Kd { alpha: 0.9, temperature };
-        let (total, ce, kl) = kd_loss(&s, &t, &labels, 0.0, &kd);
-        let (ce, kl) = (ce.double_value(&[]), kl.double_value(&[]));
+        let kd = Kd { alpha: 0.9, temperature, ..Kd::default() };
+        let StudentLoss { total, parts } = kd_loss(&s, &t, &labels, 0.0, &kd);
+        let (ce, kl) = (parts[0].1.double_value(&[]), parts[1].1.double_value(&[]));
         assert!((total.double_value(&[]) - (0.1 * ce + 0.9 * kl)).abs() < 1e-5);
         assert!((ce - cross_entropy(&s, &labels, 0.0).double_value(&[])).abs() < 1e-7);
+    }
+
+    /// The identity that DKD is built on (Zhao et al., eq. 5): KD = TCKD + (1 - p_t) NCKD, for one image.
+    #[test]
+    fn dkd_decouples_kd() {
+        let s = Tensor::from_slice2(&[[1.0f64, 2.0, 0.5, -1.0]]);
+        let t = Tensor::from_slice2(&[[0.3f64, 0.2, 2.0, 0.7]]);
+        let labels = Tensor::from_slice(&[2i64]);
+        let part = |alpha: f64, beta: f64| {
+            let kd = Kd { temperature: 4.0, dkd_alpha: alpha, dkd_beta: beta, ..Kd::default() };
+            dkd_divergence(&s, &t, &labels, &kd).double_value(&[])
+        };
+        let target = (&t / 4.0).softmax(-1, Kind::Double).double_value(&[0, 2]);
+        let want = kd_divergence(&s, &t, 4.0).double_value(&[]);
+        let got = part(1.0, 0.0) + (1.0 - target) * part(0.0, 1.0);
+        assert!((got - want).abs() < 1e-9, "{got}, wanted {want}");
     }
 }

@@ -1,6 +1,7 @@
 //! Accuracy on a split, in eval mode, without augmentation.
 
-use crate::net::{Net, to_vec};
+use crate::net::{Mode, Runner};
+use crate::params::{Params, to_vec};
 use gtn_core::Result;
 use gtn_core::data::ImageSet;
 use gtn_core::model_dir::SplitAccuracy;
@@ -12,13 +13,18 @@ use tch::{Device, Tensor};
 const BATCH: usize = 250;
 
 /// Logits `[n, classes]` of u8 images of the network's own size.
-pub fn logits(net: &Net, pixels: &[u8], preprocess: &Preprocess, device: Device) -> Result<Vec<f32>> {
+pub fn logits(
+    (runner, params): (&Runner, &Params),
+    pixels: &[u8],
+    preprocess: &Preprocess,
+    device: Device,
+) -> Result<Vec<f32>> {
     let shape = [-1, preprocess.channels as i64, preprocess.height as i64, preprocess.width as i64];
     let mut out = Vec::new();
     tch::no_grad(|| {
         for chunk in pixels.chunks(BATCH * preprocess.image_len()) {
             let images = Tensor::from_slice(&preprocess.normalise(chunk)?).view(shape).to_device(device);
-            out.extend(to_vec(&net.forward(&images, false))?);
+            out.extend(to_vec(&runner.forward(params, &images, Mode::Eval))?);
         }
         Ok(out)
     })
@@ -31,6 +37,11 @@ pub fn accuracy(logits: &[f32], labels: &[u16], classes: usize) -> SplitAccuracy
 }
 
 /// Both in one.
-pub fn evaluate(net: &Net, set: &ImageSet, preprocess: &Preprocess, device: Device) -> Result<SplitAccuracy> {
+pub fn evaluate(
+    net: (&Runner, &Params),
+    set: &ImageSet,
+    preprocess: &Preprocess,
+    device: Device,
+) -> Result<SplitAccuracy> {
     Ok(accuracy(&logits(net, &set.pixels, preprocess, device)?, &set.labels, set.classes))
 }

@@ -215,7 +215,7 @@ impl Resident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::to_vec;
+    use crate::params::to_vec;
     use gtn_core::arch::Input;
 
     fn source(augment: Augment) -> Arc<Source> {

@@ -1,21 +1,29 @@
 //! gtn-train: teachers, their baselines and distilled students, with libtorch.
 
+mod branch;
 mod checkpoint;
+mod classifiers;
 mod cli;
 mod commands;
 mod data_command;
 mod device;
 mod distill;
 mod evaluate;
+mod generic;
+mod learner;
 mod loader;
 mod net;
+mod params;
 mod pool_command;
 mod recipe;
 mod run_dir;
+mod sampling;
 mod save;
 mod schedule;
 mod sgd;
 mod signals;
+mod supernet;
+mod train;
 mod train_loop;
 
 use clap::Parser;
@@ -24,8 +32,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     gtn_core::exit::run("gtn-train", || match Cli::parse().command {
-        Command::Teacher(args) => commands::teacher(&args, device::load_cuda()),
-        Command::Student(args) => commands::student(&args, device::load_cuda()),
+        Command::Teacher(args) => train::teacher(&args, device::load_cuda()),
+        Command::Student(args) => train::student(&args, device::load_cuda()),
         Command::Eval(args) => commands::eval(&args, device::load_cuda()),
         Command::Pool(args) => pool_command::run(&args.action),
         Command::Data { data } => data_command::run(&data),

@@ -1,25 +1,33 @@
-//! A trainable network: the core graph run with libtorch's operators, node by node.
+//! Runs a core graph with libtorch's operators, node by node: whole, from a stage on, or up to the stage
+//! outputs. The tensors live in a [`Params`], so that several graphs can share them.
 
+use crate::params::Params;
 use gtn_core::arch::Activation;
-use gtn_core::graph::{BN_EPSILON, Graph, Node, NodeOp, ParamSpec, Role};
-use gtn_core::rng::Rng;
+use gtn_core::graph::{BN_EPSILON, Graph, Node, NodeOp, ValueId};
 use gtn_core::weights::Weights;
 use gtn_core::{Error, Result};
 use std::ops::Range;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// Share of the new batch in BN's running statistics (PyTorch's default).
-const BN_MOMENTUM: f64 = 0.1;
+pub const BN_MOMENTUM: f64 = 0.1;
 
-/// Parameters and how to run them.
-pub struct Net {
+/// How BN normalises.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// By running statistics.
+    Eval,
+    /// By the batch's, which the running ones follow.
+    Train,
+}
+
+/// A graph and where its tensors are.
+pub struct Runner {
     /// What is computed.
     pub graph: Graph,
-    /// Names, shapes, roles; same order as `tensors`.
-    pub specs: Vec<ParamSpec>,
-    /// One leaf tensor for each spec.
-    pub tensors: Vec<Tensor>,
-    /// For each node, where its tensors are.
+    /// For each of the graph's parameters, its place in the [`Params`].
+    pub index: Vec<usize>,
+    /// For each node, its part of `index`.
     ranges: Vec<Range<usize>>,
     /// For each value, the last node that reads it.
     last_uses: Vec<Option<usize>>,
@@ -27,49 +35,10 @@ pub struct Net {
     in_place: Vec<bool>,
 }
 
-impl Net {
-    /// Fresh weights, a pure function of (seed, name): He-normal by fan-out for convolutions (He et al.
-    /// 2015), uniform +-1/sqrt(fan-in) for the classifier, BN at identity.
-    pub fn new(graph: Graph, seed: u64, device: Device) -> Result<Self> {
-        let mut weights = Weights::default();
-        for spec in graph.params() {
-            let mut rng = Rng::new(seed, &spec.name, 0);
-            let n: usize = spec.shape.iter().product();
-            let spatial: usize = spec.shape.iter().skip(2).product();
-            let fan_in: usize = spec.shape.iter().skip(1).product();
-            let values = match (spec.role, spec.shape.len()) {
-                (Role::Weight, 4) => {
-                    let fan_out = fan_out(&graph, &spec, spatial);
-                    let sd = (2.0 / fan_out as f64).sqrt();
-                    (0..n).map(|_| (sd * rng.normal()) as f32).collect()
-                }
-                (Role::Weight, _) => {
-                    let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-                    (0..n).map(|_| (bound * (2.0 * rng.unit_f64() - 1.0)) as f32).collect()
-                }
-                (Role::NormScale | Role::RunningVar, _) => vec![1.0; n],
-                (Role::Bias | Role::NormShift | Role::RunningMean, _) => vec![0.0; n],
-            };
-            weights.0.insert(spec.name, values);
-        }
-        Self::from_weights(graph, &weights, device, true)
-    }
-
-    /// Given weights; `trained` ones get gradients.
-    pub fn from_weights(graph: Graph, weights: &Weights, device: Device, trained: bool) -> Result<Self> {
-        let specs = graph.params();
-        let mut tensors = Vec::with_capacity(specs.len());
-        for spec in &specs {
-            let shape: Vec<i64> = spec.shape.iter().map(|&d| d as i64).collect();
-            let values = Tensor::from_slice(weights.get(&spec.name)?);
-            let mut tensor = values.view(shape.as_slice()).to_device(device);
-            if shape.len() == 4 {
-                // Channels-last strides; every convolution, BN and activation after it follows suit,
-                // which spares oneDNN (and cuDNN) a reordering at each operator.
-                tensor = tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
-            }
-            tensors.push(tensor.set_requires_grad(trained && spec.role.trained()));
-        }
+impl Runner {
+    /// `place` tells where a named parameter is.
+    pub fn new(graph: Graph, place: impl Fn(&str) -> Result<usize>) -> Result<Self> {
+        let index = graph.params().iter().map(|p| place(&p.name)).collect::<Result<_>>()?;
         let mut start = 0;
         let range = |node: &Node| {
             let n = graph.node_params(node).len();
@@ -79,18 +48,46 @@ impl Net {
         let ranges = graph.nodes.iter().map(range).collect();
         let last_uses = graph.last_uses();
         let in_place = graph.nodes.iter().map(|n| overwrites_input(&graph, n)).collect();
-        Ok(Self { graph, specs, tensors, ranges, last_uses, in_place })
+        Ok(Self { graph, index, ranges, last_uses, in_place })
     }
 
-    /// Logits `[n, classes]` of images `[n, C, H, W]`. `train`: BN uses and updates batch statistics.
-    pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
-        let mut values: Vec<Option<Tensor>> = vec![Some(images.shallow_clone())];
-        for (i, node) in self.graph.nodes.iter().enumerate() {
+    /// Logits `[n, classes]` of images `[n, C, H, W]`.
+    pub fn forward(&self, params: &Params, images: &Tensor, mode: Mode) -> Tensor {
+        self.run(params, ValueId(0), images, mode, &[]).0
+    }
+
+    /// Logits, and the outputs of all stages, F_1..F_N.
+    pub fn forward_stages(&self, params: &Params, images: &Tensor, mode: Mode) -> (Tensor, Vec<Tensor>) {
+        let stages: Vec<ValueId> = self.graph.stages.iter().map(|s| s.value).collect();
+        self.run(params, ValueId(0), images, mode, &stages)
+    }
+
+    /// Logits when `x` takes the place of stage `s`'s input: nothing before it runs.
+    pub fn forward_from(&self, params: &Params, s: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let entry = self.graph.stage_input(s);
+        let entry = entry.ok_or_else(|| Error::Failed(format!("the network has no stage {s}")))?;
+        Ok(self.run(params, entry, x, mode, &[]).0)
+    }
+
+    /// Runs the nodes after `entry`. A stage's output is all that later stages read, so nothing else of
+    /// what came before is needed.
+    fn run(
+        &self,
+        params: &Params,
+        entry: ValueId,
+        x: &Tensor,
+        mode: Mode,
+        keep: &[ValueId],
+    ) -> (Tensor, Vec<Tensor>) {
+        let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.graph.nodes.len() + 1);
+        values.resize_with(entry.0, || None);
+        values.push(Some(x.shallow_clone()));
+        for (i, node) in self.graph.nodes.iter().enumerate().skip(entry.0) {
             let inputs: Vec<Tensor> = node
                 .inputs
                 .iter()
                 .map(|v| {
-                    let dies = self.last_uses[v.0] == Some(i);
+                    let dies = self.last_uses[v.0] == Some(i) && !keep.contains(v);
                     let value = if dies {
                         values[v.0].take()
                     } else {
@@ -100,29 +97,23 @@ impl Net {
                     value.unwrap_or_default()
                 })
                 .collect();
-            values.push(Some(self.node(i, node, inputs, train)));
+            values.push(Some(self.node(params, i, node, inputs, mode)));
         }
-        values.swap_remove(self.graph.output.0).unwrap_or_default()
+        let kept = keep.iter().map(|v| values[v.0].as_ref().map_or_else(Tensor::new, Tensor::shallow_clone));
+        let kept = kept.collect();
+        (values.swap_remove(self.graph.output.0).unwrap_or_default(), kept)
     }
 
-    fn node(&self, i: usize, node: &Node, inputs: Vec<Tensor>, train: bool) -> Tensor {
-        let w = &self.tensors[self.ranges[i].clone()];
+    fn node(&self, params: &Params, i: usize, node: &Node, inputs: Vec<Tensor>, mode: Mode) -> Tensor {
+        let w: Vec<&Tensor> =
+            self.index[self.ranges[i].clone()].iter().map(|&p| &params.tensors[p]).collect();
         let mut x = inputs[0].shallow_clone();
         match node.op {
             NodeOp::Conv { kernel, stride, groups, .. } => {
                 let (pad, stride, groups) = ((kernel / 2) as i64, stride as i64, groups as i64);
-                x.conv2d(&w[0], w.get(1), [stride; 2], [pad; 2], [1, 1], groups)
+                x.conv2d(w[0], w.get(1).copied(), [stride; 2], [pad; 2], [1, 1], groups)
             }
-            NodeOp::BatchNorm => x.batch_norm(
-                Some(&w[0]),
-                Some(&w[1]),
-                Some(&w[2]),
-                Some(&w[3]),
-                train,
-                BN_MOMENTUM,
-                BN_EPSILON,
-                true,
-            ),
+            NodeOp::BatchNorm => batch_norm(&x, &w, mode),
             NodeOp::Activation(Activation::Relu) if self.in_place[i] => x.relu_(),
             NodeOp::Activation(Activation::Relu6) if self.in_place[i] => x.relu6_(),
             NodeOp::Activation(Activation::Relu) => x.relu(),
@@ -132,46 +123,59 @@ impl Net {
             NodeOp::Add => x + &inputs[1],
             NodeOp::Scale => x * &inputs[1],
             NodeOp::MaxPool => x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
-            NodeOp::GlobalAvgPool => x.mean_dim([2i64, 3].as_slice(), true, Kind::Float),
+            NodeOp::GlobalAvgPool => x.mean_dim([2i64, 3].as_slice(), true, x.kind()),
             NodeOp::Flatten => x.flatten(1, -1),
-            NodeOp::Linear { .. } => x.linear(&w[0], w.get(1)),
+            NodeOp::Linear { .. } => x.linear(w[0], w.get(1).copied()),
         }
-    }
-
-    /// A copy of all tensors on the host.
-    pub fn weights(&self) -> Result<Weights> {
-        let mut weights = Weights::default();
-        for (spec, tensor) in self.specs.iter().zip(&self.tensors) {
-            weights.0.insert(spec.name.clone(), to_vec(tensor)?);
-        }
-        Ok(weights)
-    }
-
-    /// Overwrites all tensors in place.
-    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
-        tch::no_grad(|| {
-            for (spec, tensor) in self.specs.iter().zip(&mut self.tensors) {
-                let values = Tensor::from_slice(weights.get(&spec.name)?).view_as(tensor);
-                tensor.copy_(&values);
-            }
-            Ok(())
-        })
-    }
-
-    /// Trained tensors with their specs.
-    pub fn trained(&self) -> impl Iterator<Item = (&ParamSpec, &Tensor)> {
-        self.specs.iter().zip(&self.tensors).filter(|(s, _)| s.role.trained())
     }
 }
 
-/// Output channels per group times the kernel's area.
-fn fan_out(graph: &Graph, spec: &ParamSpec, spatial: usize) -> usize {
-    let owner = graph.nodes.iter().find(|n| spec.name.strip_suffix(".weight") == Some(n.name.as_str()));
-    let groups = match owner.map(|n| &n.op) {
-        Some(NodeOp::Conv { groups, .. }) => *groups,
-        _ => 1,
+/// Batch normalisation by gamma, beta, running mean and variance.
+pub fn batch_norm(x: &Tensor, w: &[&Tensor], mode: Mode) -> Tensor {
+    let (train, momentum) = match mode {
+        Mode::Eval => (false, 0.0),
+        Mode::Train => (true, BN_MOMENTUM),
     };
-    (spec.shape.first().copied().unwrap_or(1) * spatial / groups).max(1)
+    x.batch_norm(Some(w[0]), Some(w[1]), Some(w[2]), Some(w[3]), train, momentum, BN_EPSILON, true)
+}
+
+/// A network with tensors of its own.
+pub struct Net {
+    /// How it runs.
+    pub runner: Runner,
+    /// What it runs with.
+    pub params: Params,
+}
+
+impl Net {
+    /// Fresh weights, a pure function of (seed, name).
+    #[cfg(test)]
+    pub fn new(graph: Graph, seed: u64, device: Device) -> Result<Self> {
+        let mut weights = Weights::default();
+        for spec in graph.params() {
+            let values = crate::params::initial(&graph, &spec, seed, &spec.name);
+            weights.0.insert(spec.name, values);
+        }
+        Self::from_weights(graph, &weights, device, true)
+    }
+
+    /// Given weights; `trained` ones get gradients.
+    pub fn from_weights(graph: Graph, weights: &Weights, device: Device, trained: bool) -> Result<Self> {
+        let params = Params::new(graph.params(), weights, device, trained)?;
+        let runner = Runner::new(graph, |name| params.place(name))?;
+        Ok(Self { runner, params })
+    }
+
+    /// What it computes.
+    #[cfg(test)]
+    pub fn graph(&self) -> &Graph {
+        &self.runner.graph
+    }
+
+    /// Logits `[n, classes]` of images `[n, C, H, W]`.
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> Tensor {
+        self.runner.forward(&self.params, images, mode)
+    }
 }
 
 /// ReLU may work in place where its input is read by nothing else and its producer does not need its
@@ -185,15 +189,10 @@ fn overwrites_input(graph: &Graph, node: &Node) -> bool {
     readers == 1 && safe && !graph.stages.iter().any(|s| s.value == input)
 }
 
-/// A tensor's values on the host, row-major.
-pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
-    let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
-    Vec::<f32>::try_from(&flat).map_err(|e| Error::Failed(format!("libtorch: {e}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::to_vec;
     use gtn_core::arch::Input;
     use gtn_core::parity::{Tolerance, compare};
     use gtn_core::{eval, fold, pool, testing, zoo};
@@ -217,9 +216,9 @@ mod tests {
             let (folded, folded_weights) = fold::fold_batch_norm(&graph, &weights).unwrap();
             for (graph, weights) in [(graph, weights), (folded, folded_weights)] {
                 let net = Net::from_weights(graph, &weights, Device::Cpu, false).unwrap();
-                assert_eq!(net.weights().unwrap(), weights);
-                let got =
-                    to_vec(&net.forward(&Tensor::from_slice(&image).view([1, 3, 16, 16]), false)).unwrap();
+                assert_eq!(net.params.weights().unwrap(), weights);
+                let got = to_vec(&net.forward(&Tensor::from_slice(&image).view([1, 3, 16, 16]), Mode::Eval))
+                    .unwrap();
                 let parity = compare(&want, &got, 10, Tolerance::FP32);
                 if !parity.pass {
                     wrong.push(format!("{}: {parity:?}", spec.name));
@@ -234,7 +233,7 @@ mod tests {
         let input = Input { channels: 1, height: 8, width: 8 };
         let make = |seed| {
             let spec = zoo::named("resnet8", input, 10).unwrap().unwrap();
-            Net::new(Graph::lower(&spec).unwrap(), seed, Device::Cpu).unwrap().weights().unwrap()
+            Net::new(Graph::lower(&spec).unwrap(), seed, Device::Cpu).unwrap().params.weights().unwrap()
         };
         assert_eq!(make(1), make(1));
         assert_ne!(make(1), make(2));

@@ -1,5 +1,6 @@
 //! The recipe: every number of a training run, from defaults, a TOML file and `--set key=value`.
 
+use crate::sampling::ArchRecipe;
 use gtn_core::augment::Augment;
 use gtn_core::{Error, Result, artifact};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub struct Recipe {
     pub epochs: usize,
     /// Images a step; the last, smaller batch of an epoch is dropped.
     pub batch_size: usize,
+    /// Training images taken before val is cut, equally many of each class (0: all).
+    pub train_images: usize,
     /// Share of train that becomes val.
     pub val_fraction: f64,
     /// Of the cross-entropy's targets.
@@ -32,6 +35,8 @@ pub struct Recipe {
     pub augment: Augment,
     /// Knowledge distillation's weights.
     pub kd: Kd,
+    /// The generic teacher's.
+    pub gtn: Gtn,
 }
 
 /// SGD.
@@ -76,6 +81,63 @@ pub struct Kd {
     pub alpha: f64,
     /// T.
     pub temperature: f64,
+    /// DKD: weight of TCKD.
+    pub dkd_alpha: f64,
+    /// DKD: weight of NCKD (8 for CIFAR-100's resnet32x4 -> resnet8x4 in the paper).
+    pub dkd_beta: f64,
+    /// DKD: epochs over which its weight rises to 1.
+    pub dkd_warmup: f64,
+}
+
+/// The generic teacher's losses (DESIGN: the form follows SFTN, Park et al. 2021).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gtn {
+    /// Weight of a branch's KL.
+    pub w_kl: f64,
+    /// Weight of a branch's cross-entropy.
+    pub w_ce: f64,
+    /// Temperature of a branch's KL.
+    pub tau: f64,
+    /// w_0, weight of branch 0: the whole path from the image. 0 is the SFTN form.
+    pub w_0: f64,
+    /// Paths drawn for each batch.
+    pub paths: usize,
+    /// Which way the branches' KL is taken.
+    pub kl_direction: KlDirection,
+    /// Whether z_T is a constant in the branches' KL.
+    pub kl_detach_teacher: bool,
+    /// Share of the steps in which the branches learn and the teacher is not pulled; over the same share
+    /// again the pull rises from 0 to 1.
+    pub cond_warmup: f64,
+    /// The architecture distribution.
+    pub arch: ArchRecipe,
+}
+
+/// Direction of the branches' KL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KlDirection {
+    /// KL(branch || teacher), as SFTN prints it.
+    BranchTeacher,
+    /// KL(teacher || branch), as distillation takes it.
+    TeacherBranch,
+}
+
+impl Default for Gtn {
+    fn default() -> Self {
+        Self {
+            w_kl: 3.0,
+            w_ce: 1.0,
+            tau: 1.0,
+            w_0: 1.0,
+            paths: 1,
+            kl_direction: KlDirection::BranchTeacher,
+            kl_detach_teacher: false,
+            cond_warmup: 0.0,
+            arch: ArchRecipe::default(),
+        }
+    }
 }
 
 impl Default for Recipe {
@@ -84,6 +146,7 @@ impl Default for Recipe {
             seed: 0,
             epochs: 20,
             batch_size: 128,
+            train_images: 0,
             val_fraction: 0.1,
             label_smoothing: 0.0,
             eval_every: 1,
@@ -92,6 +155,7 @@ impl Default for Recipe {
             schedule: Schedule::OneCycle { warmup: 0.25 },
             augment: Augment { pad: 2, flip: true },
             kd: Kd::default(),
+            gtn: Gtn::default(),
         }
     }
 }
@@ -104,7 +168,7 @@ impl Default for Optimizer {
 
 impl Default for Kd {
     fn default() -> Self {
-        Self { alpha: 0.9, temperature: 4.0 }
+        Self { alpha: 0.9, temperature: 4.0, dkd_alpha: 1.0, dkd_beta: 8.0, dkd_warmup: 20.0 }
     }
 }
 
@@ -162,6 +226,15 @@ impl Recipe {
         check(share(self.kd.alpha), "kd.alpha", self.kd.alpha.to_string(), "0 to 1")?;
         let t = self.kd.temperature;
         check((0.01..=1000.0).contains(&t), "kd.temperature", t.to_string(), "0.01 to 1000")?;
+        let positive = |x: f64| x.is_finite() && x >= 0.0;
+        for (key, x) in [
+            ("dkd_alpha", self.kd.dkd_alpha),
+            ("dkd_beta", self.kd.dkd_beta),
+            ("dkd_warmup", self.kd.dkd_warmup),
+        ] {
+            check(positive(x), &format!("kd.{key}"), x.to_string(), "0 or more")?;
+        }
+        self.gtn.validate(&check)?;
         match &self.schedule {
             Schedule::OneCycle { warmup } => {
                 check((0.0..1.0).contains(warmup), "schedule.warmup", warmup.to_string(), "0 to below 1")
@@ -172,6 +245,31 @@ impl Recipe {
                 check(rising, "schedule.milestones", format!("{milestones:?}"), "rising epochs")
             }
         }
+    }
+}
+
+impl Gtn {
+    fn validate(&self, check: &dyn Fn(bool, &str, String, &str) -> Result<()>) -> Result<()> {
+        for (key, x) in
+            [("w_kl", self.w_kl), ("w_ce", self.w_ce), ("w_0", self.w_0), ("arch.entropy", self.arch.entropy)]
+        {
+            check(x.is_finite() && x >= 0.0, &format!("gtn.{key}"), x.to_string(), "0 or more")?;
+        }
+        check((0.01..=1000.0).contains(&self.tau), "gtn.tau", self.tau.to_string(), "0.01 to 1000")?;
+        check((1..=64).contains(&self.paths), "gtn.paths", self.paths.to_string(), "1 to 64")?;
+        let half = (0.0..=0.5).contains(&self.cond_warmup);
+        check(half, "gtn.cond_warmup", self.cond_warmup.to_string(), "0 to 0.5")?;
+        let a = &self.arch;
+        check((0.0..=1.0).contains(&a.floor), "gtn.arch.floor", a.floor.to_string(), "0 to 1")?;
+        check(a.lr.is_finite() && a.lr > 0.0, "gtn.arch.lr", a.lr.to_string(), "more than 0")?;
+        check(
+            (1..=64).contains(&a.baseline_bins),
+            "gtn.arch.baseline_bins",
+            a.baseline_bins.to_string(),
+            "1 to 64",
+        )?;
+        let decay = (0.0..1.0).contains(&a.baseline_decay);
+        check(decay, "gtn.arch.baseline_decay", a.baseline_decay.to_string(), "0 to below 1")
     }
 }
 

@@ -18,6 +18,9 @@ pub struct Config<'a> {
     pub data: &'a str,
     /// Architecture's name.
     pub arch: &'a str,
+    /// A generic teacher's students.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub space: Option<String>,
     /// SHA-256 of the teacher's weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher_sha256: Option<&'a str>,

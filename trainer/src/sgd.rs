@@ -1,29 +1,36 @@
 //! SGD with momentum (PyTorch's form: v = m v + g, p -= lr v; Nesterov: p -= lr (g + m v)).
 
-use crate::net::{Net, to_vec};
+use crate::params::{Params, to_vec};
 use crate::recipe::Optimizer;
 use gtn_core::Result;
 use gtn_core::graph::Role;
 use gtn_core::weights::Weights;
 use tch::Tensor;
 
-/// Velocities of a network's trained tensors, in order.
+/// Velocities of the trained tensors.
 pub struct Sgd {
     recipe: Optimizer,
-    velocity: Vec<Tensor>,
+    /// (place in the parameters, velocity).
+    velocity: Vec<(usize, Tensor)>,
 }
 
 impl Sgd {
     /// Velocities at zero.
-    pub fn new(recipe: Optimizer, net: &Net) -> Self {
-        Self { recipe, velocity: net.trained().map(|(_, t)| t.zeros_like()).collect() }
+    pub fn new(recipe: Optimizer, params: &Params) -> Self {
+        let velocity = params.trained().map(|i| (i, params.tensors[i].zeros_like())).collect();
+        Self { recipe, velocity }
     }
 
-    /// One update with learning rate `lr`; gradients are consumed.
-    pub fn step(&mut self, net: &Net, lr: f64) {
+    /// One update with learning rate `lr`; gradients are consumed. Tensors that are not `active` (where
+    /// given, by place) had no part in this step: they get no decay and no momentum either.
+    pub fn step(&mut self, params: &Params, active: Option<&[bool]>, lr: f64) {
         let Optimizer { momentum, nesterov, weight_decay, decay_norms_and_biases, .. } = self.recipe;
         tch::no_grad(|| {
-            for ((spec, tensor), v) in net.trained().zip(&mut self.velocity) {
+            for (place, v) in &mut self.velocity {
+                if active.is_some_and(|active| !active[*place]) {
+                    continue;
+                }
+                let (spec, tensor) = (&params.specs[*place], &params.tensors[*place]);
                 let mut g = tensor.grad();
                 if !g.defined() {
                     continue;
@@ -48,18 +55,18 @@ impl Sgd {
     }
 
     /// Velocities by tensor name.
-    pub fn state(&self, net: &Net) -> Result<Weights> {
+    pub fn state(&self, params: &Params) -> Result<Weights> {
         let mut state = Weights::default();
-        for ((spec, _), v) in net.trained().zip(&self.velocity) {
-            state.0.insert(spec.name.clone(), to_vec(v)?);
+        for (place, v) in &self.velocity {
+            state.0.insert(params.specs[*place].name.clone(), to_vec(v)?);
         }
         Ok(state)
     }
 
     /// Restores [`Self::state`].
-    pub fn restore(&mut self, net: &Net, state: &Weights) -> Result<()> {
-        for ((spec, _), v) in net.trained().zip(&mut self.velocity) {
-            let values = Tensor::from_slice(state.get(&spec.name)?).view_as(v);
+    pub fn restore(&mut self, params: &Params, state: &Weights) -> Result<()> {
+        for (place, v) in &mut self.velocity {
+            let values = Tensor::from_slice(state.get(&params.specs[*place].name)?).view_as(v);
             v.copy_(&values);
         }
         Ok(())
@@ -69,6 +76,7 @@ impl Sgd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Net;
     use gtn_core::arch::Input;
     use gtn_core::graph::Graph;
     use gtn_core::zoo;
@@ -81,7 +89,8 @@ mod tests {
         let input = Input { channels: 1, height: 8, width: 8 };
         for (nesterov, norms) in [(false, false), (true, false), (false, true), (true, true)] {
             let spec = zoo::named("resnet8", input, 10).unwrap().unwrap();
-            let net = Net::new(Graph::lower(&spec).unwrap(), 1, Device::Cpu).unwrap();
+            let params = Net::new(Graph::lower(&spec).unwrap(), 1, Device::Cpu).unwrap().params;
+            let trained = || params.trained().map(|i| (&params.specs[i], &params.tensors[i]));
             let recipe = Optimizer {
                 lr: 0.1,
                 momentum: 0.9,
@@ -89,18 +98,17 @@ mod tests {
                 weight_decay: 0.01,
                 decay_norms_and_biases: norms,
             };
-            let mut sgd = Sgd::new(recipe, &net);
-            let roles: Vec<Role> = net.trained().map(|(s, _)| s.role).collect();
+            let mut sgd = Sgd::new(recipe, &params);
+            let roles: Vec<Role> = trained().map(|(s, _)| s.role).collect();
             let mut want: Vec<(f64, f64)> =
-                net.trained().map(|(_, t)| (t.reshape(-1).double_value(&[0]), 0.0)).collect();
+                trained().map(|(_, t)| (t.reshape(-1).double_value(&[0]), 0.0)).collect();
             for step in 1..=3 {
                 let factor = f64::from(step);
-                let loss = net
-                    .trained()
+                let loss = trained()
                     .map(|(_, t)| t.sum(Kind::Float) * factor)
                     .fold(Tensor::from(0f32), |a, b| a + b);
                 loss.backward();
-                sgd.step(&net, 0.1);
+                sgd.step(&params, None, 0.1);
                 for ((p, v), role) in want.iter_mut().zip(&roles) {
                     let decay = *role == Role::Weight || norms;
                     let g = factor + if decay { 0.01 * *p } else { 0.0 };
@@ -108,13 +116,36 @@ mod tests {
                     *p -= 0.1 * if nesterov { g + 0.9 * *v } else { *v };
                 }
             }
-            for ((p, _), (spec, t)) in want.iter().zip(net.trained()) {
+            for ((p, _), (spec, t)) in want.iter().zip(trained()) {
                 let got = t.reshape(-1).double_value(&[0]);
                 assert!((got - p).abs() < 1e-5, "{}: {got}, wanted {p}", spec.name); // f32 rounding
             }
-            let mut other = Sgd::new(Optimizer::default(), &net);
-            other.restore(&net, &sgd.state(&net).unwrap()).unwrap();
-            assert_eq!(other.state(&net).unwrap(), sgd.state(&net).unwrap());
+            let mut other = Sgd::new(Optimizer::default(), &params);
+            other.restore(&params, &sgd.state(&params).unwrap()).unwrap();
+            assert_eq!(other.state(&params).unwrap(), sgd.state(&params).unwrap());
         }
+    }
+
+    #[test]
+    fn what_had_no_part_is_left_alone() {
+        let input = Input { channels: 1, height: 8, width: 8 };
+        let spec = zoo::named("resnet8", input, 10).unwrap().unwrap();
+        let params = Net::new(Graph::lower(&spec).unwrap(), 1, Device::Cpu).unwrap().params;
+        let mut sgd = Sgd::new(Optimizer::default(), &params);
+        let step = |sgd: &mut Sgd, active: Option<&[bool]>| {
+            let sum = params.trained().map(|i| params.tensors[i].sum(Kind::Float));
+            sum.fold(Tensor::from(0f32), |a, b| a + b).backward();
+            sgd.step(&params, active, 0.1);
+        };
+        step(&mut sgd, None); // every velocity is moving
+        let (before, velocity) = (params.weights().unwrap(), sgd.state(&params).unwrap());
+        let active: Vec<bool> = (0..params.specs.len()).map(|i| i == 0).collect();
+        step(&mut sgd, Some(&active));
+        let (after, moved) = (params.weights().unwrap(), sgd.state(&params).unwrap());
+        for (i, spec) in params.specs.iter().enumerate() {
+            assert_eq!(before.0[&spec.name] == after.0[&spec.name], i != 0 || !spec.role.trained());
+        }
+        let name = &params.specs[1].name;
+        assert_eq!(velocity.0[name], moved.0[name]);
     }
 }

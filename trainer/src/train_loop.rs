@@ -2,8 +2,8 @@
 
 use crate::checkpoint::{self, State};
 use crate::evaluate::evaluate;
-use crate::loader::{Batch, Loader, Source};
-use crate::net::Net;
+use crate::learner::{At, Learner};
+use crate::loader::{Loader, Source};
 use crate::recipe::Recipe;
 use crate::run_dir::RunDir;
 use crate::schedule;
@@ -22,13 +22,10 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// Steps whose losses are fetched from the device at once.
 const FLUSH_EVERY: usize = 16;
 
-/// What one step is trained on. The first loss is the one that is minimised; all are recorded.
-pub type Losses = Vec<(&'static str, Tensor)>;
-
 /// One training run.
 pub struct Training<'a> {
     /// What is trained.
-    pub net: &'a mut Net,
+    pub learner: &'a mut dyn Learner,
     /// Where batches come from.
     pub source: Arc<Source>,
     /// Evaluated now and then; may be empty.
@@ -37,8 +34,6 @@ pub struct Training<'a> {
     pub recipe: &'a Recipe,
     /// Where it computes.
     pub device: Device,
-    /// Loss of a batch.
-    pub loss: &'a dyn Fn(&Net, &Batch) -> Losses,
     /// For the progress bar.
     pub label: &'a str,
 }
@@ -54,16 +49,23 @@ pub struct Outcome {
 struct Pending {
     step: usize,
     lr: f64,
-    names: Vec<&'static str>,
+    names: Vec<String>,
     values: Tensor,
 }
 
 impl Training<'_> {
     /// Trains to the end; with `resume` from the latest checkpoint. SIGINT and SIGTERM save first.
     pub fn run(&mut self, dir: &mut RunDir, resume: bool, signals: &Signals) -> Result<Outcome> {
-        let mut sgd = Sgd::new(self.recipe.optimizer.clone(), self.net);
-        let saved = if resume { checkpoint::load(&dir.path, self.net, &mut sgd)? } else { None };
-        let mut state = saved.unwrap_or_else(State::start);
+        let mut sgd = Sgd::new(self.recipe.optimizer.clone(), self.learner.params());
+        let saved =
+            if resume { checkpoint::load(&dir.path, self.learner.params_mut(), &mut sgd)? } else { None };
+        let mut state = match saved {
+            Some(state) => {
+                self.learner.restore(state.learner.clone())?;
+                state
+            }
+            None => State::start(),
+        };
         dir.rewind(state.loss_bytes)?;
         let per_epoch = self.source.steps_per_epoch();
         let mut loader = Loader::start(Arc::clone(&self.source), state.step, self.device)?;
@@ -77,7 +79,8 @@ impl Training<'_> {
         while state.step < steps {
             let lr = self.recipe.optimizer.lr
                 * schedule::factor(&self.recipe.schedule, state.step, steps, per_epoch);
-            pending.push(self.step(&mut sgd, &mut loader, state.step, lr)?);
+            let at = At { step: state.step, steps, per_epoch };
+            pending.push(self.step(&mut sgd, &mut loader, at, lr)?);
             state.step += 1;
             clock.images += self.source.batch_size;
             let epoch_ends = state.step.is_multiple_of(per_epoch);
@@ -93,7 +96,8 @@ impl Training<'_> {
             if save {
                 state.seconds = clock.seconds();
                 state.loss_bytes = dir.loss_bytes()?;
-                checkpoint::save(&dir.path, self.net, &sgd, &state)?;
+                state.learner = self.learner.state();
+                checkpoint::save(&dir.path, self.learner.params(), &sgd, &state)?;
                 clock.since_save = Instant::now();
             }
             if let Some(signal) = signal {
@@ -106,17 +110,18 @@ impl Training<'_> {
         Ok(Outcome { state, epochs })
     }
 
-    fn step(&mut self, sgd: &mut Sgd, loader: &mut Loader, step: usize, lr: f64) -> Result<Pending> {
+    fn step(&mut self, sgd: &mut Sgd, loader: &mut Loader, at: At, lr: f64) -> Result<Pending> {
         let batch = loader.next()?;
-        let losses = (self.loss)(self.net, &batch);
+        let step = self.learner.step(&batch, at)?;
+        let losses = &step.losses;
         let Some((_, total)) = losses.first() else {
             return Err(Error::Failed("no loss to minimise".into()));
         };
         total.backward();
-        sgd.step(self.net, lr);
-        let names = losses.iter().map(|(name, _)| *name).collect();
+        sgd.step(self.learner.params(), step.active.as_deref(), lr);
+        let names = losses.iter().map(|(name, _)| name.clone()).collect();
         let values: Vec<Tensor> = losses.iter().map(|(_, t)| t.detach().view(-1)).collect();
-        Ok(Pending { step, lr, names, values: Tensor::cat(&values, 0) })
+        Ok(Pending { step: at.step, lr, names, values: Tensor::cat(&values, 0) })
     }
 
     fn end_epoch(
@@ -130,9 +135,22 @@ impl Training<'_> {
         if !self.val.is_empty()
             && (epoch.is_multiple_of(self.recipe.eval_every) || epoch == self.recipe.epochs)
         {
-            let val = evaluate(self.net, self.val, &self.source.preprocess, self.device)?;
-            state.best_val_top1 = Some(state.best_val_top1.unwrap_or(0.0).max(val.top1));
-            dir.loss_line(&json!({"epoch": epoch, "val_top1": val.top1, "val_top5": val.top5}))?;
+            let mut line = json!({"epoch": epoch});
+            let networks = self.learner.networks();
+            state.best_val_top1.resize(networks.len(), 0.0);
+            for (i, (runner, best)) in networks.iter().zip(&mut state.best_val_top1).enumerate() {
+                let net = (*runner, self.learner.params());
+                let val = evaluate(net, self.val, &self.source.preprocess, self.device)?;
+                *best = best.max(val.top1);
+                let key = |what: &str| if networks.len() == 1 { what.into() } else { format!("{what}.{i}") };
+                line[key("val_top1")] = json!(val.top1);
+                line[key("val_top5")] = json!(val.top5);
+            }
+            dir.loss_line(&line)?;
+        }
+        if let Some(mut record) = self.learner.record() {
+            record["epoch"] = json!(epoch);
+            dir.loss_line(&record)?;
         }
         dir.log_line(&json!({
             "epoch": epoch, "step": state.step, "seconds": clock.seconds(), "images_per_s": clock.rate(),
@@ -144,10 +162,10 @@ impl Training<'_> {
 fn record(dir: &mut RunDir, pending: &mut Vec<Pending>, per_epoch: usize) -> Result<f64> {
     let mut last = 0.0;
     for p in pending.drain(..) {
-        let values = crate::net::to_vec(&p.values)?;
+        let values = crate::params::to_vec(&p.values)?;
         let mut line = json!({"step": p.step + 1, "lr": p.lr});
         for (name, value) in p.names.iter().zip(&values) {
-            line[*name] = json!(value);
+            line[name.as_str()] = json!(value);
             if !value.is_finite() {
                 return Err(Error::Failed(format!(
                     "training diverged: {name} is {value} at step {} (epoch {}, learning rate {:.4}); try a lower \

@@ -35,9 +35,19 @@ pub struct Dataset {
     pub test: ImageSet,
 }
 
-/// Where a data set comes from: what `--data` says.
+/// Where a data set comes from: what `--data` says. `NAME@SIDE:DIR` shrinks the images by averaging
+/// whole pixels: `cifar100@16:DIR` is CIFAR-100 at 16 x 16.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DataSource {
+pub struct DataSource {
+    /// Which data set, and where.
+    pub layout: Layout,
+    /// Images are shrunk to this side.
+    pub side: Option<usize>,
+}
+
+/// A data set's layout on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
     /// Embedded: 10,000 and 2,000 images of Fashion-MNIST.
     FashionMnistMini,
     /// Folder with the four idx files, plain or gzip.
@@ -54,59 +64,74 @@ impl FromStr for DataSource {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (name, dir) = text.split_once(':').unwrap_or((text, ""));
+        let (full_name, dir) = text.split_once(':').unwrap_or((text, ""));
+        let (name, side) = match full_name.split_once('@') {
+            Some((name, side)) => match side.parse() {
+                Ok(n @ 1..=4096) => (name, Some(n)),
+                _ => return Err(Error::usage(format!("data `{text}`: side is `{side}`, wanted 1 to 4096"))),
+            },
+            None => (full_name, None),
+        };
         let dir = (!dir.is_empty()).then(|| PathBuf::from(dir));
-        match (name, dir) {
-            ("fashion-mnist-mini", None) => Ok(Self::FashionMnistMini),
-            ("fashion-mnist", Some(dir)) => Ok(Self::FashionMnist(dir)),
-            ("cifar10", Some(dir)) => Ok(Self::Cifar10(dir)),
-            ("cifar100", Some(dir)) => Ok(Self::Cifar100(dir)),
+        let layout = match (name, dir) {
+            ("fashion-mnist-mini", None) => Layout::FashionMnistMini,
+            ("fashion-mnist", Some(dir)) => Layout::FashionMnist(dir),
+            ("cifar10", Some(dir)) => Layout::Cifar10(dir),
+            ("cifar100", Some(dir)) => Layout::Cifar100(dir),
             ("fashion-mnist" | "cifar10" | "cifar100", None) => {
-                Err(Error::usage(format!("data `{text}` lacks its folder: wanted `{name}:DIR`")))
+                return Err(Error::usage(format!(
+                    "data `{text}` lacks its folder: wanted `{full_name}:DIR`"
+                )));
             }
-            _ => Err(Error::usage(format!("unknown data `{text}`, wanted one of: {KNOWN}"))),
-        }
+            _ => return Err(Error::usage(format!("unknown data `{text}`, wanted one of: {KNOWN}"))),
+        };
+        Ok(Self { layout, side })
     }
 }
 
 impl DataSource {
-    /// The name without the folder.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::FashionMnistMini => "fashion-mnist-mini",
-            Self::FashionMnist(_) => "fashion-mnist",
-            Self::Cifar10(_) => "cifar10",
-            Self::Cifar100(_) => "cifar100",
-        }
+    /// The name without the folder: `cifar100`, `cifar100@16`.
+    pub fn name(&self) -> String {
+        let name = match &self.layout {
+            Layout::FashionMnistMini => "fashion-mnist-mini",
+            Layout::FashionMnist(_) => "fashion-mnist",
+            Layout::Cifar10(_) => "cifar10",
+            Layout::Cifar100(_) => "cifar100",
+        };
+        self.side.map_or_else(|| name.to_owned(), |side| format!("{name}@{side}"))
     }
 
     /// One name per class.
     pub fn label_names(&self) -> Result<Vec<String>> {
         let own = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
-        match self {
-            Self::FashionMnistMini | Self::FashionMnist(_) => Ok(own(&idx::FASHION_LABELS)),
-            Self::Cifar10(_) => Ok(own(&cifar::CIFAR10_LABELS)),
-            Self::Cifar100(dir) => cifar::cifar100_labels(dir),
+        match &self.layout {
+            Layout::FashionMnistMini | Layout::FashionMnist(_) => Ok(own(&idx::FASHION_LABELS)),
+            Layout::Cifar10(_) => Ok(own(&cifar::CIFAR10_LABELS)),
+            Layout::Cifar100(dir) => cifar::cifar100_labels(dir),
         }
     }
 
     /// The training part.
     pub fn train(&self) -> Result<ImageSet> {
-        match self {
-            Self::FashionMnistMini => fashion_mini::train(),
-            Self::FashionMnist(dir) => idx::read_part(dir, "train"),
-            Self::Cifar10(dir) => cifar::read_cifar10(dir, true),
-            Self::Cifar100(dir) => cifar::read_cifar100(dir, true),
-        }
+        self.part(true)
     }
 
     /// The test part.
     pub fn test(&self) -> Result<ImageSet> {
-        match self {
-            Self::FashionMnistMini => fashion_mini::test(),
-            Self::FashionMnist(dir) => idx::read_part(dir, "t10k"),
-            Self::Cifar10(dir) => cifar::read_cifar10(dir, false),
-            Self::Cifar100(dir) => cifar::read_cifar100(dir, false),
+        self.part(false)
+    }
+
+    fn part(&self, train: bool) -> Result<ImageSet> {
+        let set = match &self.layout {
+            Layout::FashionMnistMini if train => fashion_mini::train(),
+            Layout::FashionMnistMini => fashion_mini::test(),
+            Layout::FashionMnist(dir) => idx::read_part(dir, if train { "train" } else { "t10k" }),
+            Layout::Cifar10(dir) => cifar::read_cifar10(dir, train),
+            Layout::Cifar100(dir) => cifar::read_cifar100(dir, train),
+        }?;
+        match self.side {
+            Some(side) => set.shrunk(side),
+            None => Ok(set),
         }
     }
 }
@@ -116,7 +141,7 @@ impl Dataset {
     pub fn open(spec: &str) -> Result<Self> {
         let source: DataSource = spec.parse()?;
         let (train, test) = (source.train()?, source.test()?);
-        Ok(Self { name: source.name().into(), label_names: source.label_names()?, train, test })
+        Ok(Self { name: source.name(), label_names: source.label_names()?, train, test })
     }
 }
 
@@ -165,6 +190,27 @@ impl ImageSet {
             }
         }
         Self { input: self.input, classes: self.classes, pixels, labels }
+    }
+
+    /// The images at `side` x `side`, each pixel the rounded mean of a block of whole pixels.
+    fn shrunk(self, side: usize) -> Result<Self> {
+        let Input { channels, height, width } = self.input;
+        if height != width || !height.is_multiple_of(side) {
+            let what = format!("images of {} cannot be shrunk to side {side} by whole pixels", self.input);
+            return Err(Error::usage(what));
+        }
+        let block = height / side;
+        let area = (block * block) as u32;
+        let mut pixels = Vec::with_capacity(self.pixels.len() / (block * block));
+        for plane in self.pixels.chunks(height * width) {
+            for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+                let rows = plane.chunks(width).skip(y * block).take(block);
+                let sum: u32 =
+                    rows.flat_map(|r| r.iter().skip(x * block).take(block)).map(|&b| u32::from(b)).sum();
+                pixels.push(((sum + area / 2) / area) as u8);
+            }
+        }
+        Self::new(Input { channels, height: side, width: side }, self.classes, pixels, self.labels)
     }
 
     /// Images of each class.
@@ -216,15 +262,29 @@ mod tests {
 
     #[test]
     fn sources_parse_and_mistakes_are_named() {
-        assert_eq!("cifar10:/a:b".parse::<DataSource>().unwrap(), DataSource::Cifar10("/a:b".into()));
+        let source: DataSource = "cifar10:/a:b".parse().unwrap();
+        assert_eq!(source, DataSource { layout: Layout::Cifar10("/a:b".into()), side: None });
+        let source: DataSource = "cifar100@16:/a".parse().unwrap();
+        assert_eq!((source.side, source.name().as_str()), (Some(16), "cifar100@16"));
         for (text, wanted) in [
             ("cifar10", "wanted `cifar10:DIR`"),
             ("cifar10:", "wanted `cifar10:DIR`"),
+            ("cifar10@0:/a", "side is `0`"),
             ("mnist", "unknown data `mnist`, wanted one of: fashion-mnist-mini"),
         ] {
             let error = text.parse::<DataSource>().unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }
+    }
+
+    #[test]
+    fn shrinking_averages_whole_pixels() {
+        let input = Input { channels: 1, height: 4, width: 4 };
+        let set = ImageSet::new(input, 2, (0..16).collect(), vec![1]).unwrap();
+        // Top left: (0 + 1 + 4 + 5 + 2) / 4 = 3.
+        assert_eq!(set.clone().shrunk(2).unwrap().pixels, [3, 5, 11, 13]);
+        assert_eq!(set.clone().shrunk(4).unwrap(), set);
+        assert!(set.shrunk(3).unwrap_err().to_string().contains("side 3"));
     }
 
     #[test]

@@ -1,0 +1,60 @@
+//! What the training loop trains: one trait for students, vanilla teachers and generic teachers.
+
+use crate::loader::Batch;
+use crate::net::Runner;
+use crate::params::Params;
+use gtn_core::Result;
+use serde_json::Value;
+use tch::Tensor;
+
+/// Named losses of one step. The first is minimised, all are recorded.
+pub type Losses = Vec<(String, Tensor)>;
+
+/// What one step computes before its backward pass.
+pub struct Step {
+    /// At least one.
+    pub losses: Losses,
+    /// By place in the parameters, which had a part in this step; none: all had.
+    pub active: Option<Vec<bool>>,
+}
+
+/// Where in the run a step is.
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    /// From 0.
+    pub step: usize,
+    /// Of the whole run.
+    pub steps: usize,
+    /// Of one epoch.
+    pub per_epoch: usize,
+}
+
+/// Something that trains.
+pub trait Learner {
+    /// All tensors: what a checkpoint holds.
+    fn params(&self) -> &Params;
+
+    /// The same, to be restored.
+    fn params_mut(&mut self) -> &mut Params;
+
+    /// The losses of one batch.
+    fn step(&mut self, batch: &Batch, at: At) -> Result<Step>;
+
+    /// The networks whose val accuracy is followed.
+    fn networks(&self) -> Vec<&Runner>;
+
+    /// What else each epoch's record holds.
+    fn record(&self) -> Option<Value> {
+        None
+    }
+
+    /// What a checkpoint holds beside tensors.
+    fn state(&self) -> Value {
+        Value::Null
+    }
+
+    /// Restores [`Self::state`].
+    fn restore(&mut self, _state: Value) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! `teacher` and `student`: from arguments to trained folders.
+
+use crate::classifiers::{Classifiers, Lesson};
+use crate::cli::{KdMethod, RunArgs, StudentArgs, TeacherArgs, TeacherMethod};
+use crate::commands::{resolve_recipe, set_up};
+use crate::generic::Generic;
+use crate::learner::Learner;
+use crate::loader::Source;
+use crate::net::Net;
+use crate::recipe::Recipe;
+use crate::run_dir::{Config, RunDir};
+use crate::save::{self, Finished};
+use crate::signals::Signals;
+use crate::train_loop::{Outcome, Training};
+use crate::{checkpoint, device};
+use gtn_core::arch::ArchSpec;
+use gtn_core::cost::Cost;
+use gtn_core::data::{Dataset, ImageSet};
+use gtn_core::graph::Graph;
+use gtn_core::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir};
+use gtn_core::pool::{self, Space};
+use gtn_core::preprocess::Preprocess;
+use gtn_core::split::{split, stratified};
+use gtn_core::table::Table;
+use gtn_core::weights::Weights;
+use gtn_core::{Error, Result, artifact, exit, fold, format, training_report};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tch::Device;
+
+/// The supernet that a generic teacher was trained with: what `search` starts from.
+pub const SUPERNET: &str = "supernet.safetensors";
+
+/// Everything about one run but its data.
+struct Plan<'a> {
+    command: &'static str,
+    method: &'static str,
+    archs: &'a [String],
+    run: &'a RunArgs,
+    teacher: Option<ModelDir>,
+    kd: KdMethod,
+    /// Of a generic teacher's students.
+    space: Option<Space>,
+}
+
+/// `gtn-train teacher`
+pub fn teacher(args: &TeacherArgs, cuda: bool) -> Result<()> {
+    let space = match (args.method, &args.pool, &args.student) {
+        (TeacherMethod::Vanilla, None, None) => None,
+        (TeacherMethod::Gtn, Some(name), None) => Some(Space::whole(pool::named(name)?)),
+        (TeacherMethod::Sftn, None, Some(id)) => {
+            let id = id.strip_prefix("pool:").unwrap_or(id);
+            let pool = pool::named(id.split(':').next().unwrap_or_default())?;
+            let path = pool.parse(id)?;
+            Some(Space::single(pool, &path))
+        }
+        (TeacherMethod::Vanilla, ..) => {
+            return Err(Error::usage("--method vanilla takes neither --pool nor --student"));
+        }
+        (TeacherMethod::Gtn, ..) => {
+            return Err(Error::usage("--method gtn wants --pool POOL (and no --student)"));
+        }
+        (TeacherMethod::Sftn, ..) => {
+            return Err(Error::usage("--method sftn wants --student pool:ID (and no --pool)"));
+        }
+    };
+    let archs = std::slice::from_ref(&args.teacher);
+    let (method, kd) = (args.method.name(), KdMethod::None);
+    train(Plan { command: "teacher", method, archs, run: &args.run, teacher: None, kd, space }, cuda)
+}
+
+/// `gtn-train student`
+pub fn student(args: &StudentArgs, cuda: bool) -> Result<()> {
+    let teacher = match (args.kd, &args.teacher) {
+        (KdMethod::None, _) => None,
+        (_, Some(dir)) => Some(ModelDir::read(dir)?),
+        (kd, None) => {
+            let kd = kd.name();
+            return Err(Error::usage(format!("--kd {kd} wants --teacher DIR (or say --kd none)")));
+        }
+    };
+    let (method, archs) = (args.kd.name(), args.arch.as_slice());
+    train(Plan { command: "student", method, archs, run: &args.run, teacher, kd: args.kd, space: None }, cuda)
+}
+
+/// Mean and std of the training part (all of it: they are data of the set, not of the split), rounded
+/// to four digits as papers print them.
+fn preprocess_for(data: &Dataset) -> Preprocess {
+    let (mean, std) = data.train.channel_mean_std();
+    let round = |v: Vec<f32>| v.into_iter().map(|x| (x * 1e4).round() / 1e4).collect();
+    let input = data.train.input;
+    let (channels, height, width) = (input.channels, input.height, input.width);
+    Preprocess { channels, height, width, resize_short: None, mean: round(mean), std: round(std) }
+}
+
+/// One network to be saved.
+struct Output {
+    dir: PathBuf,
+    file: ArchFile,
+}
+
+fn train(plan: Plan, cuda: bool) -> Result<()> {
+    let run = plan.run;
+    let recipe = resolve_recipe(run)?;
+    let (device, threads) = set_up(&run.device, cuda)?;
+    let data = Dataset::open(&run.data)?;
+    let preprocess = preprocess_for(&data);
+    check_teacher(plan.teacher.as_ref(), &preprocess, &data)?;
+    let outputs = outputs(&plan, &data, &preprocess)?;
+    let mut learner = Trained::new(&plan, &outputs, &recipe, device)?;
+    let names: Vec<&str> = outputs.iter().map(|o| o.file.arch.name.as_str()).collect();
+    let config = Config {
+        command: plan.command,
+        method: plan.method,
+        data: data.name.as_str(),
+        arch: &names.join(" "),
+        space: plan.space.as_ref().map(|s| format!("{} ({} students)", s.pool.name, s.count())),
+        teacher_sha256: plan.teacher.as_ref().map(|t| t.weights_sha256.as_str()),
+        init_sha256: run.init.as_deref().map(artifact::sha256_file).transpose()?,
+        device: device::name(device),
+        threads,
+        recipe: &recipe,
+    };
+    let mut dir = RunDir::open(&run.out, &config, run.resume)?;
+    if run.resume && outputs.iter().all(|o| o.dir.join("train.json").exists()) {
+        eprintln!("gtn-train: {} is already finished", run.out.display());
+        return Ok(());
+    }
+    let (source, val) = sources(&data, &preprocess, &recipe)?;
+    let label = match names.as_slice() {
+        [one] => format!("{} {one}", plan.command),
+        several => format!("{} {}s", several.len(), plan.command),
+    };
+    let mut training =
+        Training { learner: learner.as_dyn(), source, val: &val, recipe: &recipe, device, label: &label };
+    let outcome = training.run(&mut dir, run.resume, &Signals::watch()?)?;
+    finish(&plan, &learner, outputs, (&data.test, &val), &recipe, outcome, device)
+}
+
+/// The training part and val.
+fn sources(data: &Dataset, preprocess: &Preprocess, recipe: &Recipe) -> Result<(Arc<Source>, ImageSet)> {
+    let (labels, classes) = (&data.train.labels, data.train.classes);
+    let subset = match recipe.train_images {
+        0 => None,
+        n if n <= labels.len() => Some(data.train.subset(&stratified(labels, classes, n, 0))),
+        n => {
+            return Err(Error::usage(format!(
+                "recipe: train_images is {n}, {} has {}",
+                data.name,
+                labels.len()
+            )));
+        }
+    };
+    let train = subset.as_ref().unwrap_or(&data.train);
+    // Val is the same for every seed: runs of one data set are compared on it.
+    let parts = split(&train.labels, classes, recipe.val_fraction, 0)?;
+    let source = Source {
+        set: train.subset(&parts.train),
+        preprocess: preprocess.clone(),
+        augment: recipe.augment,
+        seed: recipe.seed,
+        batch_size: recipe.batch_size,
+    };
+    Ok((Arc::new(source), train.subset(&parts.val)))
+}
+
+/// What is saved where: one network in `--out` itself, several each in a folder named for it.
+fn outputs(plan: &Plan, data: &Dataset, preprocess: &Preprocess) -> Result<Vec<Output>> {
+    let mut outputs: Vec<Output> = Vec::new();
+    for text in plan.archs {
+        let arch = ArchSpec::resolve(text, data.train.input, data.train.classes)?;
+        let dir = match plan.archs.len() {
+            1 => plan.run.out.clone(),
+            _ => plan
+                .run
+                .out
+                .join(arch.name.replace(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)), "_")),
+        };
+        if outputs.iter().any(|o| o.dir == dir) {
+            return Err(Error::usage(format!("--arch {text} is given twice")));
+        }
+        let file = ArchFile {
+            schema: ARCH_SCHEMA.into(),
+            pool_id: text.strip_prefix("pool:").map(str::to_owned),
+            labels: data.label_names.clone(),
+            arch,
+            preprocess: preprocess.clone(),
+            ext: BTreeMap::new(),
+        };
+        outputs.push(Output { dir, file });
+    }
+    Ok(outputs)
+}
+
+/// What trains.
+enum Trained {
+    Classifiers(Box<Classifiers>),
+    Generic(Box<Generic>),
+}
+
+impl Trained {
+    fn new(plan: &Plan, outputs: &[Output], recipe: &Recipe, device: Device) -> Result<Self> {
+        let graphs = outputs.iter().map(|o| Graph::lower(&o.file.arch)).collect::<Result<Vec<_>>>()?;
+        let init = match (&plan.run.init, graphs.as_slice()) {
+            (None, _) => None,
+            (Some(path), [graph]) if plan.space.is_none() => Some(Weights::read(path, graph)?),
+            _ => return Err(Error::usage("--init is for one network (a student or a vanilla teacher)")),
+        };
+        if let (Some(space), Some(output), Some(graph)) = (&plan.space, outputs.first(), graphs.first()) {
+            let classes = output.file.arch.classes;
+            let generic = Generic::new(graph.clone(), space.clone(), classes, recipe, device)?;
+            return Ok(Self::Generic(Box::new(generic)));
+        }
+        let frozen = |teacher: &ModelDir| {
+            let (graph, weights) = fold::fold_batch_norm(&teacher.graph, &teacher.weights)?;
+            Net::from_weights(graph, &weights, device, false)
+        };
+        let lesson = match (plan.kd, &plan.teacher) {
+            (KdMethod::Kd, Some(teacher)) => Lesson::Kd(frozen(teacher)?),
+            (KdMethod::Dkd, Some(teacher)) => Lesson::Dkd(frozen(teacher)?),
+            _ => Lesson::Labels,
+        };
+        let classifiers = Classifiers::new(graphs, init.as_ref(), lesson, recipe, device)?;
+        Ok(Self::Classifiers(Box::new(classifiers)))
+    }
+
+    fn as_dyn(&mut self) -> &mut dyn Learner {
+        match self {
+            Self::Classifiers(c) => c.as_mut(),
+            Self::Generic(g) => g.as_mut(),
+        }
+    }
+
+    fn as_ref(&self) -> &dyn Learner {
+        match self {
+            Self::Classifiers(c) => c.as_ref(),
+            Self::Generic(g) => g.as_ref(),
+        }
+    }
+}
+
+fn check_teacher(teacher: Option<&ModelDir>, preprocess: &Preprocess, data: &Dataset) -> Result<()> {
+    let Some(teacher) = teacher else { return Ok(()) };
+    let file = &teacher.file;
+    if file.arch.classes != data.train.classes || file.preprocess != *preprocess {
+        return Err(Error::usage(format!(
+            "teacher {} was trained on other data: {} with {} classes and mean {:?}; {} is {} with {} classes and \
+             mean {:?}",
+            file.arch.name,
+            file.arch.input,
+            file.arch.classes,
+            file.preprocess.mean,
+            data.name,
+            data.train.input,
+            data.train.classes,
+            preprocess.mean
+        )));
+    }
+    Ok(())
+}
+
+fn finish(
+    plan: &Plan,
+    learner: &Trained,
+    outputs: Vec<Output>,
+    (test, val): (&ImageSet, &ImageSet),
+    recipe: &Recipe,
+    outcome: Outcome,
+    device: Device,
+) -> Result<()> {
+    let out = plan.run.out.as_path();
+    let mut ext = BTreeMap::new();
+    if let Trained::Generic(generic) = learner {
+        ext.insert("generic".to_owned(), save_supernet(out, generic)?);
+    }
+    let mut table = Table::new(["network", "params", "MACs", "split", "images", "top-1", "top-5"]);
+    let dyn_learner = learner.as_ref();
+    for (which, (runner, output)) in dyn_learner.networks().iter().zip(outputs).enumerate() {
+        artifact::create_dir(&output.dir)?;
+        let cost = Cost::of(&runner.graph);
+        let name = output.file.arch.name.clone();
+        let finished = Finished {
+            file: output.file,
+            method: plan.method,
+            data: plan.run.data.split(':').next().unwrap_or_default().to_owned(),
+            recipe,
+            teacher: plan.teacher.as_ref().map(|t| (t.weights_sha256.clone(), t.file.arch.name.clone())),
+            outcome: &outcome,
+            which,
+            ext: ext.clone(),
+        };
+        let net = (*runner, dyn_learner.params());
+        for (split, a) in save::save(&output.dir, net, finished, test, val, device)?.accuracy {
+            table.row([
+                name.clone(),
+                format::count(cost.params),
+                format::count(cost.macs),
+                split,
+                a.n.to_string(),
+                format::percent(a.top1),
+                format::percent(a.top5),
+            ]);
+        }
+    }
+    checkpoint::clear(out)?;
+    let title = format!("{} ({})", plan.command, plan.method);
+    let data = plan.run.data.split(':').next().unwrap_or_default();
+    let subtitle = format!("{data}, {} epochs, seed {}", outcome.epochs, recipe.seed);
+    training_report::write(out, &title, &subtitle, &table)?;
+    exit::print(&format!("{}\n{}\n", table.render(), out.display()));
+    Ok(())
+}
+
+/// Writes the trained supernet; returns what train.json tells of it.
+fn save_supernet(out: &Path, generic: &Generic) -> Result<Value> {
+    let mut map = gtn_core::tensors::TensorMap::default();
+    let params = generic.params();
+    for (spec, tensor) in params.specs.iter().zip(&params.tensors) {
+        if spec.name.starts_with(crate::supernet::PREFIX) {
+            let values = crate::params::to_vec(tensor)?;
+            map.insert(&spec.name, gtn_core::tensors::Tensor::f32(&spec.shape, values));
+        }
+    }
+    map.write(&out.join(SUPERNET))?;
+    let space = &generic.supernet.space;
+    let record = generic.record().unwrap_or_default();
+    Ok(
+        json!({"pool": space.pool.name, "students": space.count().to_string(), "probabilities": record["arch"]}),
+    )
+}
