@@ -1,4 +1,5 @@
 //! The main job end to end: teacher, distilled student, bundle, proof.
+#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
 use gtn_tests::{program, root, run, small_fashion};
 use std::fs;

@@ -1,5 +1,6 @@
 //! Random students of every pool: reference evaluator, trainer, Python's ONNX checker and ONNX Runtime
 //! agree.
+#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
 use gtn_core::arch::Input;
 use gtn_core::pool;
@@ -69,7 +70,6 @@ fn chain(dir: &Path, name: &str) -> Option<String> {
 }
 
 /// onnx.checker with full_check (strict shape inference), by Python, on every model.
-#[allow(clippy::unwrap_used)] // a test's helper
 fn check_onnx(dir: &Path) {
     let python = root().join(".venv-oracles/bin/python");
     let script = "import glob, sys, onnx\nmodels = sorted(glob.glob(sys.argv[1] + '/*.gtn/model.onnx'))\n\
