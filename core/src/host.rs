@@ -158,6 +158,16 @@ pub fn peak_rss_bytes() -> Option<u64> {
     kib.parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// CPU seconds of this process so far, all threads, user and system (resolution 10 ms).
+pub fn cpu_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the program's name in parentheses, which may hold spaces.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i)?.parse::<f64>().ok();
+    // utime and stime are fields 14 and 15 of proc(5); USER_HZ is 100 on every Linux.
+    Some((ticks(11)? + ticks(12)?) / 100.0)
+}
+
 /// Starts a new peak; whether the kernel allows it.
 pub fn reset_peak_rss() -> bool {
     fs::write("/proc/self/clear_refs", "5").is_ok()

@@ -72,6 +72,20 @@ pub fn mean_ci95(samples: &[f64]) -> Option<(f64, f64)> {
     Some((mean, t * sd / (samples.len() as f64).sqrt()))
 }
 
+/// One-sided 80 % quantiles of Student's t for 1 to 30 degrees of freedom.
+const T80: [f64; 30] = [
+    1.376, 1.061, 0.978, 0.941, 0.920, 0.906, 0.896, 0.889, 0.883, 0.879, 0.876, 0.873, 0.870, 0.868, 0.866,
+    0.865, 0.863, 0.862, 0.861, 0.860, 0.859, 0.858, 0.858, 0.857, 0.856, 0.856, 0.855, 0.855, 0.854, 0.854,
+];
+
+/// The minimum detectable effect of a mean at this spread: what it would have to be for a two-sided 5 %
+/// t-test to find it with 80 % power, (t_0.975 + t_0.80) sd / sqrt(n). `None` below two samples.
+pub fn detectable(samples: &[f64]) -> Option<f64> {
+    let df = samples.len().checked_sub(1).filter(|&df| df > 0)?;
+    let t = T95.get(df - 1).copied().unwrap_or(Z95) + T80.get(df - 1).copied().unwrap_or(0.842);
+    Some(t * mean_sd(samples).1 / (samples.len() as f64).sqrt())
+}
+
 /// 95 % confidence interval of a share, `hits` of `n` (Wilson 1927): right also near 0 and 1.
 pub fn wilson95(hits: usize, n: usize) -> [f64; 2] {
     if n == 0 {
@@ -115,5 +129,7 @@ mod tests {
         let (mean, half) = mean_ci95(&[1.0, 2.0, 3.0]).unwrap();
         assert!(near(mean, 2.0) && near(half, 4.303 / 3f64.sqrt()));
         assert!(mean_ci95(&[1.0]).is_none());
+        let effect = detectable(&[1.0, 2.0, 3.0]).unwrap();
+        assert!(near(effect, (4.303 + 1.061) / 3f64.sqrt()), "{effect}");
     }
 }

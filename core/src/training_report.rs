@@ -20,12 +20,18 @@ fn page(text: &str, path: &Path, (title, subtitle): (&str, &str), summary: &Tabl
     let mut losses: Vec<Series> = Vec::new();
     let mut lr = Series { name: "learning rate".into(), points: Vec::new() };
     let mut val = Series { name: "val top-1".into(), points: Vec::new() };
+    let mut arch: Vec<(String, Vec<Series>)> = Vec::new();
     for (i, line) in text.lines().enumerate() {
         let bad = |e: serde_json::Error| Error::input(path, format!("line {}: {e}", i + 1));
         let line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).map_err(bad)?;
         let number = |key: &str| line.get(key).and_then(serde_json::Value::as_f64);
         if let Some((epoch, top1)) = number("epoch").zip(number("val_top1")) {
             val.points.push((epoch, 100.0 * top1));
+        }
+        if let (Some(epoch), Some(positions)) =
+            (number("epoch"), line.get("arch").and_then(|a| a.as_object()))
+        {
+            arch_points(&mut arch, epoch, positions);
         }
         let Some(step) = number("step") else { continue };
         for (key, value) in line.iter().filter(|(k, _)| *k != "step") {
@@ -51,8 +57,36 @@ fn page(text: &str, path: &Path, (title, subtitle): (&str, &str), summary: &Tabl
         page.heading("Val accuracy")
             .plot(&lines(&[val], "epoch", "top-1, %", "val top-1"), "Top-1 on the val images.");
     }
+    if arch.iter().any(|(_, series)| series.len() > 1) {
+        page.heading("Architecture distribution");
+        page.text("The probability of each choice at each position, over the epochs.");
+    }
+    for (position, series) in arch.iter().filter(|(_, series)| series.len() > 1) {
+        page.plot(&lines(series, "epoch", "probability", position), position);
+    }
     page.heading("Learning rate").plot(&lines(&[averaged(lr)], "step", "", "learning rate"), "");
     Ok(page.finish())
+}
+
+/// Adds one epoch's probabilities: position -> choice -> share.
+fn arch_points(
+    arch: &mut Vec<(String, Vec<Series>)>,
+    epoch: f64,
+    positions: &serde_json::Map<String, serde_json::Value>,
+) {
+    for (position, choices) in positions {
+        if !arch.iter().any(|(name, _)| name == position) {
+            arch.push((position.clone(), Vec::new()));
+        }
+        let Some((_, series)) = arch.iter_mut().find(|(name, _)| name == position) else { continue };
+        for (choice, share) in choices.as_object().into_iter().flatten() {
+            let Some(share) = share.as_f64() else { continue };
+            match series.iter_mut().find(|s| s.name == *choice) {
+                Some(s) => s.points.push((epoch, share)),
+                None => series.push(Series { name: choice.clone(), points: vec![(epoch, share)] }),
+            }
+        }
+    }
 }
 
 /// At most [`POINTS`] points, each the mean of a run of neighbours.

@@ -21,6 +21,12 @@ pub enum Command {
     Student(StudentArgs),
     /// Top-1 and top-5 of a trained folder on the test images
     Eval(EvalArgs),
+    /// Find good students of a generic teacher's pool within limits (on val)
+    Search(SearchArgs),
+    /// Arms x students x seeds: trains what is missing, then the table with intervals
+    Study(StudyArgs),
+    /// Time a step of each method: what a generic teacher costs
+    Cost(CostArgs),
     /// List student pools, or show the students of one
     Pool(PoolArgs),
     /// What a data set holds: images, class balance, channel means
@@ -218,4 +224,106 @@ pub enum PoolAction {
         #[arg(long, default_value_t = 10)]
         classes: usize,
     },
+}
+
+/// `gtn-train search`
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Folder of a generic teacher (it holds the supernet)
+    #[arg(long, value_name = "DIR")]
+    pub teacher: PathBuf,
+    /// The data it was trained on
+    #[arg(long, value_name = "DATA")]
+    pub data: String,
+    /// JSON to write; the plot goes beside it as .html
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Multiply-accumulates that a student may need
+    #[arg(long, value_name = "N")]
+    pub macs: Option<u64>,
+    /// Parameters that a student may have
+    #[arg(long, value_name = "N")]
+    pub params: Option<u64>,
+    /// Students at the start, half of which survive each generation
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(4..))]
+    population: u16,
+    /// Rounds of crossover and mutation
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    generations: u16,
+    /// Seed of the search
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+}
+
+impl SearchArgs {
+    /// As a count.
+    pub fn population(&self) -> usize {
+        usize::from(self.population)
+    }
+
+    /// As a count.
+    pub fn generations(&self) -> usize {
+        usize::from(self.generations)
+    }
+}
+
+/// `gtn-train study`
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// The study (TOML): data, teacher, pool, students, seeds, recipes, arms
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Folder of all its runs and results
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Cells trained at once on this machine
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+    /// Train this cell alone (a task of a Slurm array or an indexed Job); no table
+    #[arg(long, value_name = "I")]
+    pub cell: Option<usize>,
+    /// Print the cells and what is done of each
+    #[arg(long)]
+    pub list: bool,
+    /// Make the table of what is there; train nothing
+    #[arg(long)]
+    pub table: bool,
+    /// Give every run this recipe key too (trials: --set max_steps=3)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+}
+
+/// `gtn-train cost`
+#[derive(Debug, Args)]
+pub struct CostArgs {
+    /// Teacher's architecture
+    #[arg(long, value_name = "ARCH")]
+    pub teacher: String,
+    /// Student pool
+    #[arg(long, value_name = "POOL")]
+    pub pool: String,
+    /// Input as CxHxW
+    #[arg(long, default_value = "3x32x32")]
+    pub input: String,
+    /// Classes
+    #[arg(long, default_value_t = 100)]
+    pub classes: usize,
+    /// Images a step
+    #[arg(long, default_value_t = 64)]
+    pub batch_size: usize,
+    /// Steps of each method in a round
+    #[arg(long, default_value_t = 5)]
+    pub steps: usize,
+    /// Rounds
+    #[arg(long, default_value_t = 15)]
+    pub rounds: usize,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
 }

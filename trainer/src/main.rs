@@ -5,6 +5,7 @@ mod checkpoint;
 mod classifiers;
 mod cli;
 mod commands;
+mod cost_command;
 mod data_command;
 mod device;
 mod distill;
@@ -20,8 +21,11 @@ mod run_dir;
 mod sampling;
 mod save;
 mod schedule;
+mod search;
 mod sgd;
 mod signals;
+mod study;
+mod study_table;
 mod supernet;
 mod train;
 mod train_loop;
@@ -35,6 +39,9 @@ fn main() -> ExitCode {
         Command::Teacher(args) => train::teacher(&args, device::load_cuda()),
         Command::Student(args) => train::student(&args, device::load_cuda()),
         Command::Eval(args) => commands::eval(&args, device::load_cuda()),
+        Command::Search(args) => search::run(&args, device::load_cuda()),
+        Command::Study(args) => study::run(&args),
+        Command::Cost(args) => cost_command::run(&args, device::load_cuda()),
         Command::Pool(args) => pool_command::run(&args.action),
         Command::Data { data } => data_command::run(&data),
     })

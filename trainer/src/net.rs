@@ -19,6 +19,8 @@ pub enum Mode {
     Eval,
     /// By the batch's, which the running ones follow.
     Train,
+    /// By the batch's, which the running ones take this share of: recalibration.
+    Recalibrate(f64),
 }
 
 /// A graph and where its tensors are.
@@ -135,6 +137,7 @@ pub fn batch_norm(x: &Tensor, w: &[&Tensor], mode: Mode) -> Tensor {
     let (train, momentum) = match mode {
         Mode::Eval => (false, 0.0),
         Mode::Train => (true, BN_MOMENTUM),
+        Mode::Recalibrate(share) => (true, share),
     };
     x.batch_norm(Some(w[0]), Some(w[1]), Some(w[2]), Some(w[3]), train, momentum, BN_EPSILON, true)
 }

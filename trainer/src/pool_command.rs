@@ -58,7 +58,8 @@ fn students(specs: &[ArchSpec]) -> Result<Table> {
     Ok(table)
 }
 
-fn parse_input(text: &str) -> Result<Input> {
+/// `3x32x32`.
+pub fn parse_input(text: &str) -> Result<Input> {
     let sides: Vec<Option<usize>> = text.split('x').map(|s| s.parse().ok()).collect();
     match sides.as_slice() {
         [Some(channels), Some(height), Some(width)] => {

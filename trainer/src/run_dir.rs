@@ -39,6 +39,8 @@ pub struct Config<'a> {
 pub struct RunDir {
     /// Its path.
     pub path: PathBuf,
+    /// Held as long as the run is open; the system lets go of it at any kind of end.
+    _lock: File,
     loss: File,
     log: File,
 }
@@ -48,6 +50,7 @@ impl RunDir {
     /// holds a run is refused without `resume`.
     pub fn open(path: &Path, config: &Config, resume: bool) -> Result<Self> {
         artifact::create_dir(path)?;
+        let lock = lock(path)?;
         let text = toml::to_string(config).map_err(|e| Error::Failed(format!("config: {e}")))?;
         let file = path.join("config.toml");
         if file.exists() {
@@ -64,6 +67,7 @@ impl RunDir {
         }
         Ok(Self {
             path: path.to_owned(),
+            _lock: lock,
             loss: append(&path.join("loss.jsonl"))?,
             log: append(&path.join("log.jsonl"))?,
         })
@@ -96,6 +100,19 @@ impl RunDir {
         self.loss.sync_data().map_err(|e| Error::io(&path, "write", e))?;
         Ok(self.loss.metadata().map_err(|e| Error::io(&path, "read", e))?.len())
     }
+}
+
+/// Two processes must not write one run. The other may be the orphan of a killed study: it is waited for,
+/// and what it finished is then found finished.
+fn lock(path: &Path) -> Result<File> {
+    let file = path.join(".lock");
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
+    let lock = lock.map_err(|e| Error::io(&file, "open", e))?;
+    if lock.try_lock().is_err() {
+        eprintln!("gtn-train: {}: another process is at work here; waiting for it", path.display());
+        lock.lock().map_err(|e| Error::io(&file, "lock", e))?;
+    }
+    Ok(lock)
 }
 
 fn append(path: &Path) -> Result<File> {

@@ -1,0 +1,242 @@
+//! What a study found: top-1 by arm and student, paired differences from the first arm, what the teachers
+//! cost. The unit of resampling is the teacher seed: students of one teacher are not independent.
+
+use crate::study::{Arm, Cell, Study};
+use gtn_core::html::Page;
+use gtn_core::model_dir::{TRAIN_SCHEMA, TrainFile};
+use gtn_core::stats::{detectable, mean_ci95};
+use gtn_core::table::Table;
+use gtn_core::{Result, artifact, exit, format, plot};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One finished cell, in percent.
+struct Found {
+    teacher: Option<f64>,
+    teacher_seconds: Option<f64>,
+    /// By student id, last epoch on test.
+    students: BTreeMap<String, f64>,
+    /// Best epoch on val, beside it.
+    best_val: BTreeMap<String, f64>,
+}
+
+fn folder_name(id: &str) -> String {
+    id.trim_start_matches("pool:").replace(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)), "_")
+}
+
+fn top1(train: &TrainFile) -> Option<f64> {
+    train.accuracy.get("test").map(|a| 100.0 * a.top1)
+}
+
+/// `None` where a run of the cell is not finished.
+fn read(study: &Study, cell: &Cell) -> Result<Option<Found>> {
+    let train = |dir: &Path| -> Result<Option<TrainFile>> {
+        let path = dir.join("train.json");
+        if path.exists() { artifact::read_schema(&path, TRAIN_SCHEMA).map(Some) } else { Ok(None) }
+    };
+    let mut found =
+        Found { teacher: None, teacher_seconds: None, students: BTreeMap::new(), best_val: BTreeMap::new() };
+    if cell.arm.method != "none" {
+        let Some(teacher) = train(&cell.dir.join("teacher"))? else { return Ok(None) };
+        (found.teacher, found.teacher_seconds) = (top1(&teacher), Some(teacher.seconds));
+    }
+    let ids = study.students_of(cell.arm);
+    for id in ids {
+        let all = cell.dir.join("students");
+        let dir = if ids.len() == 1 { all } else { all.join(folder_name(id)) };
+        let Some(student) = train(&dir)? else { return Ok(None) };
+        found.students.extend(top1(&student).map(|t| (id.clone(), t)));
+        found.best_val.extend(student.best_val_top1.map(|b| (id.clone(), 100.0 * b)));
+    }
+    Ok(Some(found))
+}
+
+/// `--list`
+pub fn list(study: &Study, cells: &[Cell]) -> Result<()> {
+    let mut table = Table::new(["cell", "arm", "seed", "finished", "folder"]);
+    for (i, cell) in cells.iter().enumerate() {
+        let done = if read(study, cell)?.is_some() { "yes" } else { "no" };
+        let (name, dir) = (cell.arm.name.clone(), cell.dir.display().to_string());
+        table.row([i.to_string(), name, cell.seed.to_string(), done.into(), dir]);
+    }
+    exit::print(&table.render());
+    Ok(())
+}
+
+/// `41.23 ±0.61`, or the value alone for one seed.
+fn with_interval(values: &[f64]) -> String {
+    match (mean_ci95(values), values) {
+        (Some((mean, half)), _) => format!("{mean:.2} ±{half:.2}"),
+        (None, [one]) => format!("{one:.2}"),
+        _ => "-".into(),
+    }
+}
+
+type Results<'a> = Vec<(&'a Arm, BTreeMap<u64, Found>)>;
+
+/// Writes study.json, study.md, study.html and cost.json; prints the tables.
+pub fn write(study: &Study, cells: &[Cell], out: &Path) -> Result<()> {
+    let mut results: Results = study.arms.iter().map(|a| (a, BTreeMap::new())).collect();
+    let mut missing = 0;
+    for cell in cells {
+        let Some(found) = read(study, cell)? else {
+            missing += 1;
+            continue;
+        };
+        if let Some((_, seeds)) = results.iter_mut().find(|(a, _)| a.name == cell.arm.name) {
+            seeds.insert(cell.seed, found);
+        }
+    }
+    let accuracy = accuracy_table(study, &results);
+    let (differences, rows) = difference_table(study, &results);
+    let cost = cost_table(&results);
+    let mut note = format!(
+        "{} cells of {} finished. Top-1 on test, last epoch, mean ± half of the 95 % interval (Student's t over teacher \
+         seeds). Differences are paired by teacher seed: each is the mean over the students that both arms have. The minimum \
+         detectable effect is what a difference would have to be, at this spread and number of seeds, to be found with 80 % \
+         power.",
+        cells.len() - missing,
+        cells.len()
+    );
+    if missing > 0 {
+        note.push_str(" The table is of the finished cells only.");
+    }
+    let markdown = format!(
+        "# Study\n\n{note}\n\n## Top-1\n\n{}\n## Differences from `{}`\n\n{}",
+        accuracy.to_markdown(),
+        study.arms[0].name,
+        differences.to_markdown()
+    );
+    artifact::write_atomic(&out.join("study.md"), markdown.as_bytes())?;
+    artifact::write_json(&out.join("study.json"), &as_json(study, &results, &rows))?;
+    artifact::write_json(&out.join("cost.json"), &cost_json(&results))?;
+    artifact::write_atomic(
+        &out.join("study.html"),
+        page(study, &results, &note, [&accuracy, &differences, &cost]).as_bytes(),
+    )?;
+    exit::print(&format!(
+        "{}\n{}\n{}\n{note}\n{}\n",
+        accuracy.render(),
+        differences.render(),
+        cost.render(),
+        out.join("study.html").display()
+    ));
+    Ok(())
+}
+
+fn accuracy_table(study: &Study, results: &Results) -> Table {
+    let mut headings =
+        vec!["arm".to_owned(), "seeds".into(), "teacher".into(), "students".into(), "best val".into()];
+    headings.extend(study.students.iter().map(|s| s.trim_start_matches("pool:").to_owned()));
+    let mut table = Table::new(headings);
+    for (arm, seeds) in results {
+        let teacher: Vec<f64> = seeds.values().filter_map(|f| f.teacher).collect();
+        let mean = |m: &BTreeMap<String, f64>| m.values().sum::<f64>() / m.len().max(1) as f64;
+        let students: Vec<f64> = seeds.values().map(|f| mean(&f.students)).collect();
+        let best: Vec<f64> = seeds.values().map(|f| mean(&f.best_val)).collect();
+        let mut row = vec![arm.name.clone(), seeds.len().to_string()];
+        row.extend([with_interval(&teacher), with_interval(&students), with_interval(&best)]);
+        for id in &study.students {
+            let of: Vec<f64> = seeds.values().filter_map(|f| f.students.get(id).copied()).collect();
+            row.push(with_interval(&of));
+        }
+        table.row(row);
+    }
+    table
+}
+
+/// One arm against the first.
+struct Difference {
+    arm: String,
+    by_seed: BTreeMap<u64, f64>,
+}
+
+fn difference_table(study: &Study, results: &Results) -> (Table, Vec<Difference>) {
+    let mut table = Table::new(["arm", "pairs", "difference", "95 % CI", "minimum detectable"]);
+    let mut rows = Vec::new();
+    let Some((_, base)) = results.first() else { return (table, rows) };
+    for (arm, seeds) in results.iter().skip(1) {
+        let pair = |(seed, found): (&u64, &Found)| {
+            let other = base.get(seed)?;
+            let gaps: Vec<f64> = study
+                .students_of(arm)
+                .iter()
+                .filter_map(|id| Some(found.students.get(id)? - other.students.get(id)?))
+                .collect();
+            (!gaps.is_empty()).then(|| (*seed, gaps.iter().sum::<f64>() / gaps.len() as f64))
+        };
+        let by_seed: BTreeMap<u64, f64> = seeds.iter().filter_map(pair).collect();
+        let values: Vec<f64> = by_seed.values().copied().collect();
+        let (mean, interval) = match mean_ci95(&values) {
+            Some((m, h)) => (format!("{m:+.2}"), format!("{:+.2} to {:+.2}", m - h, m + h)),
+            None => (values.first().map_or("-".into(), |v| format!("{v:+.2}")), "-".into()),
+        };
+        let effect = detectable(&values).map_or("-".into(), |e| format!("{e:.2}"));
+        table.row([arm.name.clone(), values.len().to_string(), mean, interval, effect]);
+        rows.push(Difference { arm: arm.name.clone(), by_seed });
+    }
+    (table, rows)
+}
+
+fn cost_table(results: &Results) -> Table {
+    let mut table = Table::new(["arm", "teacher, wall", "times the first arm's"]);
+    let mean = |seeds: &BTreeMap<u64, Found>| {
+        let all: Vec<f64> = seeds.values().filter_map(|f| f.teacher_seconds).collect();
+        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+    };
+    let base = results.first().and_then(|(_, seeds)| mean(seeds));
+    for (arm, seeds) in results {
+        let seconds = mean(seeds);
+        let ratio = seconds.zip(base).map_or("-".into(), |(s, b)| format!("{:.2}", s / b));
+        table.row([arm.name.clone(), seconds.map_or("-".into(), format::seconds), ratio]);
+    }
+    table
+}
+
+/// Accuracies only: what a resumed study must repeat exactly.
+fn as_json(study: &Study, results: &Results, rows: &[Difference]) -> Value {
+    let cell = |(seed, f): (&u64, &Found)| json!({"seed": seed, "teacher": f.teacher, "students": f.students, "best_val": f.best_val});
+    let arm = |(arm, seeds): &(&Arm, BTreeMap<u64, Found>)| json!({"arm": arm.name, "cells": seeds.iter().map(cell).collect::<Vec<_>>()});
+    let difference = |d: &Difference| {
+        let values: Vec<f64> = d.by_seed.values().copied().collect();
+        let (mean, half) = mean_ci95(&values).unzip();
+        json!({"arm": d.arm, "by_seed": d.by_seed, "mean": mean, "half_ci95": half, "detectable": detectable(&values)})
+    };
+    json!({
+        "schema": "gtn.study/1",
+        "study": study,
+        "arms": results.iter().map(arm).collect::<Vec<_>>(),
+        "differences": rows.iter().map(difference).collect::<Vec<_>>(),
+    })
+}
+
+fn cost_json(results: &Results) -> Value {
+    let arm = |(arm, seeds): &(&Arm, BTreeMap<u64, Found>)| {
+        let seconds: BTreeMap<u64, Option<f64>> =
+            seeds.iter().map(|(s, f)| (*s, f.teacher_seconds)).collect();
+        json!({"arm": arm.name, "teacher_seconds": seconds})
+    };
+    json!({"schema": "gtn.study-cost/1", "arms": results.iter().map(arm).collect::<Vec<_>>()})
+}
+
+fn page(study: &Study, results: &Results, note: &str, [accuracy, differences, cost]: [&Table; 3]) -> String {
+    let mut page =
+        Page::new("Study", &format!("{}, teacher {}, pool {}", study.data, study.teacher, study.pool));
+    page.text(note).heading("Top-1").table(accuracy);
+    let mut points = Vec::new();
+    for (x, (arm, seeds)) in results.iter().enumerate() {
+        for (i, f) in seeds.values().enumerate() {
+            let mean = f.students.values().sum::<f64>() / f.students.len().max(1) as f64;
+            let label = if i == 0 { arm.name.clone() } else { String::new() };
+            points.push(plot::Point { label, x: x as f64 + 0.5, y: mean, interval: None });
+        }
+    }
+    if !points.is_empty() {
+        let svg = plot::scatter(&points, "arm", "students' mean top-1, %", "students by arm");
+        page.plot(&svg, "Each point: the mean of one teacher's students.");
+    }
+    page.heading(&format!("Differences from {}", study.arms[0].name)).table(differences);
+    page.heading("Cost of the teachers").table(cost);
+    page.finish()
+}
