@@ -8,30 +8,35 @@ use crate::commands::set_up;
 use crate::generic::Generic;
 use crate::learner::{At, Learner};
 use crate::loader::Batch;
+use crate::net::Net;
 use crate::pool_command::parse_input;
 use crate::recipe::Recipe;
 use crate::sampling::Objective;
 use crate::sgd::Sgd;
 use gtn_core::arch::{ArchSpec, Input};
 use gtn_core::cost::Cost;
+use gtn_core::fold::fold_batch_norm;
 use gtn_core::graph::Graph;
 use gtn_core::pool::{Space, named};
 use gtn_core::progress::Progress;
 use gtn_core::rng::Rng;
 use gtn_core::stats::Summary;
 use gtn_core::table::Table;
+use gtn_core::testing::random_weights;
 use gtn_core::{Error, Result, exit, format, host};
 use std::time::Instant;
 use tch::{Device, Tensor};
 
-/// One thing to be timed.
+/// One thing to be timed: a step of each of its learners.
 struct Contestant {
     name: String,
-    learner: Box<dyn Learner>,
-    sgd: Sgd,
+    learners: Vec<(Box<dyn Learner>, Sgd)>,
     steps_done: usize,
     seconds: Vec<f64>,
 }
+
+const APART: &str = "KD of 4 students, apart";
+const TOGETHER: &str = "KD of 4 students, one teacher pass";
 
 /// Seconds of CPU of all threads; wall where the system does not tell, or on a GPU.
 fn clock(device: Device, start: Instant) -> f64 {
@@ -43,22 +48,33 @@ fn clock(device: Device, start: Instant) -> f64 {
 
 impl Contestant {
     fn new(name: &str, learner: impl Learner + 'static, recipe: &Recipe) -> Self {
+        let none = Self { name: name.into(), learners: Vec::new(), steps_done: 0, seconds: Vec::new() };
+        none.and(learner, recipe)
+    }
+
+    /// Another learner beside.
+    fn and(mut self, learner: impl Learner + 'static, recipe: &Recipe) -> Self {
         let sgd = Sgd::new(recipe.optimizer.clone(), learner.params());
-        Self { name: name.into(), learner: Box::new(learner), sgd, steps_done: 0, seconds: Vec::new() }
+        self.learners.push((Box::new(learner), sgd));
+        self
     }
 
     fn steps(&mut self, batch: &Batch, count: usize, device: Device, start: Instant) -> Result<()> {
         let before = clock(device, start);
         for _ in 0..count {
             let at = At { step: self.steps_done, steps: 1_000_000, per_epoch: 1000 };
-            let step = self.learner.step(batch, at)?;
-            let Some((_, total)) = step.losses.first() else { continue };
-            total.backward();
-            self.sgd.step(self.learner.params(), step.active.as_deref(), 1e-3);
+            for (learner, sgd) in &mut self.learners {
+                let step = learner.step(batch, at)?;
+                let Some((_, total)) = step.losses.first() else { continue };
+                total.backward();
+                sgd.step(learner.params(), step.active.as_deref(), 1e-3);
+            }
             self.steps_done += 1;
         }
         if device.is_cuda() {
-            let _ = self.learner.params().tensors.first().map(|t| t.sum(tch::Kind::Float).double_value(&[]));
+            // A value fetched is a stream drained.
+            let first = self.learners.first().and_then(|(l, _)| l.params().tensors.first());
+            let _ = first.map(|t| t.sum(tch::Kind::Float).double_value(&[]));
         }
         self.seconds.push((clock(device, start) - before) / count as f64);
         Ok(())
@@ -102,10 +118,22 @@ pub fn run(args: &CostArgs, cuda: bool) -> Result<()> {
             &recipe,
         ));
     }
+    let frozen = || {
+        let (graph, weights) = fold_batch_norm(&teacher, &random_weights(&teacher, 1))?;
+        Ok(Lesson::Kd(Net::from_weights(graph, &weights, device, false)?))
+    };
     let students = sample
         .iter()
         .map(|p| Graph::lower(&pool.arch(p, input, args.classes)?))
         .collect::<Result<Vec<_>>>()?;
+    let distilled = |graphs: Vec<Graph>| Classifiers::new(graphs, None, frozen()?, &base, device);
+    let four = students.iter().take(4).cloned().collect::<Vec<_>>();
+    let mut apart = Contestant::new(APART, distilled(vec![four[0].clone()])?, &base);
+    for graph in &four[1..] {
+        apart = apart.and(distilled(vec![graph.clone()])?, &base);
+    }
+    all.push(apart);
+    all.push(Contestant::new(TOGETHER, distilled(four)?, &base));
     let count = students.len() as f64;
     all.push(Contestant::new("students alone, mean of 8", plain(students)?, &base));
 
@@ -234,6 +262,10 @@ fn print(all: &[Contestant]) -> Result<()> {
             ratio,
         ]);
     }
-    exit::print(&table.render());
+    let seconds =
+        |name: &str| all.iter().find(|c| c.name == name).map(|c| c.seconds.as_slice()).unwrap_or_default();
+    let shares: Vec<f64> = seconds(TOGETHER).iter().zip(seconds(APART)).map(|(a, b)| a / b).collect();
+    let share = Summary::of(&shares).map_or("-".into(), |s| format!("{:.2}", s.p50));
+    exit::print(&format!("{}\n4 students in one teacher pass: {share} times 4 apart\n", table.render()));
     Ok(())
 }
