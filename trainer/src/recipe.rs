@@ -11,7 +11,7 @@ use toml::{Table, Value};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
-    /// Seed of initial weights, order, augmentation and the val split's draw.
+    /// Seed of initial weights, order, augmentation and paths (the val split has a fixed one of its own).
     pub seed: u64,
     /// Passes over the training images.
     pub epochs: usize,
@@ -283,7 +283,7 @@ fn from_table(table: &Table) -> std::result::Result<Recipe, String> {
 
 /// Tables merge key by key; anything else replaces. A schedule of another kind replaces whole, since
 /// its keys differ.
-fn merge(base: &mut Table, layer: Table) {
+pub fn merge(base: &mut Table, layer: Table) {
     for (key, value) in layer {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(old)), Value::Table(new))

@@ -4,6 +4,7 @@
 //! in its own folder.
 
 use crate::cli::StudyArgs;
+use crate::recipe::merge;
 use crate::study_table;
 use gtn_core::{Error, Result, artifact, pool};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use toml::{Table, Value};
+use toml::Table;
 
 /// The study file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub struct Study {
     pub teacher: String,
     /// Pool of the generic teachers.
     pub pool: String,
-    /// `pool:ID` each.
+    /// As `--arch` each: `pool:ID`, or a name.
     pub students: Vec<String>,
     /// Teacher seeds; a student takes its teacher's.
     pub seeds: Vec<u64>,
@@ -125,8 +126,8 @@ impl Study {
                     format!("arm `{}`: an sftn teacher has one student, found {}", arm.name, students.len());
                 return bad(what);
             }
-            if let Some(odd) = students.iter().find(|s| !s.starts_with("pool:")) {
-                return bad(format!("arm `{}`: student `{odd}`, wanted pool:ID", arm.name));
+            if arm.method == "sftn" && students.iter().any(|s| !s.starts_with("pool:")) {
+                return bad(format!("arm `{}`: student `{}`, wanted pool:ID", arm.name, students.join(" ")));
             }
         }
         Ok(study)
@@ -137,14 +138,15 @@ impl Study {
         arm.students.as_deref().unwrap_or(&self.students)
     }
 
-    /// All cells, arm by arm.
+    /// All cells, seed by seed, so that a study cut short has compared something.
     pub fn cells(&self, out: &Path) -> Vec<Cell<'_>> {
-        let cell = |arm| {
-            let dir = move |seed: u64| out.join("runs").join(format!("{}-seed{seed}", Arm::name(arm)));
-            let seeds: &Vec<u64> = Arm::seeds(arm).unwrap_or(&self.seeds);
-            seeds.iter().map(move |&seed| Cell { arm, seed, dir: dir(seed) }).collect::<Vec<_>>()
+        let seeds = |arm: &Arm| arm.seeds.clone().unwrap_or_else(|| self.seeds.clone());
+        let most = self.arms.iter().map(|a| seeds(a).len()).max().unwrap_or(0);
+        let cell = |(i, arm)| {
+            let seed = *seeds(arm).get(i)?;
+            Some(Cell { arm, seed, dir: out.join("runs").join(format!("{}-seed{seed}", arm.name)) })
         };
-        self.arms.iter().flat_map(cell).collect()
+        (0..most).flat_map(|i| self.arms.iter().map(move |arm| (i, arm))).filter_map(cell).collect()
     }
 
     /// A cell's processes, in order.
@@ -199,30 +201,10 @@ impl Study {
     }
 }
 
-impl Arm {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn seeds(&self) -> Option<&Vec<u64>> {
-        self.seeds.as_ref()
-    }
-}
-
 /// Later layers win, key by key.
 fn write_recipe<const N: usize>(path: &Path, layers: [&Table; N]) -> Result<()> {
-    fn merge(base: &mut Table, layer: &Table) {
-        for (key, value) in layer {
-            match (base.get_mut(key), value) {
-                (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
-                _ => {
-                    base.insert(key.clone(), value.clone());
-                }
-            }
-        }
-    }
     let mut all = Table::new();
-    layers.iter().for_each(|layer| merge(&mut all, layer));
+    layers.into_iter().for_each(|layer| merge(&mut all, layer.clone()));
     let text = toml::to_string(&all).map_err(|e| Error::Failed(format!("recipe: {e}")))?;
     artifact::write_atomic(path, text.as_bytes())
 }
@@ -334,11 +316,11 @@ seeds = [5]
     }
 
     #[test]
-    fn cells_are_arms_times_their_seeds() {
+    fn cells_go_seed_by_seed() {
         let study = parse(STUDY).unwrap();
         let cells = study.cells(Path::new("out"));
         let names: Vec<String> = cells.iter().map(|c| c.dir.display().to_string()).collect();
-        assert_eq!(names, ["out/runs/vanilla-seed0", "out/runs/vanilla-seed1", "out/runs/sftn-seed5"]);
+        assert_eq!(names, ["out/runs/vanilla-seed0", "out/runs/sftn-seed5", "out/runs/vanilla-seed1"]);
     }
 
     #[test]
