@@ -35,7 +35,7 @@ pub struct ArchFile {
     pub ext: BTreeMap<String, serde_json::Value>,
 }
 
-/// Top-1 and top-5 on one split.
+/// What a network's answers on one split are worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitAccuracy {
@@ -45,6 +45,9 @@ pub struct SplitAccuracy {
     pub top1: f64,
     /// Share, 0 to 1.
     pub top5: f64,
+    /// Mean entropy of softmax(logits), nats: how soft a teacher's answers are (absent in older files).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entropy: Option<f64>,
 }
 
 /// train.json: where the weights come from.

@@ -142,7 +142,10 @@ pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usi
         data: data.into(),
         seed,
         epochs: 0,
-        accuracy: BTreeMap::from([("test".to_owned(), SplitAccuracy { n: 1, top1: 0.0, top5: 0.0 })]),
+        accuracy: BTreeMap::from([(
+            "test".to_owned(),
+            SplitAccuracy { n: 1, top1: 0.0, top5: 0.0, entropy: None },
+        )]),
         best_val_top1: None,
         teacher_sha256: None,
         teacher_arch: None,

@@ -55,9 +55,12 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
     if args.json {
         exit::print(&artifact::to_json(&a)?);
     } else {
-        let mut table = Table::new(["model", "split", "images", "top-1", "top-5"]);
+        let mut table = Table::new(["model", "split", "images", "top-1", "top-5", "entropy"]);
         let name = arch.name.clone();
-        table.row([name, "test".into(), a.n.to_string(), format::percent(a.top1), format::percent(a.top5)]);
+        let mut row = vec![name, "test".into(), a.n.to_string()];
+        row.extend([format::percent(a.top1), format::percent(a.top5)]);
+        row.push(a.entropy.map_or("-".into(), |e| format!("{e:.3} nats")));
+        table.row(row);
         exit::print(&table.render());
     }
     Ok(())

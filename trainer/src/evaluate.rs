@@ -30,10 +30,20 @@ pub fn logits(
     })
 }
 
-/// Top-1 and top-5 of logits.
+/// Top-1, top-5 and mean entropy of logits.
 pub fn accuracy(logits: &[f32], labels: &[u16], classes: usize) -> SplitAccuracy {
-    let share = |k| correct_in_top(logits, labels, classes, k) as f64 / labels.len().max(1) as f64;
-    SplitAccuracy { n: labels.len(), top1: share(1), top5: share(5.min(classes)) }
+    let n = labels.len().max(1) as f64;
+    let share = |k| correct_in_top(logits, labels, classes, k) as f64 / n;
+    let entropy = logits.chunks(classes.max(1)).map(softmax_entropy).sum::<f64>() / n;
+    SplitAccuracy { n: labels.len(), top1: share(1), top5: share(5.min(classes)), entropy: Some(entropy) }
+}
+
+/// Entropy of softmax(z), nats: log sum e^z - sum p z.
+fn softmax_entropy(z: &[f32]) -> f64 {
+    let max = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let shifted = || z.iter().map(|&v| f64::from(v - max));
+    let sum: f64 = shifted().map(f64::exp).sum();
+    sum.ln() - shifted().map(|v| v * v.exp()).sum::<f64>() / sum
 }
 
 /// Both in one.
@@ -44,4 +54,20 @@ pub fn evaluate(
     device: Device,
 ) -> Result<SplitAccuracy> {
     Ok(accuracy(&logits(net, &set.pixels, preprocess, device)?, &set.labels, set.classes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entropy_of_known_distributions() {
+        let close = |z: &[f32], want: f64| assert!((softmax_entropy(z) - want).abs() < 1e-6, "{z:?}");
+        close(&[3.0; 8], 8f64.ln());
+        close(&[200.0, 0.0, -200.0], 0.0);
+        close(&[3f32.ln(), 0.0], 4f64.ln() - 0.75 * 3f64.ln()); // p = 3/4, 1/4
+        let a = accuracy(&[0.0, 1.0, 1.0, 0.0], &[1, 1], 2);
+        assert_eq!((a.n, a.top1, a.top5), (2, 0.5, 1.0));
+        assert!((a.entropy.unwrap() - softmax_entropy(&[0.0, 1.0])).abs() < 1e-12);
+    }
 }

@@ -12,8 +12,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// One finished cell, in percent.
+#[derive(Default)]
 struct Found {
     teacher: Option<f64>,
+    /// Of its answers on val, nats.
+    teacher_entropy: Option<f64>,
     teacher_seconds: Option<f64>,
     /// By student id, last epoch on test.
     students: BTreeMap<String, f64>,
@@ -35,11 +38,11 @@ fn read(study: &Study, cell: &Cell) -> Result<Option<Found>> {
         let path = dir.join("train.json");
         if path.exists() { artifact::read_schema(&path, TRAIN_SCHEMA).map(Some) } else { Ok(None) }
     };
-    let mut found =
-        Found { teacher: None, teacher_seconds: None, students: BTreeMap::new(), best_val: BTreeMap::new() };
+    let mut found = Found::default();
     if cell.arm.method != "none" {
         let Some(teacher) = train(&cell.dir.join("teacher"))? else { return Ok(None) };
         (found.teacher, found.teacher_seconds) = (top1(&teacher), Some(teacher.seconds));
+        found.teacher_entropy = teacher.accuracy.get("val").and_then(|a| a.entropy);
     }
     let ids = study.students_of(cell.arm);
     for id in ids {
@@ -93,7 +96,7 @@ pub fn write(study: &Study, cells: &[Cell], out: &Path) -> Result<()> {
     let cost = cost_table(&results);
     let mut note = format!(
         "{} cells of {} finished. Top-1 on test, last epoch, mean ± half of the 95 % interval (Student's t over teacher \
-         seeds). Differences are paired by teacher seed: each is the mean over the students that both arms have. The minimum \
+         seeds); entropy of the teacher's answers on val, nats. Differences are paired by teacher seed: each is the mean over the students that both arms have. The minimum \
          detectable effect is what a difference would have to be, at this spread and number of seeds, to be found with 80 % \
          power.",
         cells.len() - missing,
@@ -126,17 +129,24 @@ pub fn write(study: &Study, cells: &[Cell], out: &Path) -> Result<()> {
 }
 
 fn accuracy_table(study: &Study, results: &Results) -> Table {
-    let mut headings =
-        vec!["arm".to_owned(), "seeds".into(), "teacher".into(), "students".into(), "best val".into()];
+    let mut headings = vec![
+        "arm".to_owned(),
+        "seeds".into(),
+        "teacher".into(),
+        "entropy".into(),
+        "students".into(),
+        "best val".into(),
+    ];
     headings.extend(study.students.iter().map(|s| s.trim_start_matches("pool:").to_owned()));
     let mut table = Table::new(headings);
     for (arm, seeds) in results {
         let teacher: Vec<f64> = seeds.values().filter_map(|f| f.teacher).collect();
+        let entropy: Vec<f64> = seeds.values().filter_map(|f| f.teacher_entropy).collect();
         let mean = |m: &BTreeMap<String, f64>| m.values().sum::<f64>() / m.len().max(1) as f64;
         let students: Vec<f64> = seeds.values().map(|f| mean(&f.students)).collect();
         let best: Vec<f64> = seeds.values().map(|f| mean(&f.best_val)).collect();
         let mut row = vec![arm.name.clone(), seeds.len().to_string()];
-        row.extend([with_interval(&teacher), with_interval(&students), with_interval(&best)]);
+        row.extend([&teacher, &entropy, &students, &best].map(|values| with_interval(values)));
         for id in &study.students {
             let of: Vec<f64> = seeds.values().filter_map(|f| f.students.get(id).copied()).collect();
             row.push(with_interval(&of));
@@ -196,7 +206,7 @@ fn cost_table(results: &Results) -> Table {
 
 /// Accuracies only: what a resumed study must repeat exactly.
 fn as_json(study: &Study, results: &Results, rows: &[Difference]) -> Value {
-    let cell = |(seed, f): (&u64, &Found)| json!({"seed": seed, "teacher": f.teacher, "students": f.students, "best_val": f.best_val});
+    let cell = |(seed, f): (&u64, &Found)| json!({"seed": seed, "teacher": f.teacher, "teacher_entropy": f.teacher_entropy, "students": f.students, "best_val": f.best_val});
     let arm = |(arm, seeds): &(&Arm, BTreeMap<u64, Found>)| json!({"arm": arm.name, "cells": seeds.iter().map(cell).collect::<Vec<_>>()});
     let difference = |d: &Difference| {
         let values: Vec<f64> = d.by_seed.values().copied().collect();
