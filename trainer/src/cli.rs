@@ -89,7 +89,7 @@ pub struct TeacherArgs {
     /// How it is trained
     #[arg(long, value_enum, default_value = "vanilla")]
     pub method: TeacherMethod,
-    /// Student pool (gtn): mbv2-cifar, mbv2-mini, res-cifar, res-mini
+    /// Student pool (gtn): mbv2-cifar, mbv2-mini, res-cifar, res-mini, res-tiny
     #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
     /// The one student it is specialised for (sftn): pool:ID

@@ -35,5 +35,8 @@ fn pool(name: &str, widths: [usize; 3]) -> Pool {
 }
 
 fn pools() -> Vec<Pool> {
-    vec![pool("res-cifar", [16, 32, 64]), pool("res-mini", [12, 24, 48])]
+    // For the smallest devices, and for studies on a CPU: dense 3x3 convolutions train several times
+    // faster there than depthwise ones.
+    let tiny = Pool { kernels: vec![3], ..pool("res-tiny", [8, 16, 32]) };
+    vec![pool("res-cifar", [16, 32, 64]), pool("res-mini", [12, 24, 48]), tiny]
 }
