@@ -31,6 +31,7 @@ pub mod plot;
 pub mod pool;
 pub mod preprocess;
 pub mod progress;
+pub mod quant;
 pub mod report;
 pub mod report_html;
 pub mod rng;
