@@ -1,17 +1,22 @@
 //! gtn-export: the bundle that fits a target device, proved before it exists.
 
 mod bundle_writer;
+mod calibration;
+mod candidate;
+mod choose;
 mod cli;
+mod contest;
 mod export;
+mod fallback;
 mod half;
+mod int8;
+mod lanes;
 mod model_card;
 mod onnx_nodes;
-#[allow(dead_code)] // serves the two writers below
 mod onnx_proto;
-#[allow(dead_code)] // fp16: reached once --precision fp16 is
 mod onnx_writer;
-#[allow(dead_code)] // reached by kits and once --precision int8 is
 mod qdq_writer;
+mod sqnr;
 mod targets;
 
 use clap::Parser;

@@ -112,6 +112,11 @@ impl<'a> Emitter<'a> {
         Ok(names)
     }
 
+    /// The names that [`Self::float_params`] gave.
+    pub fn param_names(&self, n: &Node) -> Vec<String> {
+        self.graph.node_params(n).into_iter().map(|p| p.name).collect()
+    }
+
     fn float_bytes(&self, values: &[f32]) -> Result<Vec<u8>, String> {
         if self.float == DataType::Float {
             return Ok(f32_bytes(values));

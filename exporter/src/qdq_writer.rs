@@ -11,7 +11,9 @@ use crate::onnx_proto::{DataType, f32_bytes, initializer, int};
 use gtn_core::Result;
 use gtn_core::graph::{Graph, Node, NodeOp, ValueId};
 use gtn_core::quant::layer::Int8Layer;
+use gtn_core::quant::placement::Placement;
 use gtn_core::quant::{ActivationType, Affine, Int8Network};
+use std::collections::BTreeSet;
 
 /// Input `image` f32 `[N, C, H, W]`, output `logits` f32 `[N, classes]`.
 pub fn write(net: &Int8Network, describe: &Describe) -> Result<Vec<u8>> {
@@ -33,16 +35,67 @@ pub fn write_exposing(net: &Int8Network, describe: &Describe, expose: &[ValueId]
     w.e.finish(describe, &outputs)
 }
 
+/// The fp32 network, and beside it each of `units` (nodes) by itself: its fp32 inputs through their Q/DQ
+/// pairs, the layer as in `net`, its output through its pair. Outputs: logits, then for each unit its
+/// fp32 and its own int8 value.
+pub fn write_isolated(net: &Int8Network, describe: &Describe, units: &[usize]) -> Result<Vec<u8>> {
+    let graph = &net.graph;
+    let placement = Placement::of(graph);
+    let mut w = Writer { net, e: Emitter::new(graph, describe.opset, DataType::Float) };
+    let fp32 = |v: ValueId| value_name(graph, v);
+    let mut outputs = vec![(graph.output, fp32(graph.output))];
+    let mut paired = BTreeSet::new();
+    for (i, node) in graph.nodes.iter().enumerate() {
+        let mut inputs: Vec<String> = node.inputs.iter().map(|&v| fp32(v)).collect();
+        inputs.extend(w.e.float_params(node, &net.weights)?);
+        w.e.emit(node, inputs, fp32(ValueId(i + 1)));
+    }
+    for (&i, node) in units.iter().filter_map(|i| Some((i, graph.nodes.get(*i)?))) {
+        let mut inputs = Vec::new();
+        for &v in &node.inputs {
+            if paired.insert(v) {
+                w.pair_of(v, &fp32(v));
+            }
+            inputs.push(dequantised(net, v, &fp32(v)));
+        }
+        match net.layers.get(&i) {
+            Some(layer) => inputs.extend(w.int8_params(node, layer, ".int8")),
+            None => inputs.extend(w.e.param_names(node)),
+        }
+        let renamed = |n: &Node| Node { name: format!("{}.own", n.name), ..n.clone() };
+        let mut at = format!("{}.own", node.name);
+        w.e.emit(&renamed(node), inputs, at.clone());
+        let site = placement.output(i);
+        if let Some((j, act)) = site.0.checked_sub(1).and_then(|j| Some((j, graph.nodes.get(j)?)))
+            && j != i
+            && net.absorbed.get(j) != Some(&true)
+        {
+            let after = format!("{}.own", act.name);
+            w.e.emit(&renamed(act), vec![at], after.clone());
+            at = after;
+        }
+        w.pair_of(site, &at);
+        outputs.push((site, fp32(site)));
+        outputs.push((site, dequantised(net, site, &at)));
+    }
+    w.e.finish(describe, &outputs)
+}
+
 struct Writer<'a> {
     net: &'a Int8Network,
     e: Emitter<'a>,
+}
+
+/// Where a reader finds a value whose float form is `name`.
+fn dequantised(net: &Int8Network, value: ValueId, name: &str) -> String {
+    if net.affine(value).is_some() { format!("{name}.dq") } else { name.to_owned() }
 }
 
 impl Writer<'_> {
     fn node(&mut self, i: usize, node: &Node) -> Result<()> {
         let mut inputs: Vec<String> = node.inputs.iter().map(|&v| self.read(v)).collect();
         match self.net.layers.get(&i) {
-            Some(layer) => inputs.extend(self.int8_params(node, layer)),
+            Some(layer) => inputs.extend(self.int8_params(node, layer, "")),
             None => inputs.extend(self.e.float_params(node, &self.net.weights)?),
         }
         self.e.emit(node, inputs, wire(self.net, ValueId(i + 1)));
@@ -51,19 +104,22 @@ impl Writer<'_> {
 
     /// Where a reader finds a value.
     fn read(&self, value: ValueId) -> String {
-        let name = wire(self.net, value);
-        if self.net.affine(value).is_some() { format!("{name}.dq") } else { name }
+        dequantised(self.net, value, &wire(self.net, value))
     }
 
     /// The Q/DQ pair behind a value, if one stands there.
     fn pair(&mut self, value: ValueId) {
+        self.pair_of(value, &wire(self.net, value));
+    }
+
+    /// The same for a value that goes by another name.
+    fn pair_of(&mut self, value: ValueId, name: &str) {
         let Some(affine) = self.net.affine(value) else { return };
-        let name = wire(self.net, value);
         let (quantised, dequantised) = (format!("{name}.q"), format!("{name}.dq"));
         let scale = self.scale(affine);
         let zero = self.zero_point(affine);
         let with = |input: String| vec![input, scale.clone(), zero.clone()];
-        self.e.push("QuantizeLinear", "", with(name), quantised.clone(), vec![]);
+        self.e.push("QuantizeLinear", "", with(name.to_owned()), quantised.clone(), vec![]);
         self.e.push("DequantizeLinear", "", with(quantised), dequantised, vec![]);
     }
 
@@ -86,14 +142,14 @@ impl Writer<'_> {
         name
     }
 
-    /// Dequantised weight and bias.
-    fn int8_params(&mut self, node: &Node, layer: &Int8Layer) -> [String; 2] {
+    /// Dequantised weight and bias; `suffix` keeps their names apart from fp32 ones.
+    fn int8_params(&mut self, node: &Node, layer: &Int8Layer, suffix: &str) -> [String; 2] {
         let graph = &self.net.graph;
         let shape = graph.node_params(node).into_iter().next().map(|p| p.shape).unwrap_or_default();
         let per_channel = self.net.scheme.per_channel;
         let scales: Vec<usize> = if per_channel { vec![layer.scales.len()] } else { vec![] };
         let axis = if per_channel { vec![int("axis", 0)] } else { vec![] };
-        let name = |suffix: &str| format!("{}.{suffix}", node.name);
+        let name = |what: &str| format!("{}.{what}{suffix}", node.name);
         let weight = layer.weight.iter().map(|&q| q as u8).collect();
         let bias = layer.bias.iter().flat_map(|q| q.to_le_bytes()).collect();
         let e = &mut self.e;

@@ -3,7 +3,7 @@
 use super::affine::{Affine, Range};
 use super::layer::Int8Layer;
 use super::placement::{Placement, passes_through, producer};
-use super::{ActivationType, Scheme};
+use super::{ActivationType, Scheme, bias_correction};
 use crate::arch::Activation;
 use crate::graph::{Graph, NodeOp, ValueId};
 use crate::weights::Weights;
@@ -73,6 +73,25 @@ impl Int8Network {
         let absorbed = absorbed(graph, &placement, &values);
         let (graph, weights) = (graph.clone(), weights.clone());
         Ok(Self { graph, weights, scheme: *scheme, values, layers, absorbed })
+    }
+
+    /// Corrects every quantised layer's bias for the rounding of its weights; `means` are by [`ValueId`],
+    /// one per channel. A layer whose input's means are not known keeps its bias.
+    pub fn correct_biases(&mut self, means: &[Option<Vec<f64>>]) -> Result<()> {
+        for (&i, layer) in &mut self.layers {
+            let Some(node) = self.graph.nodes.get(i) else { continue };
+            let Some(&input) = node.inputs.first() else { continue };
+            let (Some(Some(means)), Some(Some(affine))) = (means.get(input.0), self.values.get(input.0))
+            else {
+                continue;
+            };
+            let groups = if let NodeOp::Conv { groups, .. } = node.op { groups } else { 1 };
+            let weight = self.weights.get(&format!("{}.weight", node.name))?;
+            let bias = self.weights.0.get(&format!("{}.bias", node.name)).map_or(&[][..], Vec::as_slice);
+            let corrected = bias_correction::corrected(layer, weight, bias, means, groups);
+            *layer = Int8Layer::quantise(weight, &corrected, layer.bias.len(), affine.scale, &self.scheme);
+        }
+        Ok(())
     }
 
     /// The Q/DQ pair behind a value.
