@@ -2,6 +2,7 @@
 //! devices/*.toml, embedded here; a user's own file works as well.
 
 use crate::host::Host;
+use crate::quant::{ActivationType, Scheme};
 use crate::{Error, Result, artifact};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -10,8 +11,21 @@ use std::path::Path;
 pub const SCHEMA: &str = "gtn.device/1";
 
 /// The profiles that come with the programs.
-const EMBEDDED: [(&str, &str); 2] =
-    [("host", include_str!("../../devices/host.toml")), ("rpi5", include_str!("../../devices/rpi5.toml"))];
+const EMBEDDED: [(&str, &str); 8] = [
+    ("host", include_str!("../../devices/host.toml")),
+    ("rpi5", include_str!("../../devices/rpi5.toml")),
+    ("rpi4", include_str!("../../devices/rpi4.toml")),
+    ("jetson-orin-nano", include_str!("../../devices/jetson-orin-nano.toml")),
+    ("rk3588", include_str!("../../devices/rk3588.toml")),
+    ("pixel8", include_str!("../../devices/pixel8.toml")),
+    ("x86-avx2", include_str!("../../devices/x86-avx2.toml")),
+    ("x86-vnni", include_str!("../../devices/x86-vnni.toml")),
+];
+const BACKENDS: [&str; 3] = ["ort", "wgpu", "rust"];
+/// ONNX Runtime's, as its own names without `ExecutionProvider`.
+const EXECUTION_PROVIDERS: [&str; 9] =
+    ["tensorrt", "cuda", "xnnpack", "nnapi", "qnn", "coreml", "openvino", "directml", "acl"];
+const PRECISIONS: [&str; 3] = ["fp32", "fp16", "int8"];
 
 /// A value and where it comes from: a data sheet, a measurement, `probed`, or `not measured`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +49,9 @@ pub struct Device {
     pub title: String,
     /// Backends that work there, best first.
     pub backends: Vec<String>,
+    /// ONNX Runtime's execution providers to be preferred to its CPU code, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub execution_providers: Vec<String>,
     /// Precisions worth trying, fastest first.
     pub precisions: Vec<String>,
     /// ONNX operator set to write.
@@ -43,6 +60,12 @@ pub struct Device {
     pub cpu: Cpu,
     /// Memory.
     pub memory: Memory,
+    /// Graphics processor, for people: what runs there is in `backends` and `execution_providers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Gpu>,
+    /// How to quantise for it; wanted where `precisions` holds `int8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Int8>,
     /// Bounds on a bundle.
     pub limits: Limits,
 }
@@ -70,6 +93,48 @@ pub struct Memory {
     /// Peak bandwidth, GB/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth_gb_s: Option<Sourced<f64>>,
+}
+
+/// A device's graphics processor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gpu {
+    /// Its name.
+    pub name: Sourced<String>,
+    /// Why it is or is not used.
+    pub note: Sourced<String>,
+}
+
+/// The int8 recipe: weights are always symmetric and per output channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Int8 {
+    /// Type of the activations.
+    pub activations: Sourced<ActivationType>,
+    /// 8, or 7 where products of 8-bit weights saturate 16-bit sums (x86 without VNNI).
+    pub weight_bits: Sourced<u32>,
+}
+
+impl Int8 {
+    /// For a processor known only by its instruction set. x86: unsigned activations, and 7-bit weights
+    /// where VPMADDUBSW (AVX2) would saturate; elsewhere signed activations (ONNX Runtime
+    /// documentation, quantization).
+    fn for_isa(arch: &str, isa: &[String]) -> Self {
+        let has = |flag: &str| isa.iter().any(|f| f == flag);
+        let x86 = arch.starts_with("x86");
+        let vnni = has("avx512_vnni") || has("avx_vnni");
+        let activations = if x86 { ActivationType::Uint8 } else { ActivationType::Int8 };
+        let source = || format!("probed: {arch}{}", if vnni { " with VNNI" } else { "" });
+        Self {
+            activations: Sourced { value: activations, source: source() },
+            weight_bits: Sourced { value: if x86 && !vnni { 7 } else { 8 }, source: source() },
+        }
+    }
+
+    /// As the quantiser takes it.
+    pub fn scheme(&self) -> Scheme {
+        Scheme { activations: self.activations.value, weight_bits: self.weight_bits.value, per_channel: true }
+    }
 }
 
 /// What a bundle for the device may not exceed.
@@ -121,10 +186,11 @@ pub fn parse(text: &str, path: &Path) -> Result<Device> {
         return bad(format!("opset is {}, wanted 13 to 21", device.opset));
     }
     for (key, list, known) in [
-        ("backends", &device.backends, &["ort"][..]),
-        ("precisions", &device.precisions, &["fp32", "fp16", "int8"][..]),
+        ("backends", &device.backends, &BACKENDS[..]),
+        ("execution_providers", &device.execution_providers, &EXECUTION_PROVIDERS[..]),
+        ("precisions", &device.precisions, &PRECISIONS[..]),
     ] {
-        if list.is_empty() {
+        if list.is_empty() && key != "execution_providers" {
             return bad(format!("{key} is empty, wanted at least one of {}", known.join(", ")));
         }
         if let Some(odd) = list.iter().find(|x| !known.contains(&x.as_str())) {
@@ -136,7 +202,39 @@ pub fn parse(text: &str, path: &Path) -> Result<Device> {
             return bad(format!("{key} is {value}, wanted 1 to 1024"));
         }
     }
+    match &device.int8 {
+        None if device.precisions.iter().any(|p| p == "int8") => {
+            return bad("precisions holds `int8`, but there is no [int8]".into());
+        }
+        Some(int8) if !(7..=8).contains(&int8.weight_bits.value) => {
+            return bad(format!("int8.weight_bits is {}, wanted 7 or 8", int8.weight_bits.value));
+        }
+        _ => {}
+    }
+    check_sources(text, path)?;
     Ok(device)
+}
+
+/// Every number is followed by who says so.
+fn check_sources(text: &str, path: &Path) -> Result<()> {
+    fn walk(key: &str, value: &toml::Value) -> Option<String> {
+        let table = value.as_table()?;
+        match table.get("source") {
+            Some(source) if source.as_str().is_none_or(|s| s.trim().is_empty()) => Some(key.to_owned()),
+            Some(_) => None,
+            None => table
+                .iter()
+                .find_map(|(k, v)| walk(&if key.is_empty() { k.clone() } else { format!("{key}.{k}") }, v)),
+        }
+    }
+    let bad = |e: toml::de::Error| Error::input(path, e.to_string().trim_end().to_owned());
+    let value: toml::Value = toml::from_str(text).map_err(bad)?;
+    match walk("", &value) {
+        Some(key) => {
+            Err(Error::input(path, format!("{key}.source is empty, wanted who says so (or `not measured`)")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Fills the host profile's machine-dependent values.
@@ -148,6 +246,7 @@ fn probe(device: &mut Device, host: &Host) {
         isa: Sourced { value: host.isa.clone(), source: source() },
         threads: Sourced { value: host.cores, source: source() },
     };
+    device.int8 = Some(Int8::for_isa(&host.arch, &host.isa));
     if let Some(ram) = host.ram_bytes {
         device.memory.ram_mib = Sourced { value: ram / (1 << 20), source: source() };
     }
@@ -175,6 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn the_host_quantises_as_its_instructions_multiply() {
+        let of = |arch: &str, isa: &[&str]| {
+            let int8 = Int8::for_isa(arch, &isa.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>());
+            (int8.activations.value, int8.weight_bits.value)
+        };
+        assert_eq!(of("x86_64", &["avx2"]), (ActivationType::Uint8, 7));
+        assert_eq!(of("x86_64", &["avx2", "avx512_vnni"]), (ActivationType::Uint8, 8));
+        assert_eq!(of("x86_64", &["avx2", "avx_vnni"]), (ActivationType::Uint8, 8));
+        assert_eq!(of("aarch64", &["asimd", "asimddp"]), (ActivationType::Int8, 8));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let good = resolve("rpi5").unwrap().to_toml().unwrap();
         for (from, to, wanted) in [
@@ -183,12 +294,20 @@ mod tests {
             ("opset = 17", "opset = 99", "x.toml: opset is 99"),
             ("\"ort\"", "\"tpu\"", "x.toml: backends holds `tpu`"),
             ("title", "titel", "unknown field `titel`"),
+            ("[int8.weight_bits]\nvalue = 8", "[int8.weight_bits]\nvalue = 4", "int8.weight_bits is 4"),
+            ("value = \"int8\"", "value = \"int4\"", "unknown variant `int4`"),
+            ("source = \"raspberrypi.com, BCM2712\"", "source = \" \"", "cpu.arch.source is empty"),
         ] {
             assert!(good.contains(from), "{from}\n{good}");
             let error = parse(&good.replacen(from, to, 1), Path::new("x.toml")).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }
+        let cut = good.find("[int8").unwrap();
+        let end = good.find("[limits").unwrap();
+        let without = format!("{}{}", &good[..cut], &good[end..]);
+        let error = parse(&without, Path::new("x.toml")).unwrap_err().to_string();
+        assert!(error.contains("there is no [int8]"), "{error}");
         let unknown = resolve("toaster").unwrap_err().to_string();
-        assert!(unknown.contains("unknown target `toaster`, wanted one of host, rpi5"), "{unknown}");
+        assert!(unknown.contains("unknown target `toaster`, wanted one of host, rpi5, rpi4"), "{unknown}");
     }
 }

@@ -28,7 +28,14 @@ pub fn run_all(graph: &Graph, weights: &Weights, image: &[f32]) -> Result<Vec<Ve
     Ok(values)
 }
 
-fn node_value(node: &Node, x: &[f32], shape: Shape, other: Option<&[f32]>, w: &Weights) -> Result<Vec<f32>> {
+/// One node's value from its inputs'.
+pub(crate) fn node_value(
+    node: &Node,
+    x: &[f32],
+    shape: Shape,
+    other: Option<&[f32]>,
+    w: &Weights,
+) -> Result<Vec<f32>> {
     let tensor = |suffix: &str| w.get(&format!("{}.{suffix}", node.name));
     let other =
         || other.ok_or_else(|| Error::Failed(format!("node `{}` has one input, wanted 2", node.name)));
@@ -63,7 +70,7 @@ fn sum(x: &[f32]) -> f64 {
     x.iter().map(|&v| f64::from(v)).sum()
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
@@ -92,19 +99,36 @@ fn batch_norm(x: &[f32], plane: usize, [gamma, beta, mean, var]: [&[f32]; 4]) ->
 #[allow(clippy::too_many_arguments)] // a convolution has this many numbers
 fn conv(
     x: &[f32],
-    [cin, h, w]: Shape,
+    shape: Shape,
     weight: &[f32],
     bias: Option<&[f32]>,
-    [cout, oh, ow]: Shape,
+    out: Shape,
     k: usize,
     stride: usize,
     groups: usize,
 ) -> Vec<f32> {
+    let mut sums = conv_sums(x, shape, weight, out, k, stride, groups);
+    for (channel, &b) in sums.chunks_mut(out[1] * out[2]).zip(bias.unwrap_or_default()) {
+        channel.iter_mut().for_each(|s| *s += f64::from(b));
+    }
+    sums.into_iter().map(|s| s as f32).collect()
+}
+
+/// A convolution without bias, in f64: exact where inputs and weights are integers.
+pub(crate) fn conv_sums(
+    x: &[f32],
+    [cin, h, w]: Shape,
+    weight: &[f32],
+    [cout, oh, ow]: Shape,
+    k: usize,
+    stride: usize,
+    groups: usize,
+) -> Vec<f64> {
     let (pad, per_group, out_per_group) = (k / 2, cin / groups, cout / groups);
     let mut out = Vec::with_capacity(cout * oh * ow);
     for o in 0..cout {
         let first = o / out_per_group * per_group;
-        let mut acc = vec![bias.map_or(0.0, |b| f64::from(b[o])); oh * ow];
+        let mut acc = vec![0.0; oh * ow];
         for i in 0..per_group {
             let channel = &x[(first + i) * h * w..][..h * w];
             for (ky, kx) in (0..k).flat_map(|y| (0..k).map(move |x| (y, x))) {
@@ -120,7 +144,7 @@ fn conv(
                 }
             }
         }
-        out.extend(acc.into_iter().map(|v| v as f32));
+        out.extend(acc);
     }
     out
 }

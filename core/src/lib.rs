@@ -4,7 +4,7 @@
 //! Nothing here links to libtorch, ONNX Runtime or wgpu, and nothing opens a network connection.
 //!
 //! From idea to file: `arch` and `pool` say what a network is, `graph` lowers it, `cost` counts it,
-//! `fold` folds its batch normalisation, `eval` computes it plainly; `data`, `split`, `preprocess` and
+//! `fold` folds its batch normalisation, `quant` makes it int8, `eval` computes it plainly; `data`, `split`, `preprocess` and
 //! `augment` feed it; `model_dir` and `bundle` are the artifacts, written through `artifact`.
 
 pub mod arch;
@@ -25,12 +25,14 @@ pub mod graph;
 pub mod host;
 pub mod html;
 pub mod model_dir;
+pub mod norm_to_depthwise;
 pub mod npy;
 pub mod parity;
 pub mod plot;
 pub mod pool;
 pub mod preprocess;
 pub mod progress;
+pub mod quant;
 pub mod report;
 pub mod report_html;
 pub mod rng;

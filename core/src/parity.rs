@@ -15,6 +15,11 @@ pub struct Tolerance {
 impl Tolerance {
     /// Between two fp32 engines: sums in another order, nothing else.
     pub const FP32: Self = Self { relative: 1e-4, margin: 1e-3 };
+    /// Between two fp16 engines: each product and sum may round at 2^-11.
+    pub const FP16: Self = Self { relative: 1e-2, margin: 2e-2 };
+    /// Between two int8 engines: a value on the middle between two integers may land on either, and
+    /// what reads it sees one step more or less.
+    pub const INT8: Self = Self { relative: 5e-2, margin: 1e-1 };
 }
 
 /// What a comparison found.

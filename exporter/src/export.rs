@@ -1,9 +1,12 @@
 //! From a trained folder to a proved bundle.
 
 use crate::bundle_writer::Draft;
+use crate::candidate::{self, Candidate, Source};
 use crate::cli::{ExportArgs, Precision};
+use crate::contest::Contest;
+use crate::lanes::Feed;
 use crate::model_card;
-use crate::onnx_writer::{self, Describe};
+use crate::onnx_writer::Describe;
 use gtn_core::bundle::{Bundle, Manifest, Parents, SCHEMA};
 use gtn_core::cost::Cost;
 use gtn_core::data::{DataSource, ImageSet};
@@ -32,54 +35,90 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let student_dir = args.student.as_deref().ok_or_else(missing)?;
     let device = device::resolve(args.target.as_deref().ok_or_else(missing)?)?;
     let target = bundle_path(args.out.as_deref().ok_or_else(missing)?, student_dir, &device)?;
-    let precision = precision(args.precision, &device)?;
+    let precisions = precisions(args.precision, &device)?;
     let student = ModelDir::read(student_dir)?;
-    let test = test_images(args, &student)?;
+    let data = data_source(args, &student)?;
+    let test = test_images(args, &data, &student)?;
     let eval = test.subset(&stratified(&test.labels, test.classes, args.eval_set, EVAL_SEED));
 
     let mut draft = Draft::start(&target)?;
-    let (folded_graph, folded_weights) = fold::fold_batch_norm(&student.graph, &student.weights)?;
+    let (graph, weights) = fold::fold_batch_norm(&student.graph, &student.weights)?;
     let metadata = metadata(&student)?;
     let describe = Describe { name: &student.file.arch.name, opset: device.opset, metadata: &metadata };
-    let model = onnx_writer::write(&folded_graph, &folded_weights, &describe)?;
-    check_limits(&model, &device)?;
-    let model_path = draft.add("model.onnx", &model)?;
+    let source =
+        Source { graph: &graph, weights: &weights, describe: &describe, device: &device, args: &args.int8 };
+    let fp32 = source.fp32()?;
+    check_trained(&fp32.model, &student, args)?;
+    let choice =
+        Contest { args, student: &student, data: &data, source: &source }.decide(fp32, &precisions)?;
+    let shipped = choice.candidate;
+
+    check_limits(&shipped.model, &device)?;
+    let model_path = draft.add("model.onnx", &shipped.model)?;
     draft.add("device.toml", device.to_toml()?.as_bytes())?;
     let arch = &student.file.arch;
-    let shipped = shipped_logits(&model_path, &student, args)?;
     let mut golden = student.golden.to_map(arch);
-    golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], shipped));
+    let logits = golden_logits(&model_path, &student, args)?;
+    golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], logits));
     draft.add("golden.safetensors", &golden.to_bytes()?)?;
     draft.add("eval.safetensors", &images_map(&eval.pixels, &eval.labels, arch).to_bytes()?)?;
-    let manifest = manifest(&student, &device, precision, &target);
-    draft.add("MODEL_CARD.md", model_card::write(&manifest, &student.train, eval.len()).as_bytes())?;
+    let manifest = manifest(&student, &device, &shipped, &target);
+    draft.add(
+        "MODEL_CARD.md",
+        model_card::write(&manifest, &student.train, &shipped, eval.len()).as_bytes(),
+    )?;
     draft.seal(manifest)?;
 
     let report = proved(&draft, args, &device)?;
-    let trainer = student.train.accuracy.get("test");
     let export_report = json!({
         "schema": "gtn.export/1",
         "program": PROGRAM,
         "target": device.name,
         "asked": {"precision": format!("{:?}", args.precision).to_lowercase(), "eval_set": args.eval_set},
-        "chosen": {"precision": precision, "why": "the only precision this version writes"},
-        "trainer": trainer,
+        "chosen": {
+            "precision": shipped.precision,
+            "why": choice.why,
+            "replay": candidate::replay(&shipped, &args.int8),
+        },
+        "candidates": choice.considered,
+        "int8": shipped.int8,
+        "trainer": student.train.accuracy.get("test"),
         "measured_on_this_machine": report,
     });
     draft.publish(&export_report)?;
+    deliver(args, &export_report, &report, &shipped, &target)
+}
+
+fn deliver(
+    args: &ExportArgs,
+    export_report: &serde_json::Value,
+    report: &Report,
+    shipped: &Candidate,
+    target: &Path,
+) -> Result<()> {
     if args.json {
-        exit::print(&artifact::to_json(&export_report)?);
-    } else {
-        let mut text = report_html::overview(std::slice::from_ref(&report)).render();
-        if let Some(a) = trainer {
-            text.push_str(&format!(
-                "\ntrainer's top-1: {} on {} test images\n",
-                format::percent(a.top1),
-                a.n
-            ));
-        }
-        exit::print(&format!("{text}\n{}\n", target.display()));
+        exit::print(&artifact::to_json(export_report)?);
+        return Ok(());
     }
+    let mut text = report_html::overview(std::slice::from_ref(report)).render();
+    if let Some(trainer) = export_report.get("trainer").filter(|t| !t.is_null()) {
+        let number = |key: &str| trainer.get(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+        let top1 = format::percent(number("top1"));
+        text.push_str(&format!("\ntrainer's top-1: {top1} on {} test images\n", number("n")));
+    }
+    if let Some(judged) = &shipped.judged {
+        text.push_str(&format!(
+            "{}: {} on {} val images, {:+.2} points beside fp32\n",
+            shipped.precision,
+            format::percent(judged.top1),
+            judged.images,
+            -judged.drop
+        ));
+    }
+    if let Some(why) = export_report.pointer("/chosen/why").and_then(serde_json::Value::as_str) {
+        text.push_str(&format!("{}: {why}\n", shipped.precision));
+    }
+    exit::print(&format!("{text}\n{}\n", target.display()));
     Ok(())
 }
 
@@ -94,22 +133,26 @@ fn bundle_path(out: &Path, student: &Path, device: &Device) -> Result<PathBuf> {
     Ok(out.join(format!("{name}-{}.gtn", device.name)))
 }
 
-fn precision(asked: Precision, device: &Device) -> Result<&'static str> {
-    if !device.precisions.iter().any(|p| p == "fp32") {
-        let what = format!(
-            "target {}: precisions are {}; this version writes fp32",
-            device.name,
-            device.precisions.join(", ")
-        );
-        return Err(Error::usage(what));
+/// The precisions to consider, the profile's favourite first.
+fn precisions(asked: Precision, device: &Device) -> Result<Vec<&'static str>> {
+    let one = match asked {
+        Precision::Auto => {
+            let known = ["fp32", "fp16", "int8"];
+            return Ok(device.precisions.iter().filter_map(|p| known.into_iter().find(|k| k == p)).collect());
+        }
+        Precision::Fp32 => "fp32",
+        Precision::Fp16 => "fp16",
+        Precision::Int8 => "int8",
+    };
+    if device.precisions.iter().any(|p| p == one) {
+        return Ok(vec![one]);
     }
-    match asked {
-        Precision::Auto | Precision::Fp32 => Ok("fp32"),
-    }
+    let have = device.precisions.join(", ");
+    Err(Error::usage(format!("--precision {one}: target {}'s profile has {have}", device.name)))
 }
 
-/// The test split of the data the student was trained on.
-fn test_images(args: &ExportArgs, student: &ModelDir) -> Result<ImageSet> {
+/// The data the student was trained on.
+fn data_source(args: &ExportArgs, student: &ModelDir) -> Result<DataSource> {
     let trained_on = &student.train.data;
     let source: DataSource = match &args.data {
         Some(data) => data.parse()?,
@@ -121,12 +164,21 @@ fn test_images(args: &ExportArgs, student: &ModelDir) -> Result<ImageSet> {
         let what = format!("--data is `{}`, the student was trained on `{trained_on}`", source.name());
         return Err(Error::usage(what));
     }
+    Ok(source)
+}
+
+/// Its test split.
+fn test_images(args: &ExportArgs, source: &DataSource, student: &ModelDir) -> Result<ImageSet> {
     let test = source.test()?;
     let arch = &student.file.arch;
     if (test.input, test.classes) != (arch.input, arch.classes) {
         return Err(Error::usage(format!(
-            "{trained_on}: {} with {} classes, the student takes {} with {}",
-            test.input, test.classes, arch.input, arch.classes
+            "{}: {} with {} classes, the student takes {} with {}",
+            source.name(),
+            test.input,
+            test.classes,
+            arch.input,
+            arch.classes
         )));
     }
     if args.eval_set == 0 {
@@ -159,15 +211,20 @@ fn check_limits(model: &[u8], device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// What the shipped model answers on the golden images (one thread: sums in one order), which must be
-/// what the trainer's network answered.
-fn shipped_logits(model: &Path, student: &ModelDir, args: &ExportArgs) -> Result<Vec<f32>> {
+/// What a model answers on the golden images (one thread: sums in one order).
+fn golden_logits(model: &Path, student: &ModelDir, args: &ExportArgs) -> Result<Vec<f32>> {
     let options = Options { threads: Some(1), batch: 1, ort_lib: args.ort_lib.clone() };
-    let mut subject = Subject::open(model, &options)?;
-    let logits = subject.logits(&student.golden.images, |_| ())?;
+    Subject::open(model, &options)?.logits(&student.golden.images, |_| ())
+}
+
+/// In fp32 the network must answer the golden images as the trainer's did, whatever ships in the end.
+fn check_trained(fp32: &[u8], student: &ModelDir, args: &ExportArgs) -> Result<()> {
+    let images = &student.golden.images;
+    let preprocess = &student.file.preprocess;
+    let logits = Feed { images, preprocess, batch: 1, ort_lib: args.ort_lib.clone() }.logits(fp32)?;
     let parity = compare(&student.golden.logits, &logits, student.file.arch.classes, Tolerance::FP32);
     if parity.pass {
-        return Ok(logits);
+        return Ok(());
     }
     Err(Error::Failed(format!(
         "the exported model does not answer as the trained one on the golden images: max |difference| {:.2e} (bound \
@@ -176,14 +233,14 @@ fn shipped_logits(model: &Path, student: &ModelDir, args: &ExportArgs) -> Result
     )))
 }
 
-fn manifest(student: &ModelDir, device: &Device, precision: &str, target: &Path) -> Manifest {
+fn manifest(student: &ModelDir, device: &Device, shipped: &Candidate, target: &Path) -> Manifest {
     let file = &student.file;
     let cost = Cost::of(&student.graph);
     Manifest {
         schema: SCHEMA.into(),
         name: target.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         target: device.name.clone(),
-        precision: precision.into(),
+        precision: shipped.precision.into(),
         opset: device.opset,
         input: file.arch.input,
         classes: file.arch.classes,
@@ -197,8 +254,8 @@ fn manifest(student: &ModelDir, device: &Device, precision: &str, target: &Path)
             weights_sha256: student.weights_sha256.clone(),
             teacher_sha256: student.train.teacher_sha256.clone(),
         },
-        calibration_sha256: None,
-        tolerance: Tolerance::FP32,
+        calibration_sha256: shipped.int8.as_ref().map(|r| r.calibration_sha256.clone()),
+        tolerance: shipped.tolerance,
         files: BTreeMap::new(),
         ext: BTreeMap::new(),
     }

@@ -1,10 +1,22 @@
 //! gtn-export: the bundle that fits a target device, proved before it exists.
 
 mod bundle_writer;
+mod calibration;
+mod candidate;
+mod choose;
 mod cli;
+mod contest;
 mod export;
+mod fallback;
+mod half;
+mod int8;
+mod lanes;
 mod model_card;
+mod onnx_nodes;
+mod onnx_proto;
 mod onnx_writer;
+mod qdq_writer;
+mod sqnr;
 mod targets;
 
 use clap::Parser;

@@ -1,13 +1,14 @@
 //! MODEL_CARD.md: what a stranger who finds the bundle wants to know. Made of inputs only, so that the
 //! same export gives the same card; measurements are in export-report.json.
 
+use crate::candidate::Candidate;
 use gtn_core::bundle::Manifest;
 use gtn_core::format;
 use gtn_core::model_dir::TrainFile;
 use gtn_core::table::Table;
 
 /// Markdown.
-pub fn write(manifest: &Manifest, train: &TrainFile, eval_images: usize) -> String {
+pub fn write(manifest: &Manifest, train: &TrainFile, shipped: &Candidate, eval_images: usize) -> String {
     let m = manifest;
     let mut facts = Table::new(["what", "value"]);
     let mut row = |what: &str, value: String| {
@@ -33,7 +34,7 @@ pub fn write(manifest: &Manifest, train: &TrainFile, eval_images: usize) -> Stri
     };
     format!(
         "# {}\n\nAn image classifier, {taught}, on `{}`: {} epochs, seed {}.\n\n{}\n## Accuracy\n\nOf the trained \
-         network, last epoch, measured by gtn-train:\n\n{}\n## Check it\n\n```\ngtn-run {}.gtn\n```\n\nverifies every \
+         network, last epoch, measured by gtn-train:\n\n{}{}\n## Check it\n\n```\ngtn-run {}.gtn\n```\n\nverifies every \
          file's hash, compares this machine's answers on the golden images with the shipped ones, and measures accuracy on \
          {eval_images} test images and latency.\n\n## Classes\n\n{}\n",
         m.name,
@@ -42,7 +43,34 @@ pub fn write(manifest: &Manifest, train: &TrainFile, eval_images: usize) -> Stri
         train.seed,
         facts.to_markdown(),
         accuracy.to_markdown(),
+        quantised(shipped),
         m.name,
         m.labels.join(", "),
     )
+}
+
+/// What a reduced precision cost, and how it was made.
+fn quantised(shipped: &Candidate) -> String {
+    let Some(judged) = &shipped.judged else { return String::new() };
+    let mut text = format!(
+        "\nThe shipped model is {}: {} on {} val images, where fp32 has {} ({:+.2} points).\n",
+        shipped.precision,
+        format::percent(judged.top1),
+        judged.images,
+        format::percent(judged.fp32_top1),
+        -judged.drop
+    );
+    if let Some(int8) = &shipped.int8 {
+        let recipe = &int8.recipe;
+        let mut steps =
+            vec![format!("ranges by `{}` of {} val images", recipe.method.name(), int8.calibration_images)];
+        steps.extend(recipe.equalise.then(|| "channels equalised".to_owned()));
+        steps.extend(recipe.bias_correction.then(|| "biases corrected".to_owned()));
+        if !recipe.fp32.is_empty() {
+            let names: Vec<&str> = recipe.fp32.iter().map(String::as_str).collect();
+            steps.push(format!("in fp32: {}", names.join(", ")));
+        }
+        text.push_str(&format!("Static quantisation: {}.\n", steps.join("; ")));
+    }
+    text
 }

@@ -1,0 +1,81 @@
+//! Runs models over many images on a fixed number of lanes, a thread and a session of one thread each.
+//! What a lane sees depends on the images alone, so that the result does not depend on the machine's
+//! number of cores.
+
+use gtn_core::preprocess::Preprocess;
+use gtn_core::tensors::{Data, Tensor};
+use gtn_core::{Error, Result};
+use gtn_run::backend::{Backend, Named, Options};
+use gtn_run::ort_backend::OrtBackend;
+use std::path::{Path, PathBuf};
+
+const LANES: usize = 4;
+
+/// How models are fed.
+pub struct Feed<'a> {
+    /// u8, `[n, C, H, W]`.
+    pub images: &'a [u8],
+    /// u8 image to input.
+    pub preprocess: &'a Preprocess,
+    /// Images at once.
+    pub batch: usize,
+    /// ONNX Runtime's library; none: searched for.
+    pub ort_lib: Option<PathBuf>,
+}
+
+impl Feed<'_> {
+    /// Feeds each batch to all `models`; `each` is given a lane's state, the index of the batch's first
+    /// image, the number of images, and every model's outputs (of `batch` rows; those beyond the images
+    /// are padding). States come back in lane order.
+    pub fn run<S: Default + Send>(
+        &self,
+        models: &[&[u8]],
+        each: impl Fn(&mut S, usize, usize, &[Vec<Named>]) -> Result<()> + Sync,
+    ) -> Result<Vec<S>> {
+        let lane = |lane: usize| -> Result<S> {
+            let options = Options { threads: Some(1), batch: self.batch, ort_lib: self.ort_lib.clone() };
+            let load = |m: &&[u8]| OrtBackend::load(m, Path::new("model.onnx"), &options, "the one built in");
+            let mut backends = models.iter().map(load).collect::<Result<Vec<_>>>()?;
+            let mut state = S::default();
+            let p = self.preprocess;
+            let shape = [self.batch, p.channels, p.height, p.width];
+            let chunks = self.images.chunks(self.batch * p.image_len()).enumerate();
+            for (c, chunk) in chunks.filter(|(c, _)| c % LANES == lane) {
+                let mut values = p.normalise(chunk)?;
+                values.resize(self.batch * p.image_len(), 0.0);
+                let input = [Named { name: "image".into(), tensor: Tensor::f32(&shape, values) }];
+                let outputs = backends.iter_mut().map(|b| b.run(&input)).collect::<Result<Vec<_>>>()?;
+                each(&mut state, c * self.batch, chunk.len() / p.image_len(), &outputs)?;
+            }
+            Ok(state)
+        };
+        std::thread::scope(|scope| {
+            let lane = &lane;
+            let lanes: Vec<_> = (0..LANES).map(|i| scope.spawn(move || lane(i))).collect();
+            let join = |l: std::thread::ScopedJoinHandle<'_, Result<S>>| {
+                l.join().map_err(|_| Error::Failed("a thread of the exporter panicked".into()))?
+            };
+            lanes.into_iter().map(join).collect()
+        })
+    }
+
+    /// Logits `[n, classes]` of each model.
+    pub fn logits(&self, model: &[u8]) -> Result<Vec<f32>> {
+        let lanes = self.run(&[model], |rows: &mut Vec<(usize, Vec<f32>)>, first, n, outputs| {
+            let logits = outputs.first().and_then(|o| o.first()).map(values).transpose()?.unwrap_or_default();
+            rows.push((first, logits.iter().take(n * logits.len() / self.batch).copied().collect()));
+            Ok(())
+        })?;
+        let mut rows: Vec<(usize, Vec<f32>)> = lanes.into_iter().flatten().collect();
+        rows.sort_by_key(|(first, _)| *first);
+        Ok(rows.into_iter().flat_map(|(_, logits)| logits).collect())
+    }
+}
+
+/// An output's f32 values.
+pub fn values(output: &Named) -> Result<&[f32]> {
+    match &output.tensor.data {
+        Data::F32(values) => Ok(values),
+        _ => Err(Error::Failed(format!("output `{}` is not f32", output.name))),
+    }
+}
