@@ -29,9 +29,14 @@ fn decimals(value: f64) -> usize {
     }
 }
 
-/// Milliseconds with three digits: `0.412 ms`, `12.3 ms`.
+/// Milliseconds with three digits: `0.00612 ms`, `0.412 ms`, `12.3 ms`.
 pub fn ms(value: f64) -> String {
-    let digits = if value < 0.9995 { 3 } else { decimals(value) };
+    let digits = match value {
+        v if v < 0.009_995 => 5,
+        v if v < 0.099_95 => 4,
+        v if v < 0.9995 => 3,
+        v => decimals(v),
+    };
     format!("{value:.digits$} ms")
 }
 
@@ -65,6 +70,7 @@ mod tests {
             [ms(0.4123), ms(0.9999), ms(12.34), ms(121.0)],
             ["0.412 ms", "1.00 ms", "12.3 ms", "121 ms"]
         );
+        assert_eq!([ms(0.006_123), ms(0.0612), ms(0.099_96)], ["0.00612 ms", "0.0612 ms", "0.100 ms"]);
         assert_eq!([seconds(45.2), seconds(725.0), seconds(7380.0)], ["45 s", "12 min 05 s", "2 h 03 min"]);
     }
 }

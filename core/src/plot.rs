@@ -1,12 +1,13 @@
 //! Plots as inline SVG: no script, no external file, colours from the page's style sheet.
 
+pub use crate::plot_rows::{Bar, Span, bars, ranked, spans};
 use std::fmt::Write;
 
-const WIDTH: f64 = 640.0;
+pub(crate) const WIDTH: f64 = 640.0;
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 16.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 44.0;
+pub(crate) const RIGHT: f64 = 16.0;
+pub(crate) const TOP: f64 = 12.0;
+pub(crate) const BOTTOM: f64 = 44.0;
 
 /// One line of a [`lines`] plot.
 pub struct Series {
@@ -45,7 +46,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// Round positions that cover `low..=high`: steps of 1, 2 or 5 times a power of ten.
-fn ticks(low: f64, high: f64) -> Vec<f64> {
+pub(crate) fn ticks(low: f64, high: f64) -> Vec<f64> {
     let span = high - low;
     if !(span.is_finite() && span > 0.0) {
         return vec![low];
@@ -57,22 +58,22 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     (0..12).map(|i| (first + f64::from(i)) * step).take_while(|t| *t <= high + 1e-9 * span).collect()
 }
 
-fn tick_label(value: f64, step: f64) -> String {
+pub(crate) fn tick_label(value: f64, step: f64) -> String {
     let digits = (-step.abs().max(1e-9).log10().floor()).clamp(0.0, 6.0) as usize;
     let value = if value == 0.0 { 0.0 } else { value }; // no -0
     format!("{value:.digits$}")
 }
 
 /// Linear axes over a frame of fixed width.
-struct Axes {
+pub(crate) struct Axes {
     x: [f64; 2],
     y: [f64; 2],
     height: f64,
-    svg: String,
+    pub(crate) svg: String,
 }
 
 impl Axes {
-    fn new(x: [f64; 2], y: [f64; 2], height: f64, title: &str) -> Self {
+    pub(crate) fn new(x: [f64; 2], y: [f64; 2], height: f64, title: &str) -> Self {
         let widen = |[low, high]: [f64; 2]| if high > low { [low, high] } else { [low - 0.5, low + 0.5] };
         let mut svg = String::new();
         let title = escape(title);
@@ -91,11 +92,11 @@ impl Axes {
         self.height - BOTTOM - (y - self.y[0]) / (self.y[1] - self.y[0]) * (self.height - BOTTOM - TOP)
     }
 
-    fn text(&mut self, x: f64, y: f64, class: &str, text: &str) {
+    pub(crate) fn text(&mut self, x: f64, y: f64, class: &str, text: &str) {
         let _ = write!(self.svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\">{}</text>", escape(text));
     }
 
-    fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
+    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
         let ((x1, y1), (x2, y2)) = (from, to);
         let _ = write!(
             self.svg,
@@ -128,13 +129,13 @@ impl Axes {
         );
     }
 
-    fn done(mut self) -> String {
+    pub(crate) fn done(mut self) -> String {
         self.svg.push_str("</svg>");
         self.svg
     }
 }
 
-fn bounds(values: impl Iterator<Item = f64>) -> Option<[f64; 2]> {
+pub(crate) fn bounds(values: impl Iterator<Item = f64>) -> Option<[f64; 2]> {
     values.filter(|v| v.is_finite()).fold(None, |b: Option<[f64; 2]>, v| {
         let [low, high] = b.unwrap_or([v, v]);
         Some([low.min(v), high.max(v)])
@@ -183,36 +184,6 @@ pub fn histogram(samples: &[f64], marks: &[(&str, f64)], x_label: &str, title: &
     axes.done()
 }
 
-/// Horizontal bars of shares (0 to 1) with their 95 % intervals.
-pub fn bars(rows: &[(String, f64, [f64; 2])], x_label: &str, title: &str) -> String {
-    let longest = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0).min(24);
-    let left = 16.0 + 7.0 * longest as f64;
-    let row_height = 20.0;
-    let height = TOP + BOTTOM + row_height * rows.len() as f64;
-    let mut axes = Axes::new([0.0, 1.0], [0.0, 1.0], height, title);
-    let px = |x: f64| left + x * (WIDTH - left - RIGHT - 40.0);
-    let base = height - BOTTOM;
-    for t in [0.0, 0.25, 0.5, 0.75, 1.0] {
-        axes.line((px(t), TOP), (px(t), base), "grid");
-        axes.text(px(t), base + 17.0, "tick mid", &format!("{:.0}", t * 100.0));
-    }
-    for (i, (name, share, [low, high])) in rows.iter().enumerate() {
-        let y = TOP + row_height * i as f64;
-        let short: String = name.chars().take(24).collect();
-        axes.text(left - 6.0, y + 14.0, "tick end", &short);
-        let (x, w) = (px(0.0), px(*share) - px(0.0));
-        let _ = write!(
-            axes.svg,
-            "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"13\" class=\"fill0\"/>",
-            y + 3.5
-        );
-        axes.line((px(*low), y + 10.0), (px(*high), y + 10.0), "interval");
-        axes.text(px(high.max(*share)) + 5.0, y + 14.0, "tick", &format!("{:.1}", share * 100.0));
-    }
-    axes.text((left + WIDTH - RIGHT) / 2.0, height - 8.0, "label mid", x_label);
-    axes.done()
-}
-
 /// Lines over a common x, with a legend.
 pub fn lines(series: &[Series], x_label: &str, y_label: &str, title: &str) -> String {
     let all = || series.iter().flat_map(|s| &s.points);
@@ -240,7 +211,21 @@ pub fn lines(series: &[Series], x_label: &str, y_label: &str, title: &str) -> St
     axes.done()
 }
 
-/// Labelled points with intervals.
+/// Indices of the points that no other beats in both (smaller x, larger y), by ascending x.
+pub fn pareto(points: &[Point]) -> Vec<usize> {
+    let mut order: Vec<usize> =
+        (0..points.len()).filter(|&i| points[i].x.is_finite() && points[i].y.is_finite()).collect();
+    order.sort_by(|&a, &b| points[a].x.total_cmp(&points[b].x).then(points[b].y.total_cmp(&points[a].y)));
+    let mut best = f64::NEG_INFINITY;
+    order.retain(|&i| {
+        let better = points[i].y > best;
+        best = best.max(points[i].y);
+        better
+    });
+    order
+}
+
+/// Labelled points with intervals, and the line of those that none beats.
 pub fn scatter(points: &[Point], x_label: &str, y_label: &str, title: &str) -> String {
     let ys = points.iter().flat_map(|p| [p.y].into_iter().chain(p.interval.into_iter().flatten()));
     let (Some(x), Some([low, high])) = (bounds(points.iter().map(|p| p.x)), bounds(ys)) else {
@@ -250,6 +235,11 @@ pub fn scatter(points: &[Point], x_label: &str, y_label: &str, title: &str) -> S
     // From zero: that one model is twice as fast as another must show as twice the distance.
     let mut axes = Axes::new([0.0, x[1] * 1.25], [low - pad, high + pad], 280.0, title);
     axes.frame(x_label, y_label);
+    let mut front = String::new();
+    for i in pareto(points) {
+        let _ = write!(front, "{:.1},{:.1} ", axes.px(points[i].x), axes.py(points[i].y));
+    }
+    let _ = write!(axes.svg, "<polyline points=\"{}\" class=\"line1\"/>", front.trim_end());
     for p in points {
         let (x, y) = (axes.px(p.x), axes.py(p.y));
         if let Some([a, b]) = p.interval {
@@ -296,6 +286,14 @@ mod tests {
         for svg in [histogram(&[1.0; 5], &[("p50", 1.0)], "ms", "t"), bars(&[], "x", "t")] {
             assert!(svg.starts_with("<svg") && svg.ends_with("</svg>") && !svg.contains("NaN"), "{svg}");
         }
+    }
+
+    #[test]
+    fn the_front_holds_what_none_beats() {
+        let p = |x, y| Point { label: String::new(), x, y, interval: None };
+        let points =
+            [p(3.0, 90.0), p(1.0, 80.0), p(2.0, 70.0), p(1.0, 75.0), p(f64::NAN, 99.0), p(4.0, 95.0)];
+        assert_eq!(pareto(&points), [1, 0, 5]);
     }
 
     #[test]

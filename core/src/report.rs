@@ -1,10 +1,13 @@
 //! `gtn.report/1`: what gtn-run measured of one model on one machine.
 
-use crate::host::{Conditions, Host};
+use crate::host::Host;
+use crate::latency_samples::Latency;
+use crate::op_profile::OpProfile;
 use crate::parity::{Parity, correct_in_top};
-use crate::stats::{Summary, wilson95};
+use crate::stats::wilson95;
+use crate::warning::Warning;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::collections::BTreeMap;
 
 /// Schema of report.json.
 pub const SCHEMA: &str = "gtn.report/1";
@@ -34,9 +37,15 @@ pub struct Report {
     /// Of one input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
-    /// Peak resident memory of the process, bytes.
+    /// Peak resident memory of the process that measured all this, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_rss_bytes: Option<u64>,
+    /// Where the time goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<OpProfile>,
+    /// Memory of the model alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// What a reader must know before trusting the numbers.
     #[serde(default)]
     pub warnings: Vec<Warning>,
@@ -70,7 +79,7 @@ pub struct Model {
 }
 
 /// What computed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendInfo {
     /// `ort`, ...
@@ -87,6 +96,12 @@ pub struct BackendInfo {
     pub batch: usize,
     /// Why this backend.
     pub why: String,
+    /// Settings other than the default, by name (`spin`: `off`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+    /// How many nodes each provider ran, where asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<String, usize>,
 }
 
 /// One comparison of logits.
@@ -131,101 +146,22 @@ pub struct ClassAccuracy {
     pub correct: usize,
 }
 
-/// Time of one inference, milliseconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Resident memory of a process that did nothing but load the model and run it, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Latency {
-    /// Images per inference.
-    pub batch: usize,
-    /// Loading and preparing the model.
-    pub init_ms: f64,
-    /// The first inference.
-    pub first_ms: f64,
-    /// Inferences before measuring began.
-    pub warmup_runs: usize,
-    /// Seconds that took.
-    pub warmup_s: f64,
-    /// Of `samples_ms`.
-    pub summary: Summary,
-    /// Every measured inference, in order.
-    pub samples_ms: Vec<f64>,
-    /// Before the first sample.
-    pub before: Conditions,
-    /// After the last.
-    pub after: Conditions,
-}
-
-/// Something that disturbed a measurement.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Warning {
-    /// Other work kept the machine busy.
-    Busy {
-        /// Load average before measuring.
-        load1: f64,
-        /// Cores there are.
-        cores: usize,
-    },
-    /// The tail is far from the median.
-    Spread {
-        /// p99 / p50.
-        p99_over_p50: f64,
-    },
-    /// The second half ran at another speed than the first.
-    Drift {
-        /// Median of the second half over that of the first.
-        ratio: f64,
-    },
-    /// The clock changed.
-    Clock {
-        /// MHz before.
-        before: f64,
-        /// MHz after.
-        after: f64,
-    },
-    /// The firmware reports throttling or under-voltage.
-    Throttled {
-        /// Its flags.
-        flags: u32,
-    },
-    /// Too few samples for a p99.
-    FewSamples {
-        /// How many.
-        n: usize,
-    },
-    /// The bundle was made for another machine.
-    OtherTarget {
-        /// The bundle's target.
-        target: String,
-    },
-    /// The accuracy interval is wide.
-    FewImages {
-        /// How many.
-        n: usize,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Busy { load1, cores } => {
-                write!(f, "the machine was busy: load {load1:.1} on {cores} cores before measuring")
-            }
-            Self::Spread { p99_over_p50 } => write!(f, "wide spread: p99 is {p99_over_p50:.1} times p50"),
-            Self::Drift { ratio } => {
-                write!(f, "drift: the second half's median is {ratio:.2} times the first half's")
-            }
-            Self::Clock { before, after } => {
-                write!(f, "the clock changed from {before:.0} to {after:.0} MHz while measuring")
-            }
-            Self::Throttled { flags } => write!(f, "the firmware reports throttling (flags {flags:#x})"),
-            Self::FewSamples { n } => write!(f, "{n} samples: p99 wants at least 100"),
-            Self::OtherTarget { target } => {
-                write!(f, "the bundle is made for `{target}`: latency here says little about it")
-            }
-            Self::FewImages { n } => write!(f, "{n} images: the accuracy interval is wide"),
-        }
-    }
+pub struct Memory {
+    /// Before the backend's library was loaded.
+    pub start: u64,
+    /// With the model loaded.
+    pub loaded: u64,
+    /// After the warm-up.
+    pub warm: u64,
+    /// After all inferences.
+    pub end: u64,
+    /// The highest at any moment.
+    pub peak: u64,
+    /// Inferences of the warm-up, and after it.
+    pub runs: [usize; 2],
 }
 
 impl Accuracy {
@@ -254,39 +190,6 @@ impl Accuracy {
     }
 }
 
-impl Latency {
-    /// What in these samples a reader must know.
-    pub fn warnings(&self, cores: usize) -> Vec<Warning> {
-        let mut found = Vec::new();
-        if let Some(load1) = self.before.load1.filter(|&l| l > 0.7 * cores as f64) {
-            found.push(Warning::Busy { load1, cores });
-        }
-        if self.summary.n < 100 {
-            found.push(Warning::FewSamples { n: self.summary.n });
-        }
-        let p99_over_p50 = self.summary.p99 / self.summary.p50;
-        if p99_over_p50 > 2.0 {
-            found.push(Warning::Spread { p99_over_p50 });
-        }
-        let (first, second) = self.samples_ms.split_at(self.samples_ms.len() / 2);
-        if let (Some(a), Some(b)) = (Summary::of(first), Summary::of(second)) {
-            let ratio = b.p50 / a.p50;
-            if self.summary.n >= 20 && !(0.9..=1.1).contains(&ratio) {
-                found.push(Warning::Drift { ratio });
-            }
-        }
-        if let (Some(before), Some(after)) = (self.before.mhz, self.after.mhz)
-            && !(0.9..=1.1).contains(&(after / before))
-        {
-            found.push(Warning::Clock { before, after });
-        }
-        if let Some(flags) = self.after.throttled.filter(|&f| f & 0xf != 0) {
-            found.push(Warning::Throttled { flags });
-        }
-        found
-    }
-}
-
 impl Report {
     /// Whether every parity check passed.
     pub fn parity_passes(&self) -> bool {
@@ -297,38 +200,6 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn latency(samples: Vec<f64>) -> Latency {
-        Latency {
-            batch: 1,
-            init_ms: 1.0,
-            first_ms: 1.0,
-            warmup_runs: 0,
-            warmup_s: 0.0,
-            summary: Summary::of(&samples).unwrap(),
-            samples_ms: samples,
-            before: Conditions { load1: Some(0.1), mhz: Some(2000.0), ..Default::default() },
-            after: Conditions { mhz: Some(2000.0), ..Default::default() },
-        }
-    }
-
-    #[test]
-    fn quiet_measurements_have_no_warnings() {
-        assert_eq!(latency(vec![1.0; 200]).warnings(4), []);
-    }
-
-    #[test]
-    fn each_disturbance_is_told() {
-        let mut l = latency([vec![1.0; 100], vec![1.5; 100]].concat());
-        assert_eq!(l.warnings(4), [Warning::Drift { ratio: 1.5 }]);
-        l = latency([vec![1.0; 150], vec![5.0; 5], vec![1.0; 5]].concat());
-        assert!(matches!(l.warnings(4)[..], [Warning::Spread { .. }]), "{:?}", l.warnings(4));
-        l = latency(vec![1.0; 10]);
-        l.before.load1 = Some(8.0);
-        l.after.mhz = Some(1000.0);
-        l.after.throttled = Some(0x50005);
-        assert_eq!(l.warnings(4).len(), 4, "{:?}", l.warnings(4));
-    }
 
     #[test]
     fn accuracy_by_hand() {

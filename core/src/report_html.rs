@@ -1,14 +1,21 @@
 //! A report for people: terminal tables and one self-contained HTML page, for one model or several.
 
+use crate::host::{Cluster, Host, cpu_list};
 use crate::html::Page;
-use crate::report::{Latency, Report};
+use crate::latency_samples::{Latency, Pace};
+use crate::report::{Memory, Report};
 use crate::table::Table;
 use crate::{format, plot};
 
 /// One row per report: what a person compares.
 pub fn overview(reports: &[Report]) -> Table {
-    let mut table =
-        Table::new(["model", "params", "MACs", "file", "top-1", "95 % CI", "p50", "p99", "parity"]);
+    let run = |r: &Report| format!("{} thr., batch {}", r.backend.threads, r.backend.batch);
+    let sweep = reports.windows(2).any(|pair| run(&pair[0]) != run(&pair[1]));
+    let mut headings = vec!["model", "params", "MACs", "file", "top-1", "95 % CI", "p50", "p99", "parity"];
+    if sweep {
+        headings.extend(["threads, batch", "images/s"]);
+    }
+    let mut table = Table::new(headings);
     let dash = || "-".to_owned();
     for r in reports {
         let accuracy = r.accuracy.first();
@@ -18,7 +25,7 @@ pub fn overview(reports: &[Report]) -> Table {
             (_, true) => "pass",
             _ => "FAIL",
         };
-        table.row([
+        let mut row = vec![
             r.model.name.clone(),
             r.model.params.map_or_else(dash, format::count),
             r.model.macs.map_or_else(dash, format::count),
@@ -28,7 +35,12 @@ pub fn overview(reports: &[Report]) -> Table {
             latency(|l| l.summary.p50),
             latency(|l| l.summary.p99),
             parity.to_owned(),
-        ]);
+        ];
+        if sweep {
+            let rate = r.latency.as_ref().map(|l| format!("{:.0}", 1e3 * l.batch as f64 / l.summary.p50));
+            row.extend([run(r), rate.unwrap_or_else(dash)]);
+        }
+        table.row(row);
     }
     table
 }
@@ -45,7 +57,12 @@ pub fn details(r: &Report) -> Table {
         table.row([what.to_owned(), value]);
     };
     row("backend", format!("{} {} on {} ({})", b.name, b.version, b.providers.join(", "), b.why));
-    row("threads, batch", format!("{}, {}", b.threads, b.batch));
+    let extra: String = b.options.iter().map(|(name, value)| format!(", {name} {value}")).collect();
+    row("threads, batch", format!("{}, {}{extra}", b.threads, b.batch));
+    if !b.nodes.is_empty() {
+        let each: Vec<String> = b.nodes.iter().map(|(provider, n)| format!("{n} on {provider}")).collect();
+        row("nodes", each.join(", "));
+    }
     for check in &r.parity {
         let p = &check.parity;
         let verdict = if p.pass { "pass" } else { "FAIL" };
@@ -70,6 +87,11 @@ pub fn details(r: &Report) -> Table {
             "latency p50 / p90 / p99",
             format!("{} / {} / {}", format::ms(s.p50), format::ms(s.p90), format::ms(s.p99)),
         );
+        if let Some(r) = &l.robust {
+            let ci = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4}");
+            let all = [r.p50_ci95, r.p90_ci95, r.p99_ci95].map(ci).join(" / ");
+            row("their 95 % intervals, ms", all);
+        }
         row(
             "latency min / mean / max / sd",
             format!(
@@ -80,12 +102,46 @@ pub fn details(r: &Report) -> Table {
                 format::ms(s.sd)
             ),
         );
-        row("inferences measured", s.n.to_string());
+        row("images a second", format!("{:.0}", 1e3 * l.batch as f64 / s.mean));
+        row("inferences measured", measured(l));
     }
-    if let Some(rss) = r.peak_rss_bytes {
-        row("peak resident memory", format::bytes(rss));
+    match (&r.memory, r.peak_rss_bytes) {
+        (Some(m), _) => row("resident memory", memory(m)),
+        (None, Some(rss)) => row("peak resident memory", format::bytes(rss)),
+        _ => {}
     }
     table
+}
+
+fn measured(l: &Latency) -> String {
+    let mut text = l.inferences.max(l.summary.n).to_string();
+    if l.kept_every > 1 {
+        text.push_str(&format!(" (every {}th kept)", l.kept_every));
+    }
+    text.push_str(match l.pace {
+        Pace::BackToBack => ", back to back",
+        Pace::Paced { .. } => ", paced",
+        Pace::SingleStream => ", as MLPerf's single stream",
+    });
+    if let Pace::Paced { interval_ms, late } = l.pace {
+        text.push_str(&format!(" every {interval_ms} ms ({late} late)"));
+    }
+    if l.io != "bound" {
+        text.push_str(", inputs and outputs copied each time");
+    }
+    text
+}
+
+/// Peak, and what it is made of; growth is per 1,000 inferences after the warm-up.
+fn memory(m: &Memory) -> String {
+    let grown = m.end as f64 - m.warm as f64;
+    let [_, runs] = m.runs;
+    format!(
+        "{} at most; the model takes {}; growth over {runs} inferences {:.0} KiB",
+        format::bytes(m.peak),
+        format::bytes(m.warm.saturating_sub(m.start)),
+        grown / 1024.0
+    )
 }
 
 /// The machine, as (what, value) rows.
@@ -100,6 +156,8 @@ pub fn host(r: &Report) -> Table {
     row("board", h.board.clone());
     row("processor", h.cpu.clone());
     row("cores, architecture", Some(format!("{}, {}", h.cores, h.arch)));
+    row("clusters", clusters(h));
+    row("CPU quota", h.cpu_quota.map(|q| format!("{q:.2} cores' worth")));
     row("instruction sets", Some(h.isa.join(" ")).filter(|s| !s.is_empty()));
     row("memory", h.ram_bytes.map(format::bytes));
     row("system", Some(format!("{} {}", h.os, h.kernel.as_deref().unwrap_or_default())));
@@ -108,6 +166,7 @@ pub fn host(r: &Report) -> Table {
         let pair = |a: Option<f64>, b: Option<f64>, unit: &str| {
             a.zip(b).map(|(a, b)| format!("{a:.0} {unit} before, {b:.0} {unit} after"))
         };
+        row("confined to CPUs", l.cpus.clone());
         row("governor", l.before.governor.clone());
         row("clock", pair(l.before.mhz, l.after.mhz, "MHz"));
         row("temperature", pair(l.before.celsius, l.after.celsius, "°C"));
@@ -116,9 +175,23 @@ pub fn host(r: &Report) -> Table {
     table
 }
 
+/// `0-3: Cortex-A55, 1800 MHz; 4-7: Cortex-A76, 2400 MHz`, where there is more to say than a count.
+pub fn clusters(h: &Host) -> Option<String> {
+    let one = |c: &Cluster| {
+        let core = c.core.as_ref().map_or_else(String::new, |core| format!(": {core}"));
+        let clock = c.max_mhz.map_or_else(String::new, |m| format!(", {m:.0} MHz"));
+        format!("{}{core}{clock}", cpu_list(&c.cpus))
+    };
+    let told = h.clusters.iter().any(|c| c.core.is_some() || c.max_mhz.is_some());
+    told.then(|| h.clusters.iter().map(one).collect::<Vec<_>>().join("; "))
+}
+
 /// What a terminal shows of one report.
 pub fn terminal(r: &Report) -> String {
     let mut out = format!("{}\n{}", overview(std::slice::from_ref(r)).render(), details(r).render());
+    if let Some(p) = &r.profile {
+        out.push_str(&format!("\n{}\n{}\n", p.table().render(), p.about()));
+    }
     for warning in &r.warnings {
         out.push_str(&format!("\nwarning: {warning}"));
     }
@@ -131,38 +204,76 @@ pub fn terminal(r: &Report) -> String {
 /// One page about all `reports` (at least one).
 pub fn page(reports: &[Report], title: &str) -> String {
     let subtitle = reports.first().map_or_else(String::new, |r| {
-        let machine = r.host.board.as_ref().or(r.host.cpu.as_ref()).cloned().unwrap_or_default();
-        format!("{} on {machine}, {} {}", r.program, r.backend.name, r.backend.version)
+        format!("{} on {}, {} {}", r.program, machine(r), r.backend.name, r.backend.version)
     });
     let mut page = Page::new(title, &subtitle);
     if reports.len() > 1 {
-        page.table(&overview(reports));
-        let point = |r: &Report| {
-            let (a, l) = (r.accuracy.first()?, r.latency.as_ref()?);
-            let percent = |x: f64| 100.0 * x;
-            Some(plot::Point {
-                label: r.model.name.clone(),
-                x: l.summary.p50,
-                y: percent(a.top1),
-                interval: Some(a.top1_ci95.map(percent)),
-            })
-        };
-        let points: Vec<_> = reports.iter().filter_map(point).collect();
-        if !points.is_empty() {
-            let svg = plot::scatter(&points, "latency p50, ms", "top-1, %", "accuracy against latency");
-            page.plot(&svg, "Accuracy (95 % interval) against latency: up and to the left is better.");
-        }
+        several(&mut page, reports);
     }
+    let machines = machines(reports);
     for r in reports {
         if reports.len() > 1 {
-            page.heading(&r.model.name);
+            let place = if machines.len() > 1 { format!(" on {}", machine(r)) } else { String::new() };
+            page.heading(&format!("{}{place}", r.model.name));
         }
         section(&mut page, r);
     }
-    if let Some(r) = reports.first() {
-        page.heading("Machine").table(&host(r));
+    for r in &machines {
+        let name = if machines.len() > 1 { format!("Machine: {}", machine(r)) } else { "Machine".into() };
+        page.heading(&name).table(&host(r));
     }
     page.finish()
+}
+
+/// What a person calls the machine.
+fn machine(r: &Report) -> String {
+    r.host.board.as_ref().or(r.host.cpu.as_ref()).cloned().unwrap_or_else(|| r.host.arch.clone())
+}
+
+/// The first report of each machine.
+fn machines(reports: &[Report]) -> Vec<&Report> {
+    let mut found: Vec<&Report> = Vec::new();
+    for r in reports {
+        if !found.iter().any(|f| f.host.kind() == r.host.kind()) {
+            found.push(r);
+        }
+    }
+    found
+}
+
+/// Tables and plots of all reports together.
+fn several(page: &mut Page, reports: &[Report]) {
+    let many = machines(reports).len() > 1;
+    let name = |r: &Report| {
+        let place = if many { format!(", {}", machine(r)) } else { String::new() };
+        format!("{}{place}", r.model.name)
+    };
+    page.table(&overview(reports));
+    let percent = |x: f64| 100.0 * x;
+    let point = |r: &Report| {
+        let (a, l) = (r.accuracy.first()?, r.latency.as_ref()?);
+        let (label, interval) = (name(r), Some(a.top1_ci95.map(percent)));
+        Some(plot::Point { label, x: l.summary.p50, y: percent(a.top1), interval })
+    };
+    let points: Vec<_> = reports.iter().filter_map(point).collect();
+    if !points.is_empty() {
+        let svg = plot::scatter(&points, "latency p50, ms", "top-1, %", "accuracy against latency");
+        let caption = "Accuracy (95 % interval) against latency: up and to the left is better. The line joins those that none \
+                       beats in both.";
+        page.plot(&svg, caption);
+    }
+    let span = |r: &Report| {
+        let l = r.latency.as_ref()?;
+        Some(plot::Span {
+            name: name(r),
+            marks: [l.summary.min, l.summary.p50, l.summary.p90, l.summary.p99],
+        })
+    };
+    let spans: Vec<_> = reports.iter().filter_map(span).collect();
+    if spans.len() > 1 {
+        let svg = plot::spans(&spans, "milliseconds", "latency distributions");
+        page.plot(&svg, "From the fastest inference to p99; the thick part ends at p90, the mark is p50.");
+    }
 }
 
 fn section(page: &mut Page, r: &Report) {
@@ -189,6 +300,19 @@ fn section(page: &mut Page, r: &Report) {
         let svg = plot::lines(&series, "inference", "milliseconds", "latency over time");
         page.plot(&svg, "The same in order: drift and throttling show here.");
     }
+    if let Some(p) = &r.profile {
+        let bar = |(o, share): &(&crate::op_profile::OpTime, f64)| plot::Bar {
+            name: o.name.clone(),
+            value: o.us,
+            note: o.gmac_s().map_or_else(
+                || format!("{:.1} us, {:.0} %", o.us, 100.0 * share),
+                |g| format!("{:.1} us, {:.0} %, {g:.1} GMAC/s", o.us, 100.0 * share),
+            ),
+        };
+        let rows: Vec<_> = p.ranked().iter().take(40).map(bar).collect();
+        page.plot(&plot::ranked(&rows, "microseconds", "time by node"), &p.about());
+        page.table(&p.table());
+    }
     for a in &r.accuracy {
         let row = |c: &crate::report::ClassAccuracy| {
             let share = c.correct as f64 / c.n.max(1) as f64;
@@ -210,9 +334,11 @@ fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Conditions, Host};
-    use crate::report::{Accuracy, BackendInfo, Model, SCHEMA, Warning};
+    use crate::host::Conditions;
+    use crate::latency_samples::Robust;
+    use crate::report::{Accuracy, BackendInfo, Model, SCHEMA};
     use crate::stats::Summary;
+    use crate::warning::Warning;
 
     fn report(name: &str) -> Report {
         let samples: Vec<f64> = (0..300).map(|i| 1.0 + f64::from(i % 7) * 0.01).collect();
@@ -240,6 +366,7 @@ mod tests {
                 threads: 1,
                 batch: 1,
                 why: "asked for".into(),
+                ..BackendInfo::default()
             },
             parity: vec![],
             accuracy: vec![Accuracy::of("test", &[1.0, 0.0, 0.0, 1.0], &[0, 1], &names)],
@@ -249,12 +376,22 @@ mod tests {
                 first_ms: 1.0,
                 warmup_runs: 3,
                 warmup_s: 0.1,
+                pace: Pace::BackToBack,
+                io: "bound".into(),
+                cpus: None,
+                inferences: samples.len(),
+                kept_every: 1,
                 summary: Summary::of(&samples).unwrap(),
+                robust: Robust::of(&samples),
                 samples_ms: samples,
                 before: Conditions::default(),
                 after: Conditions::default(),
+                during: vec![],
+                disturbance: None,
             }),
             peak_rss_bytes: None,
+            profile: None,
+            memory: None,
             warnings: vec![Warning::FewImages { n: 2 }],
         }
     }
@@ -263,7 +400,7 @@ mod tests {
     fn the_page_is_whole_and_fetches_nothing() {
         let page = page(&[report("a"), report("b<b>")], "T");
         assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
-        assert_eq!(page.matches("<svg").count(), 7, "a scatter, and three plots a report");
+        assert_eq!(page.matches("<svg").count(), 8, "a scatter, distributions, and three plots a report");
         for outside in ["http:", "https:", "<script", "<link", "url(", "@import", "<dog>", "b<b>"] {
             assert!(!page.contains(outside), "{outside}");
         }

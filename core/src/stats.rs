@@ -72,6 +72,20 @@ pub fn mean_ci95(samples: &[f64]) -> Option<(f64, f64)> {
     Some((mean, t * sd / (samples.len() as f64).sqrt()))
 }
 
+/// Difference of two means, b - a, and half the width of its 95 % interval (Welch 1947, degrees of freedom
+/// rounded down); `None` below two samples a side.
+pub fn welch_ci95(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
+    if a.len() < 2 || b.len() < 2 {
+        return None;
+    }
+    let ((mean_a, sd_a), (mean_b, sd_b)) = (mean_sd(a), mean_sd(b));
+    let (va, vb) = (sd_a * sd_a / a.len() as f64, sd_b * sd_b / b.len() as f64);
+    let within = va * va / (a.len() - 1) as f64 + vb * vb / (b.len() - 1) as f64;
+    let df = if within > 0.0 { (va + vb).powi(2) / within } else { (a.len() + b.len() - 2) as f64 };
+    let t = T95.get((df as usize).max(1) - 1).copied().unwrap_or(Z95);
+    Some((mean_b - mean_a, t * (va + vb).sqrt()))
+}
+
 /// One-sided 80 % quantiles of Student's t for 1 to 30 degrees of freedom.
 const T80: [f64; 30] = [
     1.376, 1.061, 0.978, 0.941, 0.920, 0.906, 0.896, 0.889, 0.883, 0.879, 0.876, 0.873, 0.870, 0.868, 0.866,
@@ -122,6 +136,15 @@ mod tests {
         assert!(near(low, 0.5958) && near(high, 0.9821), "{low} {high}");
         assert_eq!(wilson95(0, 0), [0.0, 1.0]);
         assert!(near(wilson95(10, 10)[1], 1.0) && wilson95(10, 10)[1] <= 1.0);
+    }
+
+    /// Of [1, 2, 3] and [2, 4, 6, 8]: difference 3, variance 1/3 + 5/3, 4.08 degrees of freedom, so t of 4.
+    #[test]
+    fn welch_by_hand() {
+        let (difference, half) = welch_ci95(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0, 8.0]).unwrap();
+        assert!(near(difference, 3.0) && near(half, 2.776 * 2f64.sqrt()), "{difference} {half}");
+        assert!(welch_ci95(&[1.0], &[2.0, 3.0]).is_none());
+        assert_eq!(welch_ci95(&[1.0, 1.0], &[1.0, 1.0]), Some((0.0, 0.0)));
     }
 
     #[test]

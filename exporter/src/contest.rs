@@ -126,7 +126,12 @@ impl Contest<'_> {
         let image = self.student.golden.images.get(..p.image_len()).unwrap_or_default();
         let input = Tensor::f32(&[1, p.channels, p.height, p.width], p.normalise(image)?);
         let threads = self.source.device.cpu.threads.value;
-        let options = Options { threads: Some(threads), batch: 1, ort_lib: self.args.ort_lib.clone() };
+        let options = Options {
+            threads: Some(threads),
+            batch: 1,
+            ort_lib: self.args.ort_lib.clone(),
+            ..Options::default()
+        };
         choose::measure(candidates, &input, &options)
     }
 }

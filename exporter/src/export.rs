@@ -213,7 +213,7 @@ fn check_limits(model: &[u8], device: &Device) -> Result<()> {
 
 /// What a model answers on the golden images (one thread: sums in one order).
 fn golden_logits(model: &Path, student: &ModelDir, args: &ExportArgs) -> Result<Vec<f32>> {
-    let options = Options { threads: Some(1), batch: 1, ort_lib: args.ort_lib.clone() };
+    let options = Options { threads: Some(1), batch: 1, ort_lib: args.ort_lib.clone(), ..Options::default() };
     Subject::open(model, &options)?.logits(&student.golden.images, |_| ())
 }
 
@@ -264,7 +264,8 @@ fn manifest(student: &ModelDir, device: &Device, shipped: &Candidate, target: &P
 /// Opens the draft as gtn-run would and judges it.
 fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
     let threads = device.cpu.threads.value.min(std::thread::available_parallelism().map_or(1, usize::from));
-    let options = Options { threads: Some(threads), batch: 1, ort_lib: args.ort_lib.clone() };
+    let options =
+        Options { threads: Some(threads), batch: 1, ort_lib: args.ort_lib.clone(), ..Options::default() };
     let mut subject = Subject::from_bundle(Bundle::open(draft.dir())?, &options)?;
     let bench = Settings { warmup_s: 0.1, seconds: 0.5, min_runs: 50, ..Settings::default() };
     let steps = Steps { verify: true, eval: true, bench: Some(bench), ..Steps::default() };

@@ -33,7 +33,12 @@ impl Feed<'_> {
         each: impl Fn(&mut S, usize, usize, &[Vec<Named>]) -> Result<()> + Sync,
     ) -> Result<Vec<S>> {
         let lane = |lane: usize| -> Result<S> {
-            let options = Options { threads: Some(1), batch: self.batch, ort_lib: self.ort_lib.clone() };
+            let options = Options {
+                threads: Some(1),
+                batch: self.batch,
+                ort_lib: self.ort_lib.clone(),
+                ..Options::default()
+            };
             let load = |m: &&[u8]| OrtBackend::load(m, Path::new("model.onnx"), &options, "the one built in");
             let mut backends = models.iter().map(load).collect::<Result<Vec<_>>>()?;
             let mut state = S::default();

@@ -1,8 +1,8 @@
 //! What a backend must do. One trait, so that every command and test runs on each of them.
 
-use gtn_core::Result;
 use gtn_core::report::BackendInfo;
 use gtn_core::tensors::Tensor;
+use gtn_core::{Error, Result};
 use std::path::PathBuf;
 
 /// A tensor with the model's name for it.
@@ -34,6 +34,27 @@ pub struct Options {
     pub batch: usize,
     /// ONNX Runtime's library; none: searched for.
     pub ort_lib: Option<PathBuf>,
+    /// Whether idle compute threads wait busily; none: the backend's default (ONNX Runtime: they do).
+    pub spin: Option<bool>,
+    /// Time every node, for [`Backend::node_times`].
+    pub profile: bool,
+}
+
+/// Times of one node over the inferences since loading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeTime {
+    /// Its name in the model, or what the backend calls it after fusing.
+    pub name: String,
+    /// Operator.
+    pub op: String,
+    /// Provider or device it ran on.
+    pub provider: String,
+    /// Shapes of its inputs, weights among them.
+    pub inputs: Vec<Vec<usize>>,
+    /// Shape of its first output.
+    pub output: Vec<usize>,
+    /// Microseconds of each inference, in order.
+    pub us: Vec<f64>,
 }
 
 /// A loaded model.
@@ -55,4 +76,10 @@ pub trait Backend {
 
     /// One inference on the bound inputs: what latency is measured on.
     fn run_bound(&mut self) -> Result<()>;
+
+    /// Times of the nodes in order of execution, where [`Options::profile`] asked for them. Ends the
+    /// timing.
+    fn node_times(&mut self) -> Result<Vec<NodeTime>> {
+        Err(Error::Unavailable(format!("backend {} does not time single nodes", self.info().name)))
+    }
 }

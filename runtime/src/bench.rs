@@ -1,19 +1,30 @@
 //! Latency: first inference, warm-up, then every inference timed by itself.
 
-use crate::backend::Named;
+use crate::backend::{Backend, Named, Slot};
 use crate::subject::Subject;
-use gtn_core::host::Conditions;
-use gtn_core::report::Latency;
+use gtn_core::host::{self, Activity, Conditions};
+use gtn_core::latency_samples::{Latency, Moment, Pace, Robust, Samples};
 use gtn_core::rng::Rng;
-use gtn_core::stats::Summary;
 use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// Samples kept at most (a 10 us model would give a million in 10 s).
+/// Samples kept at most (a 10 us model gives a million in 10 s); beyond, every second one.
 const MAX_SAMPLES: usize = 200_000;
+/// Clock and temperature are looked at this often, between two inferences.
+const GLANCE_S: f64 = 0.5;
 
-/// How long to measure.
+/// What a timed inference includes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Io {
+    /// Inputs and outputs stay where the backend wants them (ONNX Runtime's IoBinding).
+    #[default]
+    Bound,
+    /// Both are copied each time.
+    Copied,
+}
+
+/// How long to measure, and at what pace.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// Warm-up lasts at least this long...
@@ -24,64 +35,131 @@ pub struct Settings {
     pub seconds: f64,
     /// ...and at least so many inferences.
     pub min_runs: usize,
+    /// How inferences follow each other.
+    pub pace: Pace,
+    /// What is timed.
+    pub io: Io,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { warmup_s: 0.5, warmup_runs: 10, seconds: 3.0, min_runs: 100 }
+        let (pace, io) = (Pace::BackToBack, Io::Bound);
+        Self { warmup_s: 0.5, warmup_runs: 10, seconds: 3.0, min_runs: 100, pace, io }
     }
 }
 
 /// Measures one inference at the model's batch size.
 pub fn bench(subject: &mut Subject, settings: Settings) -> Result<Latency> {
     let inputs = inputs(subject)?;
-    let backend = &mut subject.backend;
+    let backend = subject.backend.as_mut();
     let start = Instant::now();
     backend.bind(&inputs)?;
-    backend.run_bound()?;
+    let mut once = || match settings.io {
+        Io::Bound => backend.run_bound(),
+        Io::Copied => backend.run(&inputs).map(drop),
+    };
+    once()?;
     let first_ms = ms(start.elapsed());
 
     let start = Instant::now();
     let mut warmup_runs = 0;
     while warmup_runs < settings.warmup_runs || start.elapsed().as_secs_f64() < settings.warmup_s {
-        backend.run_bound()?;
+        once()?;
         warmup_runs += 1;
     }
     let warmup_s = start.elapsed().as_secs_f64();
 
     let before = Conditions::read();
-    let mut samples_ms = Vec::with_capacity(4096);
-    let start = Instant::now();
-    while samples_ms.len() < MAX_SAMPLES
-        && (samples_ms.len() < settings.min_runs || start.elapsed().as_secs_f64() < settings.seconds)
-    {
-        let run = Instant::now();
-        backend.run_bound()?;
-        samples_ms.push(ms(run.elapsed()));
-    }
+    let activity = Activity::read();
+    let measured = measure(&mut once, settings)?;
+    let disturbance = activity.since();
     let after = Conditions::read();
-    let summary =
-        Summary::of(&samples_ms).ok_or_else(|| Error::usage("nothing to measure: 0 runs in 0 s"))?;
-    let batch = backend.info().batch;
+    let samples = measured.samples;
+    let summary = samples.summary().ok_or_else(|| Error::usage("nothing to measure: 0 runs in 0 s"))?;
+    let (inferences, kept_every) = (samples.seen(), samples.every());
+    let samples_ms = samples.kept();
     Ok(Latency {
-        batch,
+        batch: subject.backend.info().batch,
         init_ms: subject.init_ms,
         first_ms,
         warmup_runs,
         warmup_s,
+        pace: measured.pace,
+        io: if settings.io == Io::Bound { "bound" } else { "copied" }.into(),
+        cpus: host::affinity(),
+        inferences,
+        kept_every,
         summary,
+        robust: Robust::of(&samples_ms),
         samples_ms,
         before,
         after,
+        during: measured.during,
+        disturbance,
     })
+}
+
+struct Measured {
+    samples: Samples,
+    during: Vec<Moment>,
+    pace: Pace,
+}
+
+fn measure(once: &mut impl FnMut() -> Result<()>, settings: Settings) -> Result<Measured> {
+    let mut samples = Samples::new(MAX_SAMPLES);
+    let mut during = Vec::new();
+    let interval = match settings.pace {
+        Pace::Paced { interval_ms, .. } => Some(Duration::from_secs_f64(interval_ms / 1e3)),
+        _ => None,
+    };
+    let mut late = 0;
+    let start = Instant::now();
+    let mut due = start;
+    let mut glance_at = GLANCE_S;
+    while samples.seen() < settings.min_runs || start.elapsed().as_secs_f64() < settings.seconds {
+        if let Some(interval) = interval {
+            late += usize::from(wait(&mut due, interval));
+        }
+        let run = Instant::now();
+        once()?;
+        samples.push(ms(run.elapsed()));
+        let at_s = start.elapsed().as_secs_f64();
+        if at_s >= glance_at {
+            let now = Conditions::glance();
+            if now.mhz.is_some() || now.celsius.is_some() {
+                during.push(Moment { at_s, mhz: now.mhz, celsius: now.celsius });
+            }
+            glance_at = at_s + GLANCE_S;
+        }
+    }
+    let pace = match settings.pace {
+        Pace::Paced { interval_ms, .. } => Pace::Paced { interval_ms, late },
+        other => other,
+    };
+    Ok(Measured { samples, during, pace })
+}
+
+/// Sleeps until the next inference is due; whether that moment had passed already. Missed moments are
+/// dropped, as a camera's frames are.
+fn wait(due: &mut Instant, interval: Duration) -> bool {
+    let now = Instant::now();
+    if now <= *due {
+        std::thread::sleep(*due - now);
+        *due += interval;
+        return false;
+    }
+    while *due <= now {
+        *due += interval;
+    }
+    true
 }
 
 fn ms(d: Duration) -> f64 {
     d.as_secs_f64() * 1e3
 }
 
-/// The bundle's first golden images, else seeded standard-normal values; open dimensions become 1.
-fn inputs(subject: &Subject) -> Result<Vec<Named>> {
+/// The bundle's first golden images, else made up by [`made_up`].
+pub fn inputs(subject: &Subject) -> Result<Vec<Named>> {
     let backend = &subject.backend;
     let batch = backend.info().batch;
     if let (Some(bundle), Some(slot)) = (&subject.bundle, backend.inputs().first()) {
@@ -91,8 +169,13 @@ fn inputs(subject: &Subject) -> Result<Vec<Named>> {
         let tensor = Tensor::f32(&[batch, p.channels, p.height, p.width], values);
         return Ok(vec![Named { name: slot.name.clone(), tensor }]);
     }
+    made_up(backend.as_ref())
+}
+
+/// Seeded standard-normal values; open dimensions become 1.
+pub fn made_up(backend: &dyn Backend) -> Result<Vec<Named>> {
     let mut rng = Rng::new(0, "bench", 0);
-    let random = |slot: &crate::backend::Slot| {
+    let random = |slot: &Slot| {
         let shape: Vec<usize> = slot.shape.iter().map(|&d| usize::try_from(d).unwrap_or(1)).collect();
         let n: usize = shape.iter().product();
         let tensor = match slot.dtype.as_str() {
@@ -106,4 +189,50 @@ fn inputs(subject: &Subject) -> Result<Vec<Named>> {
         Ok(Named { name: slot.name.clone(), tensor })
     };
     backend.inputs().iter().map(random).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(seconds: f64, min_runs: usize, pace: Pace) -> Settings {
+        Settings { seconds, min_runs, pace, ..Settings::default() }
+    }
+
+    #[test]
+    fn both_bounds_hold() {
+        let mut runs = 0;
+        let mut once = || {
+            runs += 1;
+            std::thread::sleep(Duration::from_millis(1));
+            Ok(())
+        };
+        let m = measure(&mut once, settings(0.0, 30, Pace::BackToBack)).unwrap();
+        assert_eq!((m.samples.seen(), m.pace), (30, Pace::BackToBack));
+        let start = Instant::now();
+        let m = measure(&mut once, settings(0.1, 1, Pace::BackToBack)).unwrap();
+        assert!(start.elapsed().as_secs_f64() >= 0.1 && m.samples.seen() > 1);
+        assert!(m.samples.summary().unwrap().min >= 1.0, "a sleep of 1 ms takes at least 1 ms");
+    }
+
+    #[test]
+    fn paced_inferences_wait_and_lateness_is_counted() {
+        let start = Instant::now();
+        let m =
+            measure(&mut || Ok(()), settings(0.0, 11, Pace::Paced { interval_ms: 5.0, late: 0 })).unwrap();
+        assert!(start.elapsed().as_millis() >= 50, "eleven starts, ten intervals");
+        assert_eq!(m.samples.seen(), 11);
+        let mut slow = || {
+            std::thread::sleep(Duration::from_millis(4));
+            Ok(())
+        };
+        let m = measure(&mut slow, settings(0.0, 10, Pace::Paced { interval_ms: 1.0, late: 0 })).unwrap();
+        assert!(matches!(m.pace, Pace::Paced { late: 9, .. }), "{:?}", m.pace);
+    }
+
+    #[test]
+    fn a_failing_inference_ends_it() {
+        let mut fails = || Err(Error::Failed("node x".into()));
+        assert!(measure(&mut fails, Settings::default()).is_err());
+    }
 }

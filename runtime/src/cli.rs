@@ -22,8 +22,18 @@ pub enum Command {
     Verify(ModelArgs),
     /// Top-1 and top-5 on the bundle's evaluation images or on --data
     Eval(EvalArgs),
-    /// Latency of one inference
+    /// Latency of one inference, or of a sweep over threads and batch sizes
     Bench(BenchCommand),
+    /// Where the time goes: each node's time, work and rate
+    Profile(ProfileArgs),
+    /// Find the best threads, spinning and cores for a model here, for --settings
+    Tune(TuneArgs),
+    /// Which of two models is faster: measured in turn, or from reports of several runs each
+    Compare(CompareArgs),
+    /// Tables and a page about saved reports, of one or many devices
+    Report(ReportArgs),
+    /// Resident memory of a model alone, and whether it grows
+    Memory(MemoryArgs),
     /// Run a model on arrays from .npy files
     Infer(InferArgs),
     /// This machine, the backend found, and what a bundle or model says about itself
@@ -36,6 +46,9 @@ pub struct AllArgs {
     /// Bundles; several make one table and one page
     #[arg(value_name = "BUNDLE")]
     pub bundles: Vec<PathBuf>,
+    /// Time each node as well
+    #[arg(long)]
+    pub profile: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub settings: BenchSettings,
@@ -90,9 +103,112 @@ pub struct BenchCommand {
     /// Bundle or model
     #[arg(value_name = "BUNDLE|MODEL.onnx")]
     pub model: PathBuf,
+    /// Measure with each of these thread counts
+    #[arg(long, value_name = "N,...", value_delimiter = ',', conflicts_with = "threads")]
+    pub sweep_threads: Vec<usize>,
+    /// Measure with each of these batch sizes
+    #[arg(long, value_name = "N,...", value_delimiter = ',', conflicts_with = "batch")]
+    pub sweep_batches: Vec<usize>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub settings: BenchSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub backend: BackendArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// `gtn-run profile`
+#[derive(Debug, Args)]
+pub struct ProfileArgs {
+    /// Bundle or model
+    #[arg(value_name = "BUNDLE|MODEL.onnx")]
+    pub model: PathBuf,
+    /// Inferences to average over
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub runs: usize,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub backend: BackendArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// `gtn-run tune`
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// Bundle or model
+    #[arg(value_name = "BUNDLE|MODEL.onnx")]
+    pub model: PathBuf,
+    /// Write the settings here
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Measure about this long in all
+    #[arg(long, value_name = "S", default_value_t = 6.0)]
+    pub seconds: f64,
+    /// Images per inference
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub batch: usize,
+    /// ONNX Runtime's shared library
+    #[arg(long, value_name = "FILE")]
+    pub ort_lib: Option<PathBuf>,
+}
+
+/// `gtn-run compare`
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Bundle or model; or reports: a .json file with one or a list, or a folder of such files
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The same, judged against A
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// Rounds; each loads both models anew
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub rounds: usize,
+    /// Measure about this long in all
+    #[arg(long, value_name = "S", default_value_t = 6.0)]
+    pub seconds: f64,
+    /// Differences below this are no difference
+    #[arg(long, value_name = "%", default_value_t = 1.0)]
+    pub min_effect: f64,
+    /// Of the random order of turns
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Compare reports of unlike hosts or settings
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub backend: BackendArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// `gtn-run report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Files as --json wrote them, or folders of such files
+    #[arg(value_name = "REPORT.json", required = true)]
+    pub reports: Vec<PathBuf>,
+    /// Write one self-contained page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// `gtn-run memory`
+#[derive(Debug, Args)]
+pub struct MemoryArgs {
+    /// Bundle or model
+    #[arg(value_name = "BUNDLE|MODEL.onnx")]
+    pub model: PathBuf,
+    /// Inferences after the warm-up
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub runs: usize,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub backend: BackendArgs,
@@ -144,6 +260,18 @@ pub struct BenchSettings {
     /// Warm up at least this long
     #[arg(long, value_name = "S", default_value_t = 0.5)]
     pub warmup: f64,
+    /// Warm up at least so many inferences
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub warmup_runs: usize,
+    /// Begin an inference every so often, as a camera does, instead of back to back
+    #[arg(long, value_name = "MS")]
+    pub interval_ms: Option<f64>,
+    /// MLPerf's single stream: at least 1024 inferences and 60 s
+    #[arg(long, conflicts_with_all = ["interval_ms", "seconds", "runs"])]
+    pub mlperf: bool,
+    /// Copy inputs and outputs each time instead of binding them once
+    #[arg(long)]
+    pub copy_io: bool,
 }
 
 /// What computes.
@@ -158,9 +286,27 @@ pub struct BackendArgs {
     /// Images per inference
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub batch: usize,
+    /// Run on these CPUs only: big, little, all, or a list like 0-3,7
+    #[arg(long, value_name = "CPUS")]
+    pub pin: Option<String>,
+    /// Let idle compute threads wait busily (the default), or not
+    #[arg(long, value_name = "on|off")]
+    pub spin: Option<Switch>,
+    /// Threads, spinning and cores as gtn-run tune chose them
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
     pub ort_lib: Option<PathBuf>,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 /// Where results go beside the terminal.

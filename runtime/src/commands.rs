@@ -1,45 +1,22 @@
 //! `gtn-run BUNDLE`, `verify`, `eval`, `bench`: one report each, on the terminal and in files.
 
-use crate::cli::{AllArgs, BackendArgs, BenchCommand, BenchSettings, EvalArgs, ModelArgs, OutputArgs};
+use crate::cli::{AllArgs, BackendArgs, BenchCommand, EvalArgs, ModelArgs, OutputArgs};
+use crate::inside::memory_pass;
+use crate::prepare::{Prepared, bench_settings, prepare, within};
 use gtn_core::report::Report;
 use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result, artifact, exit, host, npy, report_html};
 use gtn_run::backend::Options;
-use gtn_run::bench::Settings;
+use gtn_run::profile;
 use gtn_run::prove::{Proof, Steps, prove};
 use gtn_run::subject::Subject;
 use std::path::Path;
 
-const PROGRAM: &str = concat!("gtn-run ", env!("CARGO_PKG_VERSION"));
-
-/// Checks what clap cannot.
-pub fn options(args: &BackendArgs) -> Result<Options> {
-    if !["auto", "ort"].contains(&args.backend.as_str()) {
-        return Err(Error::usage(format!("--backend {}: wanted auto or ort", args.backend)));
-    }
-    if args.threads.is_some_and(|t| !(1..=1024).contains(&t)) {
-        return Err(Error::usage(format!("--threads {}: wanted 1 to 1024", args.threads.unwrap_or(0))));
-    }
-    if !(1..=4096).contains(&args.batch) {
-        return Err(Error::usage(format!("--batch {}: wanted 1 to 4096", args.batch)));
-    }
-    Ok(Options { threads: args.threads, batch: args.batch, ort_lib: args.ort_lib.clone() })
-}
-
-fn settings(args: &BenchSettings) -> Result<Settings> {
-    for (flag, value) in [("--seconds", args.seconds), ("--warmup", args.warmup)] {
-        if !(0.0..=3600.0).contains(&value) {
-            return Err(Error::usage(format!("{flag} {value}: wanted 0 to 3600")));
-        }
-    }
-    if !(1..=100_000).contains(&args.runs) {
-        return Err(Error::usage(format!("--runs {}: wanted 1 to 100000", args.runs)));
-    }
-    Ok(Settings { warmup_s: args.warmup, seconds: args.seconds, min_runs: args.runs, ..Settings::default() })
-}
+/// For reports.
+pub const PROGRAM: &str = concat!("gtn-run ", env!("CARGO_PKG_VERSION"));
 
 /// A bad path for results fails before the work, not after it.
-fn check_outputs(output: &OutputArgs) -> Result<()> {
+pub fn check_outputs(output: &OutputArgs) -> Result<()> {
     let files = [&output.json, &output.html];
     files.into_iter().flatten().filter(|p| *p != Path::new("-")).try_for_each(|p| artifact::check_writable(p))
 }
@@ -49,21 +26,28 @@ pub fn all(args: &AllArgs) -> Result<()> {
     if args.bundles.is_empty() {
         return Err(Error::usage("name a bundle (gtn-run --help)"));
     }
-    if args.bundles.len() > 1 && args.output.json.is_some() {
-        return Err(Error::usage("--json takes one bundle; --html takes several"));
-    }
     check_outputs(&args.output)?;
-    let steps =
-        Steps { verify: true, eval: true, bench: Some(settings(&args.settings)?), ..Steps::default() };
-    let options = options(&args.backend)?;
+    let bench = bench_settings(&args.settings)?;
+    let steps = Steps { verify: true, eval: true, bench: Some(bench), ..Steps::default() };
+    let prepared = prepare(&args.backend)?;
     let mut reports = Vec::new();
     for bundle in &args.bundles {
         host::reset_peak_rss();
-        let mut subject = Subject::open(bundle, &options)?;
-        reports.push(prove(&mut subject, &steps, PROGRAM)?.report);
+        let mut report = prove_one(bundle, &prepared, &prepared.options, &steps)?;
+        if args.profile {
+            report.profile = Some(profile::profile(bundle, &prepared.options, 200)?.1);
+        }
+        report.memory = memory_pass(bundle, &args.backend)?;
+        reports.push(report);
     }
     deliver(&reports, &args.output)?;
     judge(&reports)
+}
+
+fn prove_one(model: &Path, prepared: &Prepared, options: &Options, steps: &Steps) -> Result<Report> {
+    let mut report = prove(&mut Subject::open(model, options)?, steps, PROGRAM)?.report;
+    prepared.note(&mut report);
+    Ok(report)
 }
 
 /// `gtn-run verify`
@@ -73,8 +57,26 @@ pub fn verify(args: &ModelArgs) -> Result<()> {
 
 /// `gtn-run bench`
 pub fn bench(args: &BenchCommand) -> Result<()> {
-    let steps = Steps { bench: Some(settings(&args.settings)?), ..Steps::default() };
-    report(&args.model, &args.backend, &args.output, &steps)
+    let steps = Steps { bench: Some(bench_settings(&args.settings)?), ..Steps::default() };
+    if args.sweep_threads.is_empty() && args.sweep_batches.is_empty() {
+        return report(&args.model, &args.backend, &args.output, &steps);
+    }
+    check_outputs(&args.output)?;
+    args.sweep_threads.iter().try_for_each(|&t| within("--sweep-threads", t, 1024))?;
+    args.sweep_batches.iter().try_for_each(|&b| within("--sweep-batches", b, 4096))?;
+    let prepared = prepare(&args.backend)?;
+    let given = &prepared.options;
+    let threads: Vec<Option<usize>> = args.sweep_threads.iter().copied().map(Some).collect();
+    let threads = if threads.is_empty() { vec![given.threads] } else { threads };
+    let batches = if args.sweep_batches.is_empty() { vec![given.batch] } else { args.sweep_batches.clone() };
+    let mut reports = Vec::new();
+    for threads in threads {
+        for &batch in &batches {
+            let options = Options { threads, batch, ..given.clone() };
+            reports.push(prove_one(&args.model, &prepared, &options, &steps)?);
+        }
+    }
+    deliver(&reports, &args.output)
 }
 
 /// `gtn-run eval`
@@ -85,8 +87,10 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     }
     let steps =
         Steps { eval: true, data: args.data.clone(), against: args.against.clone(), ..Steps::default() };
-    let Proof { report, logits } =
-        prove(&mut Subject::open(&args.model, &options(&args.backend)?)?, &steps, PROGRAM)?;
+    let prepared = prepare(&args.backend)?;
+    let Proof { mut report, logits } =
+        prove(&mut Subject::open(&args.model, &prepared.options)?, &steps, PROGRAM)?;
+    prepared.note(&mut report);
     // Before the verdict: logits are most wanted where a comparison fails.
     if let (Some(path), Some(a)) = (&args.logits, report.accuracy.first()) {
         npy::write(path, &Tensor::f32(&[a.n, a.per_class.len()], logits))?;
@@ -98,28 +102,26 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
 
 fn report(model: &Path, backend: &BackendArgs, output: &OutputArgs, steps: &Steps) -> Result<()> {
     check_outputs(output)?;
-    let reports = [prove(&mut Subject::open(model, &options(backend)?)?, steps, PROGRAM)?.report];
+    let prepared = prepare(backend)?;
+    let reports = [prove_one(model, &prepared, &prepared.options, steps)?];
     deliver(&reports, output)?;
     judge(&reports)
 }
 
 /// Terminal, JSON, HTML.
-fn deliver(reports: &[Report], output: &OutputArgs) -> Result<()> {
+pub fn deliver(reports: &[Report], output: &OutputArgs) -> Result<()> {
     let to_stdout = output.json.as_deref() == Some(Path::new("-"));
-    if let (Some(path), [report]) = (&output.json, reports) {
+    if let Some(path) = &output.json {
+        // One report as itself, several as a list.
+        let text =
+            if let [report] = reports { artifact::to_json(report)? } else { artifact::to_json(&reports)? };
         if to_stdout {
-            exit::print(&artifact::to_json(report)?);
+            exit::print(&text);
         } else {
-            artifact::write_json(path, report)?;
+            artifact::write_atomic(path, text.as_bytes())?;
         }
     }
-    if let Some(path) = &output.html {
-        let title = match reports {
-            [one] => one.model.name.clone(),
-            _ => format!("{} models", reports.len()),
-        };
-        artifact::write_atomic(path, report_html::page(reports, &title).as_bytes())?;
-    }
+    output.html.as_deref().map_or(Ok(()), |path| deliver_html(reports, path))?;
     if !to_stdout {
         let text: Vec<String> = reports.iter().map(report_html::terminal).collect();
         let mut text = text.join("\n");
@@ -132,6 +134,15 @@ fn deliver(reports: &[Report], output: &OutputArgs) -> Result<()> {
         exit::print(&text);
     }
     Ok(())
+}
+
+/// One page about all reports.
+pub fn deliver_html(reports: &[Report], path: &Path) -> Result<()> {
+    let title = match reports {
+        [one] => one.model.name.clone(),
+        _ => format!("{} reports", reports.len()),
+    };
+    artifact::write_atomic(path, report_html::page(reports, &title).as_bytes())
 }
 
 /// A failed comparison is exit status 1.

@@ -1,7 +1,7 @@
 //! `gtn-run infer`: arrays in, arrays out; parity checks from outside.
 
 use crate::cli::InferArgs;
-use crate::commands::options;
+use crate::prepare::prepare;
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, npy};
 use gtn_run::backend::{Named, Options};
@@ -11,7 +11,7 @@ use std::path::Path;
 /// Runs once and writes every output.
 pub fn run(args: &InferArgs) -> Result<()> {
     // The batch is the input's own; the model's named dimension stays open.
-    let options = Options { batch: 0, ..options(&args.backend)? };
+    let options = Options { batch: 0, ..prepare(&args.backend)?.options };
     let mut subject = Subject::open(&args.model, &options)?;
     let inputs = args.input.iter().map(|text| read_input(text, &subject)).collect::<Result<Vec<_>>>()?;
     let outputs = subject.backend.run(&inputs)?;

@@ -2,14 +2,24 @@
 //!
 //! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it behind the [`backend::Backend`]
 //! trait, `onnx` reads model files with bounds, `subject` is a model ready to be judged, and
-//! `verify`, `evaluate`, `bench` judge it; `prove` does all three and writes one report.
+//! `verify`, `evaluate`, `bench` judge it; `prove` does all three and writes one report. `affinity` and
+//! `settings` say how a model is run, `tune` finds out; `profile` and `memory` look inside;
+//! `interleave` measures two models in turn, `reports` reads saved ones.
 
+pub mod affinity;
 pub mod backend;
 pub mod bench;
 pub mod evaluate;
+pub mod interleave;
+pub mod memory;
 pub mod onnx;
 pub mod ort_backend;
 pub mod ort_library;
+pub mod profile;
 pub mod prove;
+pub mod reports;
+pub mod settings;
 pub mod subject;
+mod trace;
+pub mod tune;
 pub mod verify;

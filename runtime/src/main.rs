@@ -2,8 +2,12 @@
 
 mod cli;
 mod commands;
+mod compare_command;
 mod infer;
 mod info;
+mod inside;
+mod prepare;
+mod tune_command;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -16,6 +20,11 @@ fn main() -> ExitCode {
         Some(Command::Verify(args)) => commands::verify(args),
         Some(Command::Eval(args)) => commands::eval(args),
         Some(Command::Bench(args)) => commands::bench(args),
+        Some(Command::Profile(args)) => inside::profile(args),
+        Some(Command::Tune(args)) => tune_command::run(args),
+        Some(Command::Compare(args)) => compare_command::compare(args),
+        Some(Command::Report(args)) => compare_command::report(args),
+        Some(Command::Memory(args)) => inside::memory(args),
         Some(Command::Infer(args)) => infer::run(args),
         Some(Command::Info(args)) => info::run(args),
     })

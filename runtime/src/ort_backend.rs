@@ -1,7 +1,8 @@
 //! Runs models with ONNX Runtime (CPU), through the `ort` crate.
 
-use crate::backend::{Backend, Named, Options, Slot};
+use crate::backend::{Backend, Named, NodeTime, Options, Slot};
 use crate::ort_library::{self, OrtLibrary};
+use crate::trace;
 use gtn_core::report::BackendInfo;
 use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{Error, Result};
@@ -10,8 +11,10 @@ use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{IoBinding, Session};
 use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One environment per process: ONNX Runtime's rule.
 static ENVIRONMENT: OnceLock<std::result::Result<(Environment, OrtLibrary), String>> = OnceLock::new();
@@ -24,7 +27,11 @@ pub struct OrtBackend {
     info: BackendInfo,
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
+    profiling: bool,
 }
+
+/// Profiles of this process, for their file names.
+static PROFILES: AtomicUsize = AtomicUsize::new(0);
 
 fn environment(explicit: Option<&Path>) -> Result<&'static (Environment, OrtLibrary)> {
     // Found before the cell is filled, so that a wrong path keeps its own kind of error.
@@ -63,6 +70,14 @@ impl OrtBackend {
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .with_intra_threads(threads)?
                 .with_inter_threads(1)?;
+            if let Some(spin) = options.spin {
+                builder = builder.with_intra_op_spinning(spin)?;
+            }
+            if options.profile {
+                let n = PROFILES.fetch_add(1, Ordering::Relaxed);
+                let prefix = std::env::temp_dir().join(format!("gtn-run-{}-{n}", std::process::id()));
+                builder = builder.with_profiling(prefix)?;
+            }
             if options.batch > 0 {
                 builder = builder.with_dimension_override("N", options.batch as i64)?;
             }
@@ -85,8 +100,14 @@ impl OrtBackend {
             threads,
             batch: options.batch.max(1),
             why: why.into(),
+            options: options
+                .spin
+                .iter()
+                .map(|&s| ("spin".into(), if s { "on" } else { "off" }.into()))
+                .collect(),
+            nodes: BTreeMap::new(),
         };
-        Ok(Self { binding: None, session, info, inputs, outputs })
+        Ok(Self { binding: None, session, info, inputs, outputs, profiling: options.profile })
     }
 
     fn check_inputs(&self, inputs: &[Named]) -> Result<()> {
@@ -177,6 +198,25 @@ impl Backend for OrtBackend {
         let Some(binding) = &self.binding else { return Err(Error::Failed("no inputs are bound".into())) };
         self.session.run_binding(binding).map_err(failed)?;
         Ok(())
+    }
+
+    fn node_times(&mut self) -> Result<Vec<NodeTime>> {
+        if !std::mem::take(&mut self.profiling) {
+            return Err(Error::Failed("this session does not time its nodes".into()));
+        }
+        let file = self.session.end_profiling().map_err(failed)?;
+        let nodes = trace::read(Path::new(&file));
+        let _ = std::fs::remove_file(&file); // ours, in the temporary folder; what was read is what counts
+        nodes
+    }
+}
+
+impl Drop for OrtBackend {
+    /// A profile that nobody asked for in the end is not left in the temporary folder.
+    fn drop(&mut self) {
+        if self.profiling {
+            let _ = self.node_times();
+        }
     }
 }
 

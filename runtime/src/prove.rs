@@ -6,7 +6,8 @@ use crate::subject::Subject;
 use crate::verify::verify;
 use gtn_core::Result;
 use gtn_core::host::{Host, peak_rss_bytes};
-use gtn_core::report::{Report, SCHEMA, Warning};
+use gtn_core::report::{Report, SCHEMA};
+use gtn_core::warning::Warning;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,13 +39,13 @@ pub struct Proof {
 
 /// Judges a loaded model. A failed parity is in the report, not an error.
 pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proof> {
-    let host = Host::read();
+    let cores = Host::read().cores;
     let mut warnings = Vec::new();
     let mut parity = if steps.verify { verify(subject)? } else { Vec::new() };
     // Before the evaluation: its hot caches and clocks are not those of a device at rest.
     let latency = steps.bench.map(|settings| bench::bench(subject, settings)).transpose()?;
     if let Some(latency) = &latency {
-        warnings.extend(latency.warnings(host.cores));
+        warnings.extend(latency.warnings(cores));
     }
     let mut accuracy = Vec::new();
     let mut logits = Vec::new();
@@ -60,19 +61,25 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proo
     if let Some(target) = subject.model.target.as_ref().filter(|t| latency.is_some() && *t != "host") {
         warnings.push(Warning::OtherTarget { target: target.clone() });
     }
-    let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let report = Report {
+    let report = Report { parity, accuracy, latency, warnings, ..blank(subject, program) };
+    Ok(Proof { report, logits })
+}
+
+/// A report of a loaded model in which nothing is measured yet but this process's memory.
+pub fn blank(subject: &Subject, program: &str) -> Report {
+    Report {
         schema: SCHEMA.into(),
         program: program.into(),
-        unix_time,
+        unix_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
         model: subject.model.clone(),
-        host,
+        host: Host::read(),
         backend: subject.backend.info().clone(),
-        parity,
-        accuracy,
-        latency,
+        parity: Vec::new(),
+        accuracy: Vec::new(),
+        latency: None,
         peak_rss_bytes: peak_rss_bytes(),
-        warnings,
-    };
-    Ok(Proof { report, logits })
+        profile: None,
+        memory: None,
+        warnings: Vec::new(),
+    }
 }

@@ -108,7 +108,7 @@ mod tests {
             let (graph, weights) =
                 fold::fold_batch_norm(&graph, &testing::random_weights(&graph, 5)).unwrap();
             let image = testing::random_image(&graph, 6);
-            let fp32 = crate::eval::run_all(&graph, &weights, &image).unwrap();
+            let fp32 = eval::run_all(&graph, &weights, &image).unwrap();
             let ranges = fp32.iter().map(|v| {
                 let fold = v.iter().fold((0.0f32, 0.0f32), |(lo, hi), &x| (lo.min(x), hi.max(x)));
                 Some(Range { lo: fold.0, hi: fold.1 })

@@ -1,0 +1,93 @@
+//! From flags to how a model is run: what clap cannot check, settings files, pinning.
+
+use crate::cli::{BackendArgs, BenchSettings, Switch};
+use gtn_core::host::{self, Host};
+use gtn_core::latency_samples::Pace;
+use gtn_core::report::Report;
+use gtn_core::warning::Warning;
+use gtn_core::{Error, Result};
+use gtn_run::affinity;
+use gtn_run::backend::Options;
+use gtn_run::bench::{self, Io};
+use gtn_run::settings::Settings;
+
+/// How models are run, after this process has been confined to its CPUs.
+#[derive(Debug)]
+pub struct Prepared {
+    /// For loading.
+    pub options: Options,
+    settings: Option<Settings>,
+}
+
+/// Checks the flags, reads the settings file (flags win over it), pins.
+pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
+    if !["auto", "ort"].contains(&args.backend.as_str()) {
+        return Err(Error::usage(format!("--backend {}: wanted auto or ort", args.backend)));
+    }
+    within("--threads", args.threads.unwrap_or(1), 1024)?;
+    within("--batch", args.batch, 4096)?;
+    let host = Host::read();
+    let settings = args.settings.as_deref().map(|path| Settings::read(path, &host)).transpose()?;
+    let choice = settings.as_ref().map(|s| &s.choice);
+    let pin = args.pin.as_ref().or(choice.and_then(|c| c.pin.as_ref()));
+    if let Some(cpus) = pin.map(|text| affinity::cpus(text, &host)).transpose()? {
+        affinity::pin(&cpus)?;
+        eprintln!("running on CPUs {}", host::affinity().unwrap_or_else(|| host::cpu_list(&cpus)));
+    }
+    let options = Options {
+        threads: args.threads.or(choice.map(|c| c.threads)),
+        batch: args.batch,
+        ort_lib: args.ort_lib.clone(),
+        spin: args.spin.map(|s| s == Switch::On).or(choice.map(|c| c.spin)),
+        profile: false,
+    };
+    Ok(Prepared { options, settings })
+}
+
+impl Prepared {
+    /// Adds what a reader must know of the settings.
+    pub fn note(&self, report: &mut Report) {
+        let other = self.settings.as_ref().filter(|s| s.model_sha256 != report.model.sha256);
+        report.warnings.extend(other.map(|s| Warning::OtherSettings { model: s.model.clone() }));
+    }
+}
+
+/// 1 to `most`.
+pub fn within(flag: &str, value: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{flag} {value}: wanted 1 to {most}")))
+}
+
+/// A time in seconds that a person would wait for.
+pub fn seconds(flag: &str, value: f64) -> Result<()> {
+    if (0.0..=3600.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{flag} {value}: wanted 0 to 3600")))
+}
+
+/// MLPerf Mobile's rules for a single stream.
+const MLPERF: (f64, usize) = (60.0, 1024);
+
+/// How to measure.
+pub fn bench_settings(args: &BenchSettings) -> Result<bench::Settings> {
+    seconds("--seconds", args.seconds)?;
+    seconds("--warmup", args.warmup)?;
+    within("--runs", args.runs, 100_000)?;
+    if args.warmup_runs > 1_000_000 {
+        return Err(Error::usage(format!("--warmup-runs {}: wanted 0 to 1000000", args.warmup_runs)));
+    }
+    if let Some(ms) = args.interval_ms.filter(|ms| !(0.01..=60_000.0).contains(ms)) {
+        return Err(Error::usage(format!("--interval-ms {ms}: wanted 0.01 to 60000")));
+    }
+    let pace = match args.interval_ms {
+        _ if args.mlperf => Pace::SingleStream,
+        Some(interval_ms) => Pace::Paced { interval_ms, late: 0 },
+        None => Pace::BackToBack,
+    };
+    let (seconds, min_runs) = if args.mlperf { MLPERF } else { (args.seconds, args.runs) };
+    let io = if args.copy_io { Io::Copied } else { Io::Bound };
+    Ok(bench::Settings { warmup_s: args.warmup, warmup_runs: args.warmup_runs, seconds, min_runs, pace, io })
+}
