@@ -258,7 +258,9 @@ mod tests {
     #[test]
     fn ids_parse_back_and_samples_cover_the_pool() {
         for pool in all() {
-            assert_eq!(pool.count(), 592_704, "{}", pool.name); // (4 + 16 + 64)^3
+            let choices = (pool.kernels.len() * pool.expansions.len()) as u128;
+            let wanted = (choices + choices.pow(2) + choices.pow(3)).pow(3); // 592,704 of four choices
+            assert_eq!(pool.count(), wanted, "{}", pool.name);
             let mut seen = HashSet::new();
             for i in 0..200 {
                 let path = pool.sample(7, i);
@@ -267,7 +269,8 @@ mod tests {
                 assert_eq!(pool.arch(&path, INPUT, 10).unwrap().name, id);
                 seen.insert(id);
             }
-            assert!(seen.len() > 190, "{}: {} distinct", pool.name, seen.len());
+            let fewest = if pool.count() > 100_000 { 190 } else { 180 };
+            assert!(seen.len() > fewest, "{}: {} distinct", pool.name, seen.len());
         }
     }
 

@@ -227,7 +227,8 @@ mod tests {
             Ok(())
         };
         let m = measure(&mut slow, settings(0.0, 10, Pace::Paced { interval_ms: 1.0, late: 0 })).unwrap();
-        assert!(matches!(m.pace, Pace::Paced { late: 9, .. }), "{:?}", m.pace);
+        // Each after the first; that one too, where the machine is busy.
+        assert!(matches!(m.pace, Pace::Paced { late: 9 | 10, .. }), "{:?}", m.pace);
     }
 
     #[test]
