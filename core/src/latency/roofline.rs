@@ -1,0 +1,62 @@
+//! Prediction without a table, from the device profile: each operator takes as long as its arithmetic or
+//! its memory traffic, whichever is longer (Williams et al. 2009, the roofline), plus a fixed cost.
+
+use super::ops::{FusedOp, fused_ops};
+use super::{Basis, Performance, Prediction, Speed};
+use crate::device::Device;
+use crate::fold::fold_graph;
+use crate::graph::Graph;
+use crate::{Error, Result};
+
+/// Predicts networks of one precision on a device by its profile.
+#[derive(Debug, Clone)]
+pub struct Roofline {
+    performance: Performance,
+    speed: Speed,
+    /// How many times one thread's work the device does with all threads used.
+    threads: f64,
+    bytes_per_value: f64,
+}
+
+impl Roofline {
+    /// With `threads` compute threads; a profile without figures for the precision is an error.
+    pub fn new(device: &Device, precision: &str, threads: usize) -> Result<Self> {
+        let performance = device.performance.clone().ok_or_else(|| {
+            let what =
+                "has no [performance]: measure a kit on the device (gtn-run table) and give --table FILE";
+            Error::usage(format!("device profile {} {what}", device.name))
+        })?;
+        let speed = performance.speed.get(precision).cloned().ok_or_else(|| {
+            let known: Vec<&str> = performance.speed.keys().map(String::as_str).collect();
+            Error::usage(format!(
+                "device profile {} has no performance.speed.{precision}, only {}",
+                device.name,
+                known.join(", ")
+            ))
+        })?;
+        let more = (threads.clamp(1, device.cpu.cores.value) - 1) as f64;
+        let threads = 1.0 + more * performance.thread_gain.value;
+        let bytes_per_value = match precision {
+            "int8" => 1.0,
+            "fp16" => 2.0,
+            _ => 4.0,
+        };
+        Ok(Self { performance, speed, threads, bytes_per_value })
+    }
+
+    /// What one inference at batch 1 takes, with the profile's band.
+    pub fn predict(&self, graph: &Graph) -> Prediction {
+        let ops = fused_ops(&fold_graph(graph));
+        let us = self.performance.overhead_us.value + ops.iter().map(|op| self.op_us(op)).sum::<f64>();
+        let (ms, factor) = (us / 1e3, self.performance.band.value);
+        Prediction { ms, band: [ms / factor, ms * factor], basis: Basis::Roofline }
+    }
+
+    fn op_us(&self, op: &FusedOp) -> f64 {
+        let rate = if op.is_depthwise() { &self.speed.depthwise_gmac_s } else { &self.speed.dense_gmac_s };
+        // 1 GMAC/s is 1000 MAC per microsecond.
+        let arithmetic = op.macs() as f64 / (1e3 * rate.value * self.threads);
+        let traffic = op.values() as f64 * self.bytes_per_value / (1e3 * self.performance.cache_gb_s.value);
+        arithmetic.max(traffic) + self.performance.per_op_us.value
+    }
+}

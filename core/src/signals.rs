@@ -1,0 +1,27 @@
+//! SIGINT and SIGTERM: noted, acted on after the current step.
+
+use crate::{Error, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The last signal received.
+pub struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    /// Registers for both.
+    pub fn watch() -> Result<Self> {
+        let flag = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM] {
+            let number = usize::try_from(signal).unwrap_or(0);
+            signal_hook::flag::register_usize(signal, Arc::clone(&flag), number)
+                .map_err(|e| Error::Failed(format!("cannot watch signal {signal}: {e}")))?;
+        }
+        Ok(Self(flag))
+    }
+
+    /// Its number, if one came.
+    pub fn received(&self) -> Option<i32> {
+        i32::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|&s| s != 0)
+    }
+}
