@@ -60,3 +60,40 @@ impl Roofline {
         arithmetic.max(traffic) + self.performance.per_op_us.value
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::Input;
+    use crate::{device, zoo};
+
+    /// Published latencies on a Raspberry Pi 5 with 4 threads, batch 1, 224 x 224 (ExecuTorch with XNNPACK).
+    #[test]
+    fn public_figures_lie_within_the_band() {
+        let input = Input { channels: 3, height: 224, width: 224 };
+        let device = device::resolve("rpi5").unwrap();
+        let mut wrong = Vec::new();
+        for (name, precision, published) in
+            [("mobilenetv2", "fp32", 10.9), ("mobilenetv2", "int8", 4.0), ("resnet18", "int8", 8.75)]
+        {
+            let graph = Graph::lower(&zoo::named(name, input, 1000).unwrap().unwrap()).unwrap();
+            let p = Roofline::new(&device, precision, 4).unwrap().predict(&graph);
+            assert!((p.band[1] / p.band[0] - 4.0).abs() < 1e-9);
+            // Well inside: the profile was made from these.
+            if !(0.7..1.4).contains(&(p.ms / published)) {
+                wrong.push(format!("{name} {precision}: {p}, published {published} ms"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn what_the_profile_does_not_know_is_said() {
+        let mut device = device::resolve("rpi5").unwrap();
+        let error = Roofline::new(&device, "fp16", 4).unwrap_err().to_string();
+        assert!(error.contains("rpi5 has no performance.speed.fp16, only fp32, int8"), "{error}");
+        device.performance = None;
+        let error = Roofline::new(&device, "fp32", 4).unwrap_err().to_string();
+        assert!(error.contains("measure a kit on the device"), "{error}");
+    }
+}
