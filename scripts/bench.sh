@@ -17,3 +17,7 @@ for bundle in runs/demo/*.gtn; do
   [ -d "$bundle" ] || continue
   echo "gtn-run verify $bundle: $(starts $bin/gtn-run verify "$bundle")"
 done
+for threads in 1 2; do
+  echo "latency prediction, $threads thread(s):"
+  cargo run --release --locked -q -p gtn-tests --example prediction -- --threads $threads
+done

@@ -241,3 +241,18 @@ impl std::fmt::Display for Input {
         write!(f, "{}x{}x{}", self.channels, self.height, self.width)
     }
 }
+
+impl std::str::FromStr for Input {
+    type Err = Error;
+
+    /// `3x32x32`.
+    fn from_str(text: &str) -> Result<Self> {
+        let sides: Vec<Option<usize>> = text.split('x').map(|s| s.parse().ok()).collect();
+        match sides.as_slice() {
+            [Some(channels), Some(height), Some(width)] => {
+                Ok(Self { channels: *channels, height: *height, width: *width })
+            }
+            _ => Err(Error::usage(format!("--input {text}: wanted CxHxW, such as 3x32x32"))),
+        }
+    }
+}

@@ -157,9 +157,7 @@ impl Manifest {
                 return Err(Error::input(path, format!("files lacks `{name}`")));
             }
         }
-        if let Some(odd) = self.files.keys().find(|n| n.contains(['/', '\\']) || n.starts_with('.')) {
-            return Err(Error::input(path, format!("files: `{odd}` is not a plain file name")));
-        }
+        check_names(&self.files, path)?;
         let bad = |e: Error| Error::input(path, e.to_string());
         self.arch.validate().map_err(bad)?;
         self.preprocess.validate().map_err(bad)?;
@@ -173,7 +171,16 @@ impl Manifest {
     }
 }
 
-fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
+/// A manifest's files lie in its own folder.
+pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, path: &Path) -> Result<()> {
+    match files.keys().find(|n| n.is_empty() || n.contains(['/', '\\']) || n.starts_with('.')) {
+        Some(odd) => Err(Error::input(path, format!("files: `{odd}` is not a plain file name"))),
+        None => Ok(()),
+    }
+}
+
+/// The file, if it has the size and hash that the manifest says.
+pub(crate) fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     let size = std::fs::metadata(path).map_err(|e| Error::io(path, "read", e))?.len();
     if size != entry.size {
         return Err(Error::input(path, format!("has {size} bytes, the manifest says {}", entry.size)));

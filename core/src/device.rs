@@ -2,6 +2,7 @@
 //! devices/*.toml, embedded here; a user's own file works as well.
 
 use crate::host::Host;
+use crate::latency::Performance;
 use crate::quant::{ActivationType, Scheme};
 use crate::{Error, Result, artifact};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,9 @@ pub struct Device {
     pub int8: Option<Int8>,
     /// Bounds on a bundle.
     pub limits: Limits,
+    /// How fast it computes, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<Performance>,
 }
 
 /// A device's processor.
@@ -211,6 +215,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Device> {
         }
         _ => {}
     }
+    device.performance.as_ref().map_or(Ok(()), |p| p.check(path))?;
     check_sources(text, path)?;
     Ok(device)
 }

@@ -156,7 +156,7 @@ impl Graph {
         x = b.push("head.pool", NodeOp::GlobalAvgPool, &[x]);
         x = b.push("head.flatten", NodeOp::Flatten, &[x]);
         x = b.push("head.classifier", NodeOp::Linear { out: spec.classes }, &[x]);
-        Ok(Self { input: spec.input, nodes: b.nodes, stages: b.stages, output: x })
+        Ok(b.finish(x))
     }
 
     /// The shape of one sample of `value`.
@@ -243,8 +243,13 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    fn new(input: Input) -> Self {
+    pub(crate) fn new(input: Input) -> Self {
         Self { input, nodes: Vec::new(), stages: Vec::new() }
+    }
+
+    /// The graph whose output is `output`.
+    pub(crate) fn finish(self, output: ValueId) -> Graph {
+        Graph { input: self.input, nodes: self.nodes, stages: self.stages, output }
     }
 
     pub(crate) fn shape(&self, value: ValueId) -> Shape {

@@ -5,7 +5,8 @@
 //!
 //! From idea to file: `arch` and `pool` say what a network is, `graph` lowers it, `cost` counts it,
 //! `fold` folds its batch normalisation, `quant` makes it int8, `eval` computes it plainly; `data`, `split`, `preprocess` and
-//! `augment` feed it; `model_dir` and `bundle` are the artifacts, written through `artifact`.
+//! `augment` feed it; `latency` predicts how long it takes and `select` chooses by that; `model_dir`, `bundle`
+//! and `kit` are the artifacts, written through `artifact`.
 
 pub mod arch;
 pub mod artifact;
@@ -27,6 +28,8 @@ pub mod format;
 pub mod graph;
 pub mod host;
 pub mod html;
+pub mod kit;
+pub mod latency;
 pub mod latency_samples;
 pub mod model_dir;
 pub mod norm_to_depthwise;
@@ -43,6 +46,8 @@ pub mod report;
 pub mod report_html;
 pub mod rng;
 pub mod robust;
+pub mod select;
+pub mod signals;
 pub mod split;
 pub mod stats;
 pub mod table;

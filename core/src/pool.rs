@@ -214,6 +214,16 @@ impl Pool {
         Path(self.stages.iter().map(stage).collect())
     }
 
+    /// Full-depth paths that together hold every block of the pool: one for each choice, made everywhere.
+    /// (A block depends on its choice and its place, not on the choices before it.)
+    pub fn coverage(&self) -> Vec<Path> {
+        let everywhere = |kernel: usize, expansion: usize| {
+            let stage = |s: &PoolStage| vec![Choice { kernel, expansion }; *s.depths.end()];
+            Path(self.stages.iter().map(stage).collect())
+        };
+        self.kernels.iter().flat_map(|&k| self.expansions.iter().map(move |&e| everywhere(k, e))).collect()
+    }
+
     /// The network a path stands for.
     pub fn arch(&self, path: &Path, input: Input, classes: usize) -> Result<ArchSpec> {
         let mut width_in = self.stem.width;

@@ -1,4 +1,5 @@
-//! Networks with random weights, for tests here and in the other crates. Deterministic.
+//! Networks with random weights: for tests here and in the other crates, and for kits (what is timed needs
+//! no training). Deterministic.
 
 use crate::graph::{Graph, Role};
 use crate::rng::Rng;

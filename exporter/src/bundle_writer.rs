@@ -1,8 +1,9 @@
-//! A bundle under construction: a hidden folder beside its final place, renamed into it only when
+//! A bundle or kit under construction: a hidden folder beside its final place, renamed into it only when
 //! everything in it has been proved.
 
-use gtn_core::bundle::{EXPORT_REPORT, FileEntry, MANIFEST, Manifest};
+use gtn_core::bundle::{FileEntry, MANIFEST};
 use gtn_core::{Error, Result, artifact};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,15 +43,23 @@ impl Draft {
         Ok(path)
     }
 
-    /// Writes the sealed manifest over all files so far.
-    pub fn seal(&self, mut manifest: Manifest) -> Result<()> {
-        manifest.files.clone_from(&self.files);
-        artifact::write_atomic(&self.dir.join(MANIFEST), artifact::seal(&manifest)?.as_bytes())
+    /// Every file so far: what the manifest lists.
+    pub fn files(&self) -> &BTreeMap<String, FileEntry> {
+        &self.files
     }
 
-    /// Adds the sealed export report and renames the draft into place.
-    pub fn publish(self, report: &serde_json::Value) -> Result<()> {
-        artifact::write_atomic(&self.dir.join(EXPORT_REPORT), artifact::seal(report)?.as_bytes())?;
+    /// Writes the sealed manifest.
+    pub fn seal(&self, manifest: &impl Serialize) -> Result<()> {
+        self.add_sealed(MANIFEST, manifest)
+    }
+
+    /// Adds a sealed file that the manifest does not list.
+    pub fn add_sealed(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        artifact::write_atomic(&self.dir.join(name), artifact::seal(value)?.as_bytes())
+    }
+
+    /// Renames the draft into place.
+    pub fn publish(self) -> Result<()> {
         artifact::publish_dir(&self.dir, &self.target)
     }
 }

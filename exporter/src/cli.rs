@@ -24,6 +24,8 @@ pub struct Cli {
 /// What else to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// A student pool's operators as tiny models, for gtn-run table to measure on the device
+    Kit(KitArgs),
     /// List device profiles, or show one
     Targets {
         /// Profile's name, or a path to a .toml
@@ -67,7 +69,7 @@ impl Switch {
 }
 
 /// How int8 (and fp16) are made and judged.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Int8Args {
     /// Training images whose val part calibrates and judges: cifar10:DIR, ... (default: those the student
     /// was trained on)
@@ -97,16 +99,30 @@ pub struct Int8Args {
 }
 
 /// `gtn-export --target T STUDENT_DIR --out DIR`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
     /// Trained student (or teacher), as gtn-train wrote it
-    #[arg(value_name = "STUDENT_DIR", required = true)]
+    #[arg(value_name = "STUDENT_DIR", required_unless_present = "from", conflicts_with = "from")]
     pub student: Option<PathBuf>,
+    /// Choose the most accurate student (on val) below this folder that is within --latency-ms and
+    /// --memory-mb; without --out, only say which
+    #[arg(long, value_name = "RUNS_DIR")]
+    pub from: Option<PathBuf>,
+    /// One inference at batch 1 may take so long on the target
+    #[arg(long, value_name = "X")]
+    pub latency_ms: Option<f64>,
+    /// Weights and live activations may need so much, MiB (the runtime itself is not counted)
+    #[arg(long, value_name = "Y")]
+    pub memory_mb: Option<f64>,
+    /// Predict latency from this table (gtn-run table); else it is measured where the target is this
+    /// machine, and predicted from the device profile where it is not
+    #[arg(long, value_name = "FILE")]
+    pub table: Option<PathBuf>,
     /// Device profile (gtn-export targets), or a path to a .toml
     #[arg(long, value_name = "TARGET", required = true)]
     pub target: Option<String>,
     /// NAME.gtn to write, or a folder that STUDENT-TARGET.gtn is written to
-    #[arg(long, value_name = "DIR", required = true)]
+    #[arg(long, value_name = "DIR", required_unless_present = "from")]
     pub out: Option<PathBuf>,
     /// Arithmetic of the shipped model
     #[arg(long, value_enum, default_value = "auto")]
@@ -126,4 +142,41 @@ pub struct ExportArgs {
     /// Print the export report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl ExportArgs {
+    /// Whether there is something to choose, or a limit to keep.
+    pub fn selects(&self) -> bool {
+        self.from.is_some() || self.latency_ms.is_some() || self.memory_mb.is_some()
+    }
+}
+
+/// `gtn-export kit`
+#[derive(Debug, Args)]
+pub struct KitArgs {
+    /// Device profile: a name (gtn-export targets lists them), or a path to a .toml
+    #[arg(long, value_name = "TARGET")]
+    pub target: String,
+    /// Student pool; several make one kit
+    #[arg(long, value_name = "POOL", required = true)]
+    pub pool: Vec<String>,
+    /// The students' input as CxHxW
+    #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
+    pub input: String,
+    /// The students' classes
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub classes: usize,
+    /// fp32, fp16 or int8; several make one kit (default: all that the profile names)
+    #[arg(long, value_name = "PRECISION", value_parser = ["fp32", "fp16", "int8"])]
+    pub precision: Vec<String>,
+    /// Whole students of each pool, at random: they show what operators do not, and how far off a
+    /// prediction may be
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(9..))]
+    pub networks: u8,
+    /// Draws them
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// NAME.gtnkit to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }

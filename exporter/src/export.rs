@@ -7,7 +7,7 @@ use crate::contest::Contest;
 use crate::lanes::Feed;
 use crate::model_card;
 use crate::onnx_writer::Describe;
-use gtn_core::bundle::{Bundle, Manifest, Parents, SCHEMA};
+use gtn_core::bundle::{Bundle, EXPORT_REPORT, Manifest, Parents, SCHEMA};
 use gtn_core::cost::Cost;
 use gtn_core::data::{DataSource, ImageSet};
 use gtn_core::device::{self, Device};
@@ -62,12 +62,13 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], logits));
     draft.add("golden.safetensors", &golden.to_bytes()?)?;
     draft.add("eval.safetensors", &images_map(&eval.pixels, &eval.labels, arch).to_bytes()?)?;
-    let manifest = manifest(&student, &device, &shipped, &target);
+    let mut manifest = manifest(&student, &device, &shipped, &target);
     draft.add(
         "MODEL_CARD.md",
         model_card::write(&manifest, &student.train, &shipped, eval.len()).as_bytes(),
     )?;
-    draft.seal(manifest)?;
+    manifest.files.clone_from(draft.files());
+    draft.seal(&manifest)?;
 
     let report = proved(&draft, args, &device)?;
     let export_report = json!({
@@ -85,7 +86,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         "trainer": student.train.accuracy.get("test"),
         "measured_on_this_machine": report,
     });
-    draft.publish(&export_report)?;
+    draft.add_sealed(EXPORT_REPORT, &export_report)?;
+    draft.publish()?;
     deliver(args, &export_report, &report, &shipped, &target)
 }
 
@@ -123,7 +125,7 @@ fn deliver(
 }
 
 /// `--out X.gtn` is the bundle; any other `--out` is the folder that STUDENT-TARGET.gtn goes to.
-fn bundle_path(out: &Path, student: &Path, device: &Device) -> Result<PathBuf> {
+pub fn bundle_path(out: &Path, student: &Path, device: &Device) -> Result<PathBuf> {
     if out.extension().is_some_and(|e| e == "gtn") {
         return Ok(out.to_owned());
     }

@@ -10,14 +10,18 @@ mod export;
 mod fallback;
 mod half;
 mod int8;
+mod kit;
 mod lanes;
 mod model_card;
 mod onnx_nodes;
 mod onnx_proto;
 mod onnx_writer;
 mod qdq_writer;
+mod selection;
 mod sqnr;
+mod students;
 mod targets;
+mod untrained;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -26,7 +30,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     gtn_core::exit::run("gtn-export", move || match &cli.command {
+        None if cli.export.selects() => selection::run(&cli.export),
         None => export::run(&cli.export),
+        Some(Command::Kit(args)) => kit::run(args),
         Some(Command::Targets { name }) => targets::run(name.as_deref()),
     })
 }

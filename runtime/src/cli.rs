@@ -36,6 +36,8 @@ pub enum Command {
     Memory(MemoryArgs),
     /// Run a model on arrays from .npy files
     Infer(InferArgs),
+    /// Measure a kit's operators on this device: its latency table
+    Table(TableArgs),
     /// This machine, the backend found, and what a bundle or model says about itself
     Info(InfoArgs),
 }
@@ -232,6 +234,32 @@ pub struct InferArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub backend: BackendArgs,
+}
+
+/// `gtn-run table`
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// Kit, as gtn-export kit wrote it
+    #[arg(value_name = "KIT.gtnkit")]
+    pub kit: PathBuf,
+    /// Table to write (JSON); what is measured so far is beside it as FILE.part
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Time to spend (four rounds over all models are made in any case)
+    #[arg(long, value_name = "S", default_value_t = 150.0)]
+    pub seconds: f64,
+    /// Compute threads (default: all cores)
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Go on with FILE.part
+    #[arg(long, conflicts_with = "fresh")]
+    pub resume: bool,
+    /// Start anew, whatever FILE.part holds
+    #[arg(long)]
+    pub fresh: bool,
+    /// ONNX Runtime's shared library
+    #[arg(long, value_name = "FILE")]
+    pub ort_lib: Option<PathBuf>,
 }
 
 /// `gtn-run info`

@@ -4,11 +4,12 @@
 //! trait, `onnx` reads model files with bounds, `subject` is a model ready to be judged, and
 //! `verify`, `evaluate`, `bench` judge it; `prove` does all three and writes one report. `affinity` and
 //! `settings` say how a model is run, `tune` finds out; `profile` and `memory` look inside;
-//! `interleave` measures two models in turn, `reports` reads saved ones.
+//! `interleave` measures two models in turn, `bursts` many side by side, `reports` reads saved ones.
 
 pub mod affinity;
 pub mod backend;
 pub mod bench;
+pub mod bursts;
 pub mod evaluate;
 pub mod interleave;
 pub mod memory;

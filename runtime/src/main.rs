@@ -7,6 +7,7 @@ mod infer;
 mod info;
 mod inside;
 mod prepare;
+mod table;
 mod tune_command;
 
 use clap::Parser;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Some(Command::Report(args)) => compare_command::report(args),
         Some(Command::Memory(args)) => inside::memory(args),
         Some(Command::Infer(args)) => infer::run(args),
+        Some(Command::Table(args)) => table::run(args),
         Some(Command::Info(args)) => info::run(args),
     })
 }

@@ -1,6 +1,8 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gtn_core::device;
+use gtn_core::latency::Predictor;
 use std::path::PathBuf;
 
 /// Trains teachers and distilled students.
@@ -223,7 +225,29 @@ pub enum PoolAction {
         /// Classes
         #[arg(long, default_value_t = 10)]
         classes: usize,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        latency: LatencyArgs,
     },
+}
+
+/// Where latency is predicted for, and from what.
+#[derive(Debug, Args)]
+pub struct LatencyArgs {
+    /// Predict latency on this device: a profile's name (gtn-export targets), or a path to a .toml
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// From the table that gtn-run measured there; else from the profile
+    #[arg(long, value_name = "FILE", requires = "target")]
+    pub table: Option<PathBuf>,
+}
+
+impl LatencyArgs {
+    /// The predictor of fp32 networks, where a target is named.
+    pub fn predictor(&self) -> gtn_core::Result<Option<Predictor>> {
+        let Some(target) = &self.target else { return Ok(None) };
+        Ok(Some(Predictor::new(&device::resolve(target)?, self.table.as_deref(), "fp32")?))
+    }
 }
 
 /// `gtn-train search`
@@ -244,6 +268,12 @@ pub struct SearchArgs {
     /// Parameters that a student may have
     #[arg(long, value_name = "N")]
     pub params: Option<u64>,
+    /// Milliseconds that one inference at batch 1 may take on --target
+    #[arg(long, value_name = "X", requires = "target")]
+    pub latency_ms: Option<f64>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub latency: LatencyArgs,
     /// Students at the start, half of which survive each generation
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(4..))]
     population: u16,

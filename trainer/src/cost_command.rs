@@ -9,7 +9,6 @@ use crate::generic::Generic;
 use crate::learner::{At, Learner};
 use crate::loader::Batch;
 use crate::net::Net;
-use crate::pool_command::parse_input;
 use crate::recipe::Recipe;
 use crate::sampling::Objective;
 use crate::sgd::Sgd;
@@ -84,7 +83,7 @@ impl Contestant {
 /// `gtn-train cost`
 pub fn run(args: &CostArgs, cuda: bool) -> Result<()> {
     let (device, threads) = set_up(&args.device, cuda)?;
-    let input = parse_input(&args.input)?;
+    let input: Input = args.input.parse()?;
     let pool = named(&args.pool)?;
     let teacher = Graph::lower(&ArchSpec::resolve(&args.teacher, input, args.classes)?)?;
     let mut all = Vec::new();

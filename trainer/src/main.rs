@@ -23,7 +23,6 @@ mod save;
 mod schedule;
 mod search;
 mod sgd;
-mod signals;
 mod study;
 mod study_table;
 mod supernet;

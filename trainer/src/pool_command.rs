@@ -4,8 +4,9 @@ use crate::cli::PoolAction;
 use gtn_core::arch::{ArchSpec, Input};
 use gtn_core::cost::Cost;
 use gtn_core::graph::Graph;
+use gtn_core::latency::Predictor;
 use gtn_core::table::Table;
-use gtn_core::{Error, Result, exit, format, pool};
+use gtn_core::{Result, exit, format, pool};
 
 /// Prints a table.
 pub fn run(action: &PoolAction) -> Result<()> {
@@ -13,14 +14,15 @@ pub fn run(action: &PoolAction) -> Result<()> {
         PoolAction::List => list(),
         PoolAction::Show { id, input, classes } => {
             let id = id.strip_prefix("pool:").unwrap_or(id);
-            students(&[pool::student(id, parse_input(input)?, *classes)?])?
+            students(&[pool::student(id, input.parse()?, *classes)?], None)?
         }
-        PoolAction::Sample { pool, n, seed, input, classes } => {
+        PoolAction::Sample { pool, n, seed, input, classes, latency } => {
+            let predictor = latency.predictor()?;
             let pool = pool::named(pool)?;
-            let input = parse_input(input)?;
+            let input: Input = input.parse()?;
             let specs: Result<Vec<ArchSpec>> =
                 (0..*n).map(|i| pool.arch(&pool.sample(*seed, i), input, *classes)).collect();
-            students(&specs?)?
+            students(&specs?, predictor.as_ref())?
         }
     };
     exit::print(&table.render());
@@ -43,28 +45,29 @@ fn list() -> Table {
     table
 }
 
-fn students(specs: &[ArchSpec]) -> Result<Table> {
-    let mut table = Table::new(["student", "params", "MACs", "weights", "activations"]);
+/// With a predictor also their latency and its 90 % band.
+fn students(specs: &[ArchSpec], predictor: Option<&Predictor>) -> Result<Table> {
+    let mut headings = vec!["student", "params", "MACs", "weights", "activations"];
+    if predictor.is_some() {
+        headings.extend(["latency", "90 % band"]);
+    }
+    let mut table = Table::new(headings);
     for spec in specs {
-        let cost = Cost::of(&Graph::lower(spec)?);
-        table.row([
+        let graph = Graph::lower(spec)?;
+        let cost = Cost::of(&graph);
+        let mut cells = vec![
             spec.name.clone(),
             format::count(cost.params),
             format::count(cost.macs),
             format::bytes(cost.weight_bytes),
             format::bytes(cost.peak_activation_bytes),
-        ]);
+        ];
+        if let Some(predictor) = predictor {
+            let p = predictor.predict(&graph)?;
+            cells.push(format::ms(p.ms));
+            cells.push(format!("{} to {}", format::ms(p.band[0]), format::ms(p.band[1])));
+        }
+        table.row(cells);
     }
     Ok(table)
-}
-
-/// `3x32x32`.
-pub fn parse_input(text: &str) -> Result<Input> {
-    let sides: Vec<Option<usize>> = text.split('x').map(|s| s.parse().ok()).collect();
-    match sides.as_slice() {
-        [Some(channels), Some(height), Some(width)] => {
-            Ok(Input { channels: *channels, height: *height, width: *width })
-        }
-        _ => Err(Error::usage(format!("--input {text}: wanted CxHxW, such as 3x32x32"))),
-    }
 }

@@ -12,6 +12,7 @@ use gtn_core::cost::Cost;
 use gtn_core::data::{Dataset, ImageSet};
 use gtn_core::family::Choice;
 use gtn_core::html::Page;
+use gtn_core::latency::{Prediction, Predictor};
 use gtn_core::model_dir::ModelDir;
 use gtn_core::pool::{Path, Space, StageSpace, named};
 use gtn_core::preprocess::Preprocess;
@@ -43,6 +44,9 @@ pub struct Judged {
     pub macs: u64,
     /// Trained parameters.
     pub params: u64,
+    /// Predicted on the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Prediction>,
     /// Of the path in the supernet, on val.
     pub val_top1: f64,
 }
@@ -51,6 +55,14 @@ pub struct Judged {
 struct Limits {
     macs: Option<u64>,
     params: Option<u64>,
+    latency_ms: Option<f64>,
+}
+
+/// What a student costs.
+struct Price {
+    macs: u64,
+    params: u64,
+    latency: Option<Prediction>,
 }
 
 /// A trained supernet on its data.
@@ -62,6 +74,7 @@ struct Judge {
     preprocess: Preprocess,
     device: Device,
     limits: Limits,
+    predictor: Option<Predictor>,
     seen: BTreeMap<String, Judged>,
 }
 
@@ -69,6 +82,9 @@ struct Judge {
 pub fn run(args: &SearchArgs, cuda: bool) -> Result<()> {
     artifact::check_writable(&args.out)?;
     let (device, _) = set_up(&args.device, cuda)?;
+    if let Some(ms) = args.latency_ms.filter(|ms| !(ms.is_finite() && *ms > 0.0)) {
+        return Err(Error::usage(format!("--latency-ms {ms}: wanted more than 0")));
+    }
     let mut judge = Judge::open(args, device)?;
     let total = args.population() + args.generations() * (args.population() / 2);
     let mut bar = Progress::new("search", total as u64);
@@ -147,20 +163,25 @@ impl Judge {
         };
         let images =
             chosen.pixels.chunks(BATCH * preprocess.image_len()).map(batch).collect::<Result<_>>()?;
-        let limits = Limits { macs: args.macs, params: args.params };
-        let val = all.subset(&parts.val);
-        Ok(Self { supernet, tensors, images, val, preprocess, device, limits, seen: BTreeMap::new() })
+        let limits = Limits { macs: args.macs, params: args.params, latency_ms: args.latency_ms };
+        let predictor = args.latency.predictor()?;
+        let (val, seen) = (all.subset(&parts.val), BTreeMap::new());
+        Ok(Self { supernet, tensors, images, val, preprocess, device, limits, predictor, seen })
     }
 
-    fn cost(&mut self, path: &Path) -> Result<(u64, u64)> {
+    fn price(&mut self, path: &Path) -> Result<Price> {
         let net = self.supernet.path(path, &self.tensors)?;
-        let cost = Cost::of(&net.runner.graph);
-        Ok((cost.macs, cost.params))
+        let graph = &net.runner.graph;
+        let cost = Cost::of(graph);
+        let latency = self.predictor.as_ref().map(|p| p.predict(graph)).transpose()?;
+        Ok(Price { macs: cost.macs, params: cost.params, latency })
     }
 
     fn fits(&mut self, path: &Path) -> Result<bool> {
-        let (macs, params) = self.cost(path)?;
-        Ok(self.limits.macs.is_none_or(|m| macs <= m) && self.limits.params.is_none_or(|p| params <= p))
+        let price = self.price(path)?;
+        let Limits { macs, params, latency_ms } = self.limits;
+        let slow = price.latency.zip(latency_ms).is_some_and(|(found, most)| found.ms > most);
+        Ok(!slow && macs.is_none_or(|m| price.macs <= m) && params.is_none_or(|p| price.params <= p))
     }
 
     /// A random student within the limits.
@@ -171,10 +192,7 @@ impl Judge {
                 return Ok(path);
             }
         }
-        let (macs, params) = (self.limits.macs, self.limits.params);
-        Err(Error::usage(format!(
-            "no student of {TRIES} drawn is within --macs {macs:?}, --params {params:?}"
-        )))
+        Err(Error::usage(format!("no student of {TRIES} drawn is within {}", self.limits)))
     }
 
     /// Crossover of two of the fittest, mutated, within the limits.
@@ -201,8 +219,8 @@ impl Judge {
         let net = self.supernet.path(path, &self.tensors)?;
         recalibrate(&net, &self.tensors, &self.images);
         let val_top1 = evaluate((&net.runner, &self.tensors), &self.val, &self.preprocess, self.device)?.top1;
-        let (macs, params) = self.cost(path)?;
-        self.seen.insert(id.clone(), Judged { student: id, macs, params, val_top1 });
+        let Price { macs, params, latency } = self.price(path)?;
+        self.seen.insert(id.clone(), Judged { student: id, macs, params, latency, val_top1 });
         Ok(val_top1)
     }
 }
@@ -235,10 +253,28 @@ fn cross(stage: &StageSpace, a: &[Choice], b: &[Choice], rng: &mut Rng) -> Vec<C
     stage.choices.iter().take(depth).enumerate().map(choice).collect()
 }
 
-/// Those that no cheaper one beats, by MACs.
+impl std::fmt::Display for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let limits = [
+            self.macs.map(|m| format!("--macs {m}")),
+            self.params.map(|p| format!("--params {p}")),
+            self.latency_ms.map(|ms| format!("--latency-ms {ms}")),
+        ];
+        f.write_str(&limits.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Judged {
+    /// Milliseconds on the target where one is named, else millions of MACs.
+    fn cost(&self) -> f64 {
+        self.latency.map_or(self.macs as f64 / 1e6, |l| l.ms)
+    }
+}
+
+/// Those that no cheaper one beats.
 pub fn pareto(judged: &[Judged]) -> Vec<Judged> {
     let mut sorted = judged.to_vec();
-    sorted.sort_by(|a, b| a.macs.cmp(&b.macs).then(b.val_top1.total_cmp(&a.val_top1)));
+    sorted.sort_by(|a, b| a.cost().total_cmp(&b.cost()).then(b.val_top1.total_cmp(&a.val_top1)));
     let mut front: Vec<Judged> = Vec::new();
     for j in sorted {
         if front.last().is_none_or(|best| j.val_top1 > best.val_top1) {
@@ -254,22 +290,14 @@ fn report(args: &SearchArgs, judged: Vec<Judged>) -> Result<()> {
     let json = serde_json::json!({
         "schema": "gtn.search/1",
         "student": best.student,
-        "limits": {"macs": args.macs, "params": args.params},
+        "limits": {"macs": args.macs, "params": args.params, "latency_ms": args.latency_ms},
+        "target": args.latency.target,
         "seed": args.seed,
         "pareto": front,
         "judged": judged,
     });
     artifact::write_json(&args.out, &json)?;
-    let mut table = Table::new(["student", "params", "MACs", "val top-1 in the supernet"]);
-    for j in front.iter().rev() {
-        table.row([
-            j.student.clone(),
-            format::count(j.params),
-            format::count(j.macs),
-            format::percent(j.val_top1),
-        ]);
-    }
-    let mega = |m: u64| m as f64 / 1e6;
+    let table = table(&front);
     let on_front = |j: &Judged| front.iter().any(|f| f.student == j.student);
     let point = |j: &Judged| plot::Point {
         label: if on_front(j) {
@@ -277,19 +305,35 @@ fn report(args: &SearchArgs, judged: Vec<Judged>) -> Result<()> {
         } else {
             String::new()
         },
-        x: mega(j.macs),
+        x: j.cost(),
         y: 100.0 * j.val_top1,
         interval: None,
     };
     let points: Vec<_> = judged.iter().map(point).collect();
     let mut page = Page::new("Search", &format!("{} students of {}", judged.len(), args.teacher.display()));
     page.table(&table);
-    let svg = plot::scatter(&points, "MACs, millions", "val top-1, %", "accuracy against MACs");
+    let x_label = if best.latency.is_some() { "latency, ms" } else { "MACs, millions" };
+    let svg = plot::scatter(&points, x_label, "val top-1, %", "accuracy against cost");
     page.plot(&svg, "Every student judged; those on the Pareto front have names.");
     let html = args.out.with_extension("html");
     artifact::write_atomic(&html, page.finish().as_bytes())?;
     exit::print(&format!("{}\n{}\n{}\n", table.render(), args.out.display(), html.display()));
     Ok(())
+}
+
+/// The front, most accurate first.
+fn table(front: &[Judged]) -> Table {
+    let mut table = Table::new(["student", "params", "MACs", "latency", "val top-1 in the supernet"]);
+    for j in front.iter().rev() {
+        table.row([
+            j.student.clone(),
+            format::count(j.params),
+            format::count(j.macs),
+            j.latency.map_or("-".into(), |l| l.to_string()),
+            format::percent(j.val_top1),
+        ]);
+    }
+    table
 }
 
 #[cfg(test)]
@@ -298,7 +342,13 @@ mod tests {
 
     #[test]
     fn the_front_holds_what_nothing_cheaper_beats() {
-        let j = |name: &str, macs, val_top1| Judged { student: name.into(), macs, params: 1, val_top1 };
+        let j = |name: &str, macs, val_top1| Judged {
+            student: name.into(),
+            macs,
+            params: 1,
+            latency: None,
+            val_top1,
+        };
         let all = [j("a", 5, 0.5), j("b", 3, 0.6), j("c", 9, 0.7), j("d", 9, 0.65), j("e", 12, 0.7)];
         let front: Vec<String> = pareto(&all).into_iter().map(|j| j.student).collect();
         assert_eq!(front, ["b", "c"]);

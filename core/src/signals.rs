@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: noted, acted on after the current step.
 
-use gtn_core::{Error, Result};
+use crate::{Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

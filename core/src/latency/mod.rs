@@ -1,0 +1,102 @@
+//! How long a network takes on a device: predicted from a table of its fused operators that gtn-run
+//! measured there, else from the device profile's roofline; with a 90 % band in both cases.
+//!
+//! `ops` lists a network's fused operators, `tiny` builds the models that they are timed with, `table` is
+//! what a device's measurement holds, `fit` predicts from it; `roofline` predicts from `performance`, the device
+//! profile's own figures.
+
+mod fit;
+mod ops;
+mod performance;
+mod roofline;
+mod table;
+mod tiny;
+
+pub use fit::Fitted;
+pub use ops::{FusedOp, fused_ops};
+pub use performance::{Performance, Speed};
+pub use roofline::Roofline;
+pub use table::{NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
+
+use crate::Result;
+use crate::device::Device;
+use crate::graph::Graph;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Where a latency comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Measured, on this machine.
+    Measured,
+    /// The device's latency table.
+    Table,
+    /// The device profile.
+    Roofline,
+}
+
+/// A latency at batch 1 with its 90 % band, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prediction {
+    /// The median inference on a machine at rest.
+    pub ms: f64,
+    /// Nine of ten networks lie within.
+    pub band: [f64; 2],
+    /// Where it comes from.
+    pub basis: Basis,
+}
+
+/// Predicts whole networks of one precision on one device.
+#[derive(Debug, Clone)]
+pub enum Predictor {
+    /// From the device's table.
+    Table(Box<Fitted>),
+    /// From the device's profile.
+    Roofline(Box<Roofline>),
+}
+
+impl Predictor {
+    /// From the table where one is given, else from the profile at its own number of threads.
+    pub fn new(device: &Device, table: Option<&Path>, precision: &str) -> Result<Self> {
+        Ok(match table {
+            Some(path) => Self::Table(Box::new(Fitted::new(&Table::read(path)?, precision, path)?)),
+            None => Self::Roofline(Box::new(Roofline::new(device, precision, device.cpu.threads.value)?)),
+        })
+    }
+
+    /// What one inference at batch 1 takes. An operator that the table lacks is an error that names it.
+    pub fn predict(&self, graph: &Graph) -> Result<Prediction> {
+        match self {
+            Self::Table(fitted) => fitted.predict(graph),
+            Self::Roofline(roofline) => Ok(roofline.predict(graph)),
+        }
+    }
+
+    /// Where its predictions come from.
+    pub fn basis(&self) -> Basis {
+        match self {
+            Self::Table(_) => Basis::Table,
+            Self::Roofline(_) => Basis::Roofline,
+        }
+    }
+}
+
+impl std::fmt::Display for Prediction {
+    /// `0.41 ms (0.38 to 0.44)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use crate::format::ms;
+        write!(f, "{} ({} to {})", ms(self.ms), ms(self.band[0]), ms(self.band[1]))
+    }
+}
+
+impl std::fmt::Display for Basis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Measured => "measured on this machine",
+            Self::Table => "predicted from the latency table",
+            Self::Roofline => "predicted from the device profile",
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! `gtn-run table`: a kit measured on this device becomes its latency table.
+
+use crate::cli::TableArgs;
+use gtn_core::host::Host;
+use gtn_core::kit::Kit;
+use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
+use gtn_core::progress::Progress;
+use gtn_core::signals::Signals;
+use gtn_core::stats::Summary;
+use gtn_core::{Error, Result, artifact, exit, format, table};
+use gtn_run::backend::Options;
+use gtn_run::bursts::Bursts;
+use gtn_run::ort_backend;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Schema of the file that a killed measurement goes on from.
+const PART_SCHEMA: &str = "gtn.table-part/1";
+/// How often it is written: what a kill costs.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
+/// Slowest operators shown.
+const SHOWN: usize = 12;
+
+/// A measurement that is not finished, and what it must go on with.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    schema: String,
+    kit_sha256: String,
+    runtime: Runtime,
+    host: Host,
+    bursts: Bursts,
+}
+
+/// `gtn-run table K.gtnkit --out DEVICE.json`
+pub fn run(args: &TableArgs) -> Result<()> {
+    artifact::check_writable(&args.out)?;
+    if !(1.0..=86_400.0).contains(&args.seconds) {
+        return Err(Error::usage(format!("--seconds {}: wanted 1 to 86400", args.seconds)));
+    }
+    let kit = Kit::open(&args.kit)?;
+    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    if !(1..=1024).contains(&threads) {
+        return Err(Error::usage(format!("--threads {threads}: wanted 1 to 1024")));
+    }
+    let version = ort_backend::library(args.ort_lib.as_deref())?.version;
+    let options =
+        Options { threads: Some(threads), batch: 1, ort_lib: args.ort_lib.clone(), ..Options::default() };
+    let fresh = Part {
+        schema: PART_SCHEMA.into(),
+        kit_sha256: kit.sha256.clone(),
+        runtime: Runtime { name: "ort".into(), version, threads },
+        host: Host::read(),
+        bursts: Bursts::default(),
+    };
+    let path = part_path(&args.out);
+    let mut part = start(args, &path, fresh)?;
+    measure(&kit, &mut part, (&path, &options), args.seconds)?;
+    let table = finish(&kit, part)?;
+    artifact::write_json(&args.out, &table)?;
+    std::fs::remove_file(&path).map_err(|e| Error::io(&path, "remove", e))?;
+    exit::print(&format!("{}\n{}\n", summary(&table, &args.out)?, args.out.display()));
+    Ok(())
+}
+
+fn part_path(out: &Path) -> PathBuf {
+    let name = out.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    out.with_file_name(format!("{name}.part"))
+}
+
+/// An empty measurement, or the one that was killed. One that is there is neither lost nor mixed with
+/// another silently.
+fn start(args: &TableArgs, path: &Path, fresh: Part) -> Result<Part> {
+    if !path.exists() {
+        return match args.resume {
+            true => Err(Error::input(path, "is not there: nothing to resume")),
+            false => Ok(fresh),
+        };
+    }
+    if args.fresh {
+        return Ok(fresh);
+    }
+    let part: Part = artifact::read_schema(path, PART_SCHEMA)?;
+    if !args.resume {
+        let seconds = format::seconds(part.bursts.seconds);
+        let what = format!("holds {seconds} of measuring: --resume goes on with it, --fresh starts anew");
+        return Err(Error::input(path, what));
+    }
+    let same = |what: &str, found: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
+        let (found, wanted) = (format!("{found:?}"), format!("{wanted:?}"));
+        if found == wanted {
+            return Ok(());
+        }
+        Err(Error::input(
+            path,
+            format!("is of another {what}: {found}, wanted {wanted} (--fresh starts anew)"),
+        ))
+    };
+    same("kit", &part.kit_sha256, &fresh.kit_sha256)?;
+    same("runtime", &part.runtime, &fresh.runtime)?;
+    same("machine", &part.host, &fresh.host)?;
+    if part.bursts.medians_us.values().flatten().any(|us| !(us.is_finite() && *us > 0.0)) {
+        return Err(Error::input(path, "bursts.medians_us holds a number that is no time"));
+    }
+    Ok(part)
+}
+
+fn measure(kit: &Kit, part: &mut Part, (path, options): (&Path, &Options), seconds: f64) -> Result<()> {
+    let signals = Signals::watch()?;
+    let mut bursts = std::mem::take(&mut part.bursts);
+    let mut bar = Progress::new("table", seconds.ceil() as u64);
+    let mut saved = Instant::now();
+    let mut save = |bursts: &Bursts| {
+        part.bursts.clone_from(bursts);
+        artifact::write_json(path, part)
+    };
+    save(&bursts)?;
+    bursts.measure(&kit.models, (&kit.dir, options), seconds, |bursts| {
+        let rounds = bursts.rounds(kit.models.keys());
+        bar.tick(bursts.seconds as u64, &format!("{} models, round {}", kit.models.len(), rounds + 1));
+        let signal = signals.received();
+        if signal.is_some() || saved.elapsed() >= SAVE_EVERY {
+            save(bursts)?;
+            saved = Instant::now();
+        }
+        signal.map_or(Ok(()), |s| Err(Error::Interrupted(s)))
+    })?;
+    let rounds = bursts.rounds(kit.models.keys());
+    bar.finish(&format!(
+        "{} models, {rounds} rounds in {}",
+        kit.models.len(),
+        format::seconds(bursts.seconds)
+    ));
+    part.bursts = bursts;
+    Ok(())
+}
+
+fn finish(kit: &Kit, part: Part) -> Result<Table> {
+    let Part { runtime, host, bursts, kit_sha256, .. } = part;
+    let medians = |model: &str| bursts.medians_us.get(model).map(Vec::as_slice).unwrap_or_default();
+    let time = |model: &str| {
+        Time::of(medians(model)).ok_or_else(|| Error::Failed(format!("{model} was not measured")))
+    };
+    let op = |o: &gtn_core::kit::KitOp| {
+        Ok(OpRow { op: o.op.clone(), time: time(&o.model)?.beyond(&time(&o.reference)?, o.copies) })
+    };
+    let network = |n: &gtn_core::kit::KitNetwork| {
+        let bursts = medians(&n.model);
+        let (first, second) = bursts.split_at(bursts.len() / 2);
+        let drift = Summary::of(second).zip(Summary::of(first)).map_or(1.0, |(b, a)| b.p50 / a.p50);
+        Ok(NetworkRow { arch: n.arch.clone(), precision: n.precision.clone(), time: time(&n.model)?, drift })
+    };
+    let ops = kit.manifest.ops.iter().map(op).collect::<Result<_>>()?;
+    let networks: Vec<NetworkRow> = kit.manifest.networks.iter().map(network).collect::<Result<_>>()?;
+    let warnings = warnings(&bursts, &networks, &host);
+    Ok(Table {
+        schema: SCHEMA.into(),
+        program: concat!("gtn-run ", env!("CARGO_PKG_VERSION")).into(),
+        unix_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        kit_sha256,
+        target: kit.manifest.target.clone(),
+        host,
+        backend: runtime,
+        seconds: bursts.seconds,
+        rounds: bursts.rounds(kit.models.keys()),
+        ops,
+        networks,
+        conditions: bursts.conditions,
+        warnings,
+        ext: std::collections::BTreeMap::new(),
+    })
+}
+
+fn warnings(bursts: &Bursts, networks: &[NetworkRow], host: &Host) -> Vec<String> {
+    let mut found = Vec::new();
+    let of = |f: &dyn Fn(&gtn_core::host::Conditions) -> Option<f64>| {
+        Summary::of(&bursts.conditions.iter().filter_map(f).collect::<Vec<_>>())
+    };
+    if let Some(flags) = bursts.conditions.iter().filter_map(|c| c.throttled).find(|f| f & 0xf != 0) {
+        found.push(format!("the firmware reported throttling or under-voltage (flags {flags:#x})"));
+    }
+    if let Some(mhz) = of(&|c| c.mhz).filter(|s| s.max > 1.1 * s.min) {
+        found.push(format!("the clock changed: {:.0} to {:.0} MHz", mhz.min, mhz.max));
+    }
+    if let Some(heat) = of(&|c| c.celsius).filter(|s| s.max - s.min > 15.0) {
+        found.push(format!("the temperature rose: {:.0} to {:.0} °C", heat.min, heat.max));
+    }
+    let spreads: Vec<f64> = networks.iter().map(|n| n.time.spread_us / n.time.p50_us).collect();
+    if let Some(spread) = Summary::of(&spreads).map(|s| s.p50).filter(|&s| s > 0.05) {
+        let load = of(&|c| c.load1)
+            .map_or(String::new(), |l| format!("; load {:.1} on {} cores", l.p50, host.cores));
+        let percent = format::percent(spread);
+        found.push(format!(
+            "bursts of one network differ by ± {percent} (median): the machine was not at rest{load}"
+        ));
+    }
+    found
+}
+
+/// What the table is worth: its slowest operators, and how well it predicts its own networks.
+fn summary(measured: &Table, path: &Path) -> Result<String> {
+    let mut slowest: Vec<&OpRow> = measured.ops.iter().collect();
+    slowest.sort_by(|a, b| b.time.rest_us.total_cmp(&a.time.rest_us));
+    let mut ops = table::Table::new(["operator", "p50", "spread", "bursts"]);
+    let us = |x: f64| format!("{x:.2} us");
+    for row in slowest.iter().take(SHOWN) {
+        ops.row([row.op.clone(), us(row.time.p50_us), us(row.time.spread_us), row.time.n.to_string()]);
+    }
+    let mut text = ops.render();
+    if let Some(more) = slowest.len().checked_sub(SHOWN).filter(|&n| n > 0) {
+        text.push_str(&format!("and {more} faster ones\n"));
+    }
+    let precisions: BTreeSet<&str> = measured.networks.iter().map(|n| n.precision.as_str()).collect();
+    let mut fits =
+        table::Table::new(["precision", "networks", "overhead", "scale", "mean error", "worst", "90 % band"]);
+    for precision in precisions {
+        let fit = Fitted::new(measured, precision, path)?;
+        let sizes: Vec<f64> = fit.errors.iter().map(|e| e.abs()).collect();
+        let Some(errors) = Summary::of(&sizes) else { continue };
+        fits.row([
+            precision.to_owned(),
+            sizes.len().to_string(),
+            us(fit.overhead_us),
+            format!("{:.3}", fit.scale),
+            format::percent(errors.mean),
+            format::percent(errors.max),
+            format!("/ or x {:.3}", 1.0 + fit.band),
+        ]);
+    }
+    text.push_str(&format!("\n{}", fits.render()));
+    for warning in &measured.warnings {
+        text.push_str(&format!("\nwarning: {warning}\n"));
+    }
+    Ok(text)
+}

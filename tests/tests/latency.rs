@@ -1,0 +1,336 @@
+//! Kit, table, prediction and the choice within a budget, over the built programs.
+#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
+
+use gtn_core::arch::{ArchSpec, Input};
+use gtn_core::graph::Graph;
+use gtn_core::host::{Conditions, Host};
+use gtn_core::kit::Kit;
+use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time, fused_ops};
+use gtn_core::{artifact, fold, pool};
+use gtn_tests::{command, random_student, run};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// Small and quick: 38 operators of 8x8 and less, and nine networks.
+const KIT: &str = "kit --target host --pool res-mini --input 1x8x8 --precision fp32 --networks 9";
+const GREY: Input = Input { channels: 1, height: 28, width: 28 };
+
+/// The same kit twice is the same bytes; a table measured from it is complete and predicts; a table of
+/// other shapes says what it lacks.
+#[test]
+fn a_kit_becomes_a_table_that_predicts() {
+    let temp = tempfile::tempdir().unwrap();
+    let d = temp.path().display();
+    for name in ["one", "two"] {
+        run("gtn-export", &format!("{KIT} --out {d}/{name}.gtnkit")).ok();
+    }
+    let kit = Kit::open(&temp.path().join("one.gtnkit")).unwrap();
+    assert_eq!(kit.sha256, Kit::open(&temp.path().join("two.gtnkit")).unwrap().sha256);
+    assert_eq!(kit.manifest.networks.len(), 9);
+    let shown =
+        run("gtn-run", &format!("table {d}/one.gtnkit --out {d}/t.json --seconds 1 --threads 1")).ok();
+    assert!(shown.contains("90 % band") && !temp.path().join("t.json.part").exists(), "{shown}");
+    let path = temp.path().join("t.json");
+    let table = Table::read(&path).unwrap();
+    assert_eq!((table.kit_sha256.as_str(), table.ops.len()), (kit.sha256.as_str(), kit.manifest.ops.len()));
+    assert!(table.rounds >= 4 && table.conditions.len() >= 4, "{} rounds", table.rounds);
+    Fitted::new(&table, "fp32", &path).unwrap();
+    let sample = |more: &str| {
+        run("gtn-train", &format!("pool sample res-mini --target host --table {d}/t.json {more}"))
+    };
+    let shown = sample("--input 1x8x8 -n 5").ok();
+    assert!(shown.contains("90 % band") && shown.matches(" to ").count() == 5, "{shown}");
+    let other = sample("--input 3x32x32");
+    assert_eq!(other.not_refused(2, &["table lacks 17 of", "conv k", "gtn-export kit"]), None);
+}
+
+/// kill -9 loses two seconds at most; what is there is not mixed with anything else.
+#[test]
+fn a_killed_table_goes_on() {
+    let temp = tempfile::tempdir().unwrap();
+    let d = temp.path().display();
+    run("gtn-export", &format!("{KIT} --out {d}/k.gtnkit")).ok();
+    run("gtn-export", &format!("{KIT} --seed 5 --out {d}/other.gtnkit")).ok();
+    let table = |kit: &str, more: &str| format!("table {d}/{kit}.gtnkit --out {d}/t.json {more}");
+    let part = temp.path().join("t.json.part");
+    let bursts = || {
+        let part: Option<Value> = fs::read(&part).ok().and_then(|b| serde_json::from_slice(&b).ok());
+        part.map_or(0, |p| p["bursts"]["medians_us"].as_object().map_or(0, |m| m.len()))
+    };
+    let mut child = command("gtn-run", &table("k", "--threads 1 --seconds 600")).spawn().unwrap();
+    while bursts() < 10 {
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(child.try_wait().unwrap().is_none(), "ended early");
+    }
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    let before = fs::read(&part).unwrap();
+    let refused = [
+        (table("k", "--threads 1"), &["t.json.part", "--resume goes on with it"][..]),
+        (table("other", "--threads 1 --resume"), &["t.json.part", "another kit"]),
+        (table("k", "--threads 2 --resume"), &["t.json.part", "another runtime"]),
+    ];
+    for (args, wanted) in refused {
+        assert_eq!(run("gtn-run", &args).not_refused(2, wanted), None, "{args}");
+    }
+    assert_eq!(fs::read(&part).unwrap(), before, "a refusal changes nothing");
+    let mut child = command("gtn-run", &table("k", "--threads 1 --seconds 600 --resume")).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(!temp.path().join("t.json").exists());
+    run("gtn-run", &table("k", "--threads 1 --seconds 1 --resume")).ok();
+    assert!(!part.exists());
+    Table::read(&temp.path().join("t.json")).unwrap();
+    let nothing = run("gtn-run", &table("k", "--threads 1 --resume"));
+    assert_eq!(nothing.not_refused(2, &["t.json.part", "nothing to resume"]), None);
+}
+
+fn students() -> Vec<ArchSpec> {
+    let ids = ["d111-k333-e111", "d111-k555-e222", "d222-k333333-e111111", "d333-k555555555-e222222222"];
+    ids.map(|id| pool::student(&format!("res-mini:{id}"), GREY, 10).unwrap()).to_vec()
+}
+
+/// A table by a rule (10 MACs a nanosecond and 2 us an operator), for the choice alone.
+fn table_by_rule() -> Table {
+    let pool = pool::named("res-mini").unwrap();
+    let folded = |arch: &ArchSpec| fold::fold_graph(&Graph::lower(arch).unwrap());
+    let us = |op: &gtn_core::latency::FusedOp| 2.0 + op.macs() as f64 / 1e4;
+    let time = |us: f64| Time { p50_us: us, rest_us: us, spread_us: 0.0, n: 9 };
+    let mut ops = BTreeMap::new();
+    for path in pool.coverage() {
+        for op in fused_ops(&folded(&pool.arch(&path, GREY, 10).unwrap())) {
+            ops.insert(op.key("fp32"), time(us(&op)));
+        }
+    }
+    let network = |i: u64| {
+        let arch = pool.arch(&pool.sample(1, i), GREY, 10).unwrap();
+        let sum: f64 = fused_ops(&folded(&arch)).iter().map(us).sum();
+        NetworkRow { arch, precision: "fp32".into(), time: time(5.0 + sum), drift: 1.0 }
+    };
+    Table {
+        schema: SCHEMA.into(),
+        program: "rule".into(),
+        unix_time: 0,
+        kit_sha256: String::new(),
+        target: "rpi5".into(),
+        host: Host::default(),
+        backend: Runtime { name: "ort".into(), version: "1".into(), threads: 4 },
+        seconds: 1.0,
+        rounds: 9,
+        ops: ops.into_iter().map(|(op, time)| OpRow { op, time }).collect(),
+        networks: (0..12).map(network).collect(),
+        conditions: vec![Conditions::default()],
+        warnings: Vec::new(),
+        ext: BTreeMap::new(),
+    }
+}
+
+/// Sets keys of a student's train.json.
+fn edit_train(dir: &Path, edit: impl Fn(&mut Value)) {
+    let path = dir.join("train.json");
+    let mut train: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut train);
+    fs::write(path, train.to_string()).unwrap();
+}
+
+/// Four students with made-up val accuracies under runs/, and the table.
+fn runs(dir: &Path) {
+    let runs = dir.join("runs");
+    for (i, (arch, val)) in students().into_iter().zip([0.70, 0.80, 0.75, 0.90]).enumerate() {
+        let at = runs.join(format!("deep/s{i}"));
+        random_student(&at, arch, "fashion-mnist-mini", 16, i as u64).unwrap();
+        edit_train(&at, |t| t["accuracy"]["val"] = json!({"n": 1000, "top1": val, "top5": 1.0}));
+    }
+    fs::create_dir_all(runs.join("unfinished")).unwrap();
+    fs::copy(runs.join("deep/s0/arch.json"), runs.join("unfinished/arch.json")).unwrap();
+    artifact::write_json(&dir.join("t.json"), &table_by_rule()).unwrap();
+}
+
+/// The choice follows the table and val accuracy; what was chosen is what is exported; nothing that fits:
+/// exit status 1, the nearest named, no bundle.
+#[test]
+fn the_most_accurate_student_that_fits_is_exported() {
+    let temp = tempfile::tempdir().unwrap();
+    let d = temp.path().display();
+    runs(temp.path());
+    let path = temp.path().join("t.json");
+    let fitted = Fitted::new(&Table::read(&path).unwrap(), "fp32", &path).unwrap();
+    let ms: Vec<f64> =
+        students().iter().map(|a| fitted.predict(&Graph::lower(a).unwrap()).unwrap().ms).collect();
+    assert!(ms[0] < ms[2] && ms[2] < ms[1] && ms[1] < ms[3], "{ms:?}");
+    let choose = |ms: f64, more: &str| {
+        run(
+            "gtn-export",
+            &format!("--target rpi5 --from {d}/runs --table {d}/t.json --latency-ms {ms} {more}"),
+        )
+    };
+    for (budget, wanted) in
+        [(ms[3], "s3"), (ms[3] * 0.999, "s1"), (ms[1] * 0.999, "s2"), (ms[2] * 0.999, "s0")]
+    {
+        let found: Value = serde_json::from_str(&choose(budget * 1.000_001, "--json").ok()).unwrap();
+        let chosen = found["chosen"].as_str().unwrap();
+        assert!(chosen.ends_with(wanted), "budget {budget}: {chosen}, wanted {wanted}");
+        assert_eq!(found["pareto"].as_array().unwrap().len(), 4);
+        assert_eq!((found["basis"].as_str(), found["threads"].as_u64()), (Some("table"), Some(4)));
+        assert_eq!(found["skipped"].as_array().unwrap().len(), 1);
+    }
+    let none = choose(ms[0] / 2.0, &format!("--out {d}/none.gtn"));
+    assert_eq!(none.not_refused(1, &["none of 4 students", "the nearest is", "s0"]), None);
+    assert!(!temp.path().join("none.gtn").exists());
+    let memory = choose(1e3, "--memory-mb 0.001");
+    assert_eq!(memory.not_refused(1, &["none of 4 students", "of memory"]), None);
+
+    choose(ms[1] * 0.999, &format!("--out {d}/b.gtn --eval-set 50")).ok();
+    let manifest = fs::read_to_string(temp.path().join("b.gtn/manifest.json")).unwrap();
+    assert!(manifest.contains("res-mini:d222-k333333-e111111"), "{manifest}");
+    let page = fs::read_to_string(temp.path().join("b.selection.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("(chosen)"));
+    let found: Value =
+        serde_json::from_slice(&fs::read(temp.path().join("b.selection.json")).unwrap()).unwrap();
+    assert!(found["chosen"].as_str().unwrap().ends_with("s2"));
+
+    // By the profile, and measured here: no table.
+    let roofline: Value = serde_json::from_str(
+        &run("gtn-export", &format!("--target rpi5 --from {d}/runs --latency-ms 100 --json")).ok(),
+    )
+    .unwrap();
+    assert_eq!(roofline["basis"].as_str(), Some("roofline"));
+    let measured: Value = serde_json::from_str(
+        &run("gtn-export", &format!("--target host --from {d}/runs --latency-ms 1000 --json")).ok(),
+    )
+    .unwrap();
+    assert_eq!(measured["basis"].as_str(), Some("measured"));
+    assert!(measured["chosen"].as_str().unwrap().ends_with("s3"));
+}
+
+#[test]
+fn bad_candidates_tables_and_kits_are_refused_by_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let d = temp.path().display();
+    runs(temp.path());
+    let table = fs::read_to_string(temp.path().join("t.json")).unwrap();
+    let write = |name: &str, from: &str, to: &str| {
+        assert!(table.contains(from), "{from}");
+        fs::write(temp.path().join(name), table.replacen(from, to, 1)).unwrap();
+    };
+    write("schema.json", "gtn.table/1", "gtn.table/2");
+    write("short.json", "global_avg_pool 48x7x7", "global_avg_pool 49x7x7");
+    write("number.json", "\"rest_us\": ", "\"rest_us\": 1e300, \"x\": ");
+    let mut few = table_by_rule();
+    few.networks.truncate(5);
+    artifact::write_json(&temp.path().join("few.json"), &few).unwrap();
+    let mut slow = table_by_rule();
+    slow.networks.iter_mut().for_each(|n| n.time.rest_us *= 9.0);
+    artifact::write_json(&temp.path().join("slow.json"), &slow).unwrap();
+    let mut absurd = table_by_rule();
+    absurd.ops[3].time.rest_us = 1e12;
+    artifact::write_json(&temp.path().join("absurd.json"), &absurd).unwrap();
+    fs::create_dir(temp.path().join("empty")).unwrap();
+    run("gtn-export", &format!("{KIT} --out {d}/k.gtnkit")).ok();
+    let kit = |name: &str, edit: &dyn Fn(&Path)| {
+        let to = temp.path().join(name);
+        fs::create_dir(&to).unwrap();
+        for entry in fs::read_dir(temp.path().join("k.gtnkit")).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+        edit(&to);
+    };
+    let reseal = |dir: &Path, edit: &dyn Fn(&mut Value)| {
+        let path = dir.join("manifest.json");
+        let text = artifact::unseal(&fs::read_to_string(&path).unwrap(), &path).unwrap();
+        let mut manifest: Value = serde_json::from_str(&text).unwrap();
+        edit(&mut manifest);
+        fs::write(&path, artifact::seal(&manifest).unwrap()).unwrap();
+    };
+    kit("flipped", &|d| {
+        let path = d.join("op-003-fp32.onnx");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[100] ^= 1;
+        fs::write(path, bytes).unwrap();
+    });
+    kit("gone", &|d| fs::remove_file(d.join("op-003-fp32.onnx")).unwrap());
+    kit("up", &|d| reseal(d, &|m| m["files"]["../../etc/passwd"] = json!({"size": 1, "sha256": "0"})));
+    kit("copies", &|d| reseal(d, &|m| m["ops"][0]["copies"] = json!(0)));
+    kit("twice", &|d| reseal(d, &|m| m["ops"][1]["op"] = m["ops"][0]["op"].clone()));
+    kit("unnamed", &|d| reseal(d, &|m| m["ops"][0]["model"] = json!("ghost.onnx")));
+    kit("garbage", &|d| {
+        fs::write(d.join("op-000-fp32.onnx"), "not onnx").unwrap();
+        let sha256 = artifact::sha256(b"not onnx");
+        reseal(d, &|m| m["files"]["op-000-fp32.onnx"] = json!({"size": 8, "sha256": sha256}));
+    });
+    kit("edited", &|d| {
+        let path = d.join("manifest.json");
+        fs::write(&path, fs::read_to_string(&path).unwrap().replacen("host", "rpi5", 1)).unwrap();
+    });
+    let from = |table: &str| format!("--target rpi5 --from {d}/runs --latency-ms 1 --table {d}/{table}.json");
+    let measure = |kit: &str| format!("table {d}/{kit} --out {d}/o.json --seconds 1 --threads 1");
+    let cases: Vec<(&str, String, Vec<&str>)> = vec![
+        ("gtn-export", from("schema"), vec!["schema.json", "gtn.table/2"]),
+        (
+            "gtn-export",
+            from("short"),
+            vec!["table lacks 1 of the network's operators", "global_avg_pool 48x7x7"],
+        ),
+        ("gtn-export", from("number"), vec!["number.json", "x"]),
+        ("gtn-export", from("few"), vec!["few.json", "5 whole networks", "at least 9"]),
+        ("gtn-export", from("slow"), vec!["slow.json", "times the sum of their operators"]),
+        ("gtn-export", from("absurd"), vec!["absurd.json", "finite microseconds"]),
+        ("gtn-export", from("none"), vec!["none.json"]),
+        ("gtn-export", format!("--target rpi5 --from {d}/no --latency-ms 1"), vec!["/no", "not a folder"]),
+        ("gtn-export", format!("--target rpi5 --from {d}/empty --latency-ms 1"), vec!["no trained student"]),
+        ("gtn-export", format!("--target rpi5 --from {d}/runs --latency-ms 0"), vec!["--latency-ms 0"]),
+        ("gtn-export", format!("--target rpi5 --from {d}/runs --latency-ms nan"), vec!["--latency-ms NaN"]),
+        (
+            "gtn-export",
+            format!("--target rpi4 --from {d}/runs --latency-ms 9"),
+            vec!["rpi4", "[performance]"],
+        ),
+        ("gtn-export", format!("{KIT} --out {d}/k.zip"), vec!["k.zip", "NAME.gtnkit"]),
+        ("gtn-export", format!("{KIT} --pool nope --out {d}/n.gtnkit"), vec!["unknown pool `nope`"]),
+        (
+            "gtn-export",
+            format!("kit --target host --pool res-mini --input 3x32 --out {d}/n.gtnkit"),
+            vec!["3x32"],
+        ),
+        (
+            "gtn-export",
+            format!("kit --target host --pool res-mini --input 3x0x32 --out {d}/n.gtnkit"),
+            vec!["input"],
+        ),
+        ("gtn-run", measure("runs"), vec!["/runs", "is not a kit"]),
+        ("gtn-run", measure("flipped"), vec!["op-003-fp32.onnx", "SHA-256"]),
+        ("gtn-run", measure("gone"), vec!["op-003-fp32.onnx"]),
+        ("gtn-run", measure("up"), vec!["manifest.json", "../../etc/passwd"]),
+        ("gtn-run", measure("copies"), vec!["manifest.json", "copies 0"]),
+        ("gtn-run", measure("twice"), vec!["manifest.json", "there twice"]),
+        ("gtn-run", measure("unnamed"), vec!["manifest.json", "ghost.onnx"]),
+        ("gtn-run", measure("garbage"), vec!["op-000-fp32.onnx", "cannot load"]),
+        ("gtn-run", measure("edited"), vec!["manifest.json", "checksum"]),
+        ("gtn-run", format!("table {d}/k.gtnkit --out {d}/no/o.json"), vec!["/no/"]),
+        ("gtn-run", format!("table {d}/k.gtnkit --out {d}/o.json --seconds 0"), vec!["--seconds 0"]),
+        ("gtn-run", format!("table {d}/k.gtnkit --out {d}/o.json --threads 0"), vec!["--threads 0"]),
+        ("gtn-train", "pool sample res-mini --target toaster".into(), vec!["unknown target `toaster`"]),
+        ("gtn-train", format!("pool sample res-mini --table {d}/t.json"), vec!["--target"]),
+    ];
+    let failed = |(program, args, wanted): &(&str, String, Vec<&str>)| {
+        run(program, args).not_refused(2, wanted).map(|why| format!("{program} {args}: {why}"))
+    };
+    let mut failures: Vec<String> = cases.iter().filter_map(failed).collect();
+    assert!(!temp.path().join("n.gtnkit").exists() && !temp.path().join("o.json").exists());
+
+    let student = temp.path().join("runs/deep/s1");
+    let from = || run("gtn-export", &format!("--target rpi5 --from {d}/runs --latency-ms 100"));
+    edit_train(&student, |t| t["accuracy"]["val"]["n"] = json!(7));
+    failures.extend(from().not_refused(2, &["s1", "7 val images", "cannot be compared"]));
+    edit_train(&student, |t| t["accuracy"]["val"]["top1"] = json!(7.5));
+    failures.extend(from().not_refused(2, &["s1", "accuracy.val.top1 is 7.5"]));
+    fs::write(student.join("arch.json"), "{").unwrap();
+    failures.extend(from().not_refused(2, &["s1", "arch.json"]));
+    assert!(failures.is_empty(), "{}:\n{}", failures.len(), failures.join("\n"));
+}
