@@ -123,10 +123,9 @@ fn report(precision: &str, threads: usize, students: &[Student], basis: &str, pr
     let noise = Summary::of(&students.iter().map(halves).collect::<Vec<_>>()).unwrap().mean;
     let mut lines =
         table::Table::new(["against", "MAPE", "bias", "Kendall tau", "in the 90 % band", "upper / lower"]);
-    let statistics: [(&str, fn(&Student) -> f64); 2] =
-        [("at rest (lower quartile of bursts)", |s| s.time.rest_us), ("p50 of bursts", |s| s.time.p50_us)];
-    for (name, of) in statistics {
-        let measured: Vec<f64> = students.iter().map(|s| of(s) / 1e3).collect();
+    let rest: Vec<f64> = students.iter().map(|s| s.time.rest_us / 1e3).collect();
+    let median: Vec<f64> = students.iter().map(|s| s.time.p50_us / 1e3).collect();
+    for (name, measured) in [("at rest (lower quartile of bursts)", rest), ("p50 of bursts", median)] {
         let s = score(&measured, predictions);
         lines.row([
             name.to_owned(),
