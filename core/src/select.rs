@@ -13,13 +13,16 @@ pub struct Candidate {
     pub dir: String,
     /// Architecture's name.
     pub arch: String,
-    /// Last epoch, on val.
+    /// In which it would be shipped: `fp32`, ...
+    pub precision: String,
+    /// As trained, last epoch, on val.
     pub val_top1: f64,
     /// Val images.
     pub val_images: usize,
     /// At batch 1 on the target.
     pub latency: Prediction,
-    /// Weights and the activations that must be alive at once, bytes; the runtime itself not counted.
+    /// Weights and the activations that must be alive at once, bytes of that precision; the runtime itself
+    /// not counted.
     pub memory_bytes: u64,
     /// Trained parameters.
     pub params: u64,
@@ -62,7 +65,7 @@ impl std::fmt::Display for Budget {
 }
 
 /// The most accurate candidate within the budget. Of equally accurate ones the fastest, then the one that
-/// needs least memory, then the first by folder. None fits: an error that names the nearest.
+/// needs least memory, then the first by folder: of one student in several precisions the fastest. None fits: an error that names the nearest.
 pub fn choose<'a>(candidates: &'a [Candidate], budget: &Budget) -> Result<&'a Candidate> {
     let better = |a: &&Candidate, b: &&Candidate| {
         let cost = (b.latency.ms.total_cmp(&a.latency.ms)).then(b.memory_bytes.cmp(&a.memory_bytes));
@@ -74,16 +77,22 @@ pub fn choose<'a>(candidates: &'a [Candidate], budget: &Budget) -> Result<&'a Ca
     let nearest = candidates.iter().min_by(|a, b| budget.excess(a).total_cmp(&budget.excess(b)));
     Err(Error::Failed(match nearest {
         Some(c) => format!(
-            "none of {} students is within {budget}; the nearest is {} ({}): {}, {} of memory, val top-1 {}",
-            candidates.len(),
+            "none of {} students is within {budget}; the nearest is {} ({}, {}): {}, {} of memory, val top-1 {}",
+            students(candidates),
             c.dir,
             c.arch,
+            c.precision,
             c.latency,
             format::bytes(c.memory_bytes),
             format::percent(c.val_top1)
         ),
         None => "there is no student to choose from".into(),
     }))
+}
+
+/// How many students they are: one in two precisions is one.
+pub fn students(candidates: &[Candidate]) -> usize {
+    candidates.iter().map(|c| c.dir.as_str()).collect::<std::collections::BTreeSet<_>>().len()
 }
 
 /// Those that no candidate at most as slow beats, fastest first.
@@ -111,6 +120,7 @@ mod tests {
         Candidate {
             dir: dir.into(),
             arch: "a".into(),
+            precision: "fp32".into(),
             val_top1,
             val_images: 1000,
             latency: Prediction { ms, band: [0.9 * ms, 1.1 * ms], basis: Basis::Table },
@@ -139,7 +149,7 @@ mod tests {
         assert_eq!(pick(Some(0.5), Some(1.0)).unwrap(), "fast");
         let none = pick(Some(0.4), None).unwrap_err();
         assert!(
-            none.contains("none of 5 students is within 0.400 ms; the nearest is fast (a): 0.500 ms"),
+            none.contains("none of 5 students is within 0.400 ms; the nearest is fast (a, fp32): 0.500 ms"),
             "{none}"
         );
         let small = pick(None, Some(0.5)).unwrap_err();

@@ -136,7 +136,7 @@ pub fn bundle_path(out: &Path, student: &Path, device: &Device) -> Result<PathBu
 }
 
 /// The precisions to consider, the profile's favourite first.
-fn precisions(asked: Precision, device: &Device) -> Result<Vec<&'static str>> {
+pub fn precisions(asked: Precision, device: &Device) -> Result<Vec<&'static str>> {
     let one = match asked {
         Precision::Auto => {
             let known = ["fp32", "fp16", "int8"];

@@ -69,7 +69,7 @@ fn main() {
         let fitted = Fitted::new(&Table::read(&table_path).unwrap(), precision, &table_path).unwrap();
         let by_table: Vec<Prediction> = students.iter().map(|s| fitted.predict(&s.graph).unwrap()).collect();
         report(precision, threads, &students, "table", &by_table);
-        select(&students, &by_table);
+        select(precision, &students, &by_table);
         if let Ok(roofline) = Roofline::new(&device, precision, threads) {
             let by_profile: Vec<Prediction> = students.iter().map(|s| roofline.predict(&s.graph)).collect();
             report(precision, threads, &students, "profile", &by_profile);
@@ -167,7 +167,7 @@ fn score(measured: &[f64], predictions: &[Prediction]) -> Score {
 
 /// 20 random budgets. The accuracies are made up (a student's MACs and a seeded draw): what is judged is
 /// whether the choice keeps the budget when it is measured.
-fn select(students: &[Student], predictions: &[Prediction]) {
+fn select(precision: &str, students: &[Student], predictions: &[Prediction]) {
     let mut rng = Rng::new(0, "prediction.budgets", 0);
     let mut candidates = Vec::new();
     for (s, p) in students.iter().zip(predictions) {
@@ -175,6 +175,7 @@ fn select(students: &[Student], predictions: &[Prediction]) {
         candidates.push(Candidate {
             dir: s.name.clone(),
             arch: s.name.clone(),
+            precision: precision.into(),
             val_top1: 0.5 + 0.02 * (cost.macs as f64).ln() + 0.02 * rng.normal(),
             val_images: 1000,
             latency: *p,

@@ -95,23 +95,26 @@ fn students() -> Vec<ArchSpec> {
     ids.map(|id| pool::student(&format!("res-mini:{id}"), GREY, 10).unwrap()).to_vec()
 }
 
-/// A table by a rule (10 MACs a nanosecond and 2 us an operator), for the choice alone.
-fn table_by_rule() -> Table {
+/// A table by a rule (10 MACs a nanosecond and 2 us an operator), for the choice alone. Of each precision,
+/// so many times as long.
+fn table_by_rule(precisions: &[(&str, f64)]) -> Table {
     let pool = pool::named("res-mini").unwrap();
     let folded = |arch: &ArchSpec| fold::fold_graph(&Graph::lower(arch).unwrap());
     let us = |op: &gtn_core::latency::FusedOp| 2.0 + op.macs() as f64 / 1e4;
     let time = |us: f64| Time { p50_us: us, rest_us: us, spread_us: 0.0, n: 9 };
-    let mut ops = BTreeMap::new();
-    for path in pool.coverage() {
-        for op in fused_ops(&folded(&pool.arch(&path, GREY, 10).unwrap())) {
-            ops.insert(op.key("fp32"), time(us(&op)));
+    let (mut ops, mut networks) = (BTreeMap::new(), Vec::new());
+    for &(precision, times) in precisions {
+        for path in pool.coverage() {
+            for op in fused_ops(&folded(&pool.arch(&path, GREY, 10).unwrap())) {
+                ops.insert(op.key(precision), time(times * us(&op)));
+            }
         }
+        networks.extend((0..12).map(|i| {
+            let arch = pool.arch(&pool.sample(1, i), GREY, 10).unwrap();
+            let sum: f64 = fused_ops(&folded(&arch)).iter().map(us).sum();
+            NetworkRow { arch, precision: precision.into(), time: time(times * (5.0 + sum)), drift: 1.0 }
+        }));
     }
-    let network = |i: u64| {
-        let arch = pool.arch(&pool.sample(1, i), GREY, 10).unwrap();
-        let sum: f64 = fused_ops(&folded(&arch)).iter().map(us).sum();
-        NetworkRow { arch, precision: "fp32".into(), time: time(5.0 + sum), drift: 1.0 }
-    };
     Table {
         schema: SCHEMA.into(),
         program: "rule".into(),
@@ -123,7 +126,7 @@ fn table_by_rule() -> Table {
         seconds: 1.0,
         rounds: 9,
         ops: ops.into_iter().map(|(op, time)| OpRow { op, time }).collect(),
-        networks: (0..12).map(network).collect(),
+        networks,
         conditions: vec![Conditions::default()],
         warnings: Vec::new(),
         ext: BTreeMap::new(),
@@ -148,7 +151,7 @@ fn runs(dir: &Path) {
     }
     fs::create_dir_all(runs.join("unfinished")).unwrap();
     fs::copy(runs.join("deep/s0/arch.json"), runs.join("unfinished/arch.json")).unwrap();
-    artifact::write_json(&dir.join("t.json"), &table_by_rule()).unwrap();
+    artifact::write_json(&dir.join("t.json"), &table_by_rule(&[("fp32", 1.0)])).unwrap();
 }
 
 /// The choice follows the table and val accuracy; what was chosen is what is exported; nothing that fits:
@@ -199,13 +202,48 @@ fn the_most_accurate_student_that_fits_is_exported() {
         &run("gtn-export", &format!("--target rpi5 --from {d}/runs --latency-ms 100 --json")).ok(),
     )
     .unwrap();
-    assert_eq!(roofline["basis"].as_str(), Some("roofline"));
+    assert_eq!(
+        (roofline["basis"].as_str(), roofline["precision"].as_str()),
+        (Some("roofline"), Some("int8"))
+    );
+    assert_eq!(roofline["candidates"].as_array().unwrap().len(), 8);
     let measured: Value = serde_json::from_str(
         &run("gtn-export", &format!("--target host --from {d}/runs --latency-ms 1000 --json")).ok(),
     )
     .unwrap();
     assert_eq!(measured["basis"].as_str(), Some("measured"));
     assert!(measured["chosen"].as_str().unwrap().ends_with("s3"));
+}
+
+/// Every student in every precision of the profile that the table knows: int8 makes room for a better
+/// student.
+#[test]
+fn int8_makes_room_for_a_better_student() {
+    let temp = tempfile::tempdir().unwrap();
+    let d = temp.path().display();
+    runs(temp.path());
+    let path = temp.path().join("t.json");
+    artifact::write_json(&path, &table_by_rule(&[("int8", 0.1), ("fp32", 1.0)])).unwrap();
+    let predict = |precision: &str, student: usize| {
+        let fitted = Fitted::new(&Table::read(&path).unwrap(), precision, &path).unwrap();
+        fitted.predict(&Graph::lower(&students()[student]).unwrap()).unwrap().ms
+    };
+    // s3 fits in int8 only, s1 in fp32 as well.
+    let budget = predict("fp32", 1) * 1.001;
+    assert!(predict("int8", 3) < budget && budget < predict("fp32", 3));
+    let choose = |more: &str| {
+        let args = format!("--target rpi5 --from {d}/runs --table {d}/t.json --latency-ms {budget} {more}");
+        run("gtn-export", &args)
+    };
+    let chosen = |more: &str| -> (String, String) {
+        let found: Value = serde_json::from_str(&choose(&format!("--json {more}")).ok()).unwrap();
+        let text = |key: &str| found[key].as_str().unwrap().to_owned();
+        (text("chosen").split('/').next_back().unwrap().to_owned(), text("precision"))
+    };
+    assert_eq!(chosen(""), ("s3".into(), "int8".into()));
+    assert_eq!(chosen("--precision fp32"), ("s1".into(), "fp32".into()));
+    let all: Value = serde_json::from_str(&choose("--json").ok()).unwrap();
+    assert_eq!(all["candidates"].as_array().unwrap().len(), 8);
 }
 
 #[test]
@@ -221,13 +259,13 @@ fn bad_candidates_tables_and_kits_are_refused_by_name() {
     write("schema.json", "gtn.table/1", "gtn.table/2");
     write("short.json", "global_avg_pool 48x7x7", "global_avg_pool 49x7x7");
     write("number.json", "\"rest_us\": ", "\"rest_us\": 1e300, \"x\": ");
-    let mut few = table_by_rule();
+    let mut few = table_by_rule(&[("fp32", 1.0)]);
     few.networks.truncate(5);
     artifact::write_json(&temp.path().join("few.json"), &few).unwrap();
-    let mut slow = table_by_rule();
+    let mut slow = table_by_rule(&[("fp32", 1.0)]);
     slow.networks.iter_mut().for_each(|n| n.time.rest_us *= 9.0);
     artifact::write_json(&temp.path().join("slow.json"), &slow).unwrap();
-    let mut absurd = table_by_rule();
+    let mut absurd = table_by_rule(&[("fp32", 1.0)]);
     absurd.ops[3].time.rest_us = 1e12;
     artifact::write_json(&temp.path().join("absurd.json"), &absurd).unwrap();
     fs::create_dir(temp.path().join("empty")).unwrap();

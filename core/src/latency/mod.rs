@@ -57,6 +57,15 @@ pub enum Predictor {
     Roofline(Box<Roofline>),
 }
 
+/// What can be predicted.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// By precision.
+    pub predictors: Vec<(&'a str, Predictor)>,
+    /// Precisions without figures.
+    pub unknown: Vec<&'a str>,
+}
+
 impl Predictor {
     /// From the table where one is given, else from the profile at its own number of threads.
     pub fn new(device: &Device, table: Option<&Path>, precision: &str) -> Result<Self> {
@@ -64,6 +73,31 @@ impl Predictor {
             Some(path) => Self::Table(Box::new(Fitted::new(&Table::read(path)?, precision, path)?)),
             None => Self::Roofline(Box::new(Roofline::new(device, precision, device.cpu.threads.value)?)),
         })
+    }
+
+    /// One for each of `precisions` that the table, or else the profile, has figures for, in that order; and
+    /// those that it has none for. None at all is an error.
+    pub fn known<'a>(device: &Device, table: Option<&Path>, precisions: &[&'a str]) -> Result<Known<'a>> {
+        let has: Vec<String> = match (table, &device.performance) {
+            (Some(path), _) => Table::read(path)?.networks.into_iter().map(|n| n.precision).collect(),
+            (None, Some(performance)) => performance.speed.keys().cloned().collect(),
+            (None, None) => Vec::new(),
+        };
+        let (mut known, unknown): (Vec<&str>, Vec<&str>) =
+            precisions.iter().partition(|p| has.iter().any(|h| h == *p));
+        if known.is_empty() {
+            known.extend(precisions.first()); // whose error says what there is
+        }
+        let predictor = |p: &'a str| Ok((p, Self::new(device, table, p)?));
+        Ok(Known { predictors: known.into_iter().map(predictor).collect::<Result<_>>()?, unknown })
+    }
+
+    /// The compute threads that its predictions hold for, on that device.
+    pub fn threads(&self, device: &Device) -> usize {
+        match self {
+            Self::Table(fitted) => fitted.threads(),
+            Self::Roofline(_) => device.cpu.threads.value,
+        }
     }
 
     /// What one inference at batch 1 takes. An operator that the table lacks is an error that names it.
