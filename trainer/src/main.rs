@@ -26,6 +26,7 @@ mod sgd;
 mod study;
 mod study_table;
 mod supernet;
+mod tensorboard;
 mod train;
 mod train_loop;
 

@@ -1,6 +1,7 @@
 //! A run's folder: config.toml (the resolved recipe), loss.jsonl (the reproducible record), log.jsonl
-//! (speed and time).
+//! (speed and time), and both once more for TensorBoard.
 
+use crate::tensorboard::Events;
 use gtn_core::{Error, Result, artifact};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
@@ -43,6 +44,7 @@ pub struct RunDir {
     _lock: File,
     loss: File,
     log: File,
+    events: Events,
 }
 
 impl RunDir {
@@ -70,27 +72,31 @@ impl RunDir {
             _lock: lock,
             loss: append(&path.join("loss.jsonl"))?,
             log: append(&path.join("log.jsonl"))?,
+            events: Events::create(path)?,
         })
     }
 
-    /// Cuts loss.jsonl back to what the checkpoint had seen.
-    pub fn rewind(&mut self, loss_bytes: u64) -> Result<()> {
+    /// Cuts loss.jsonl back to what the checkpoint of `step` had seen.
+    pub fn rewind(&mut self, step: usize, loss_bytes: u64) -> Result<()> {
         let path = self.path.join("loss.jsonl");
         let size = self.loss.metadata().map_err(|e| Error::io(&path, "read", e))?.len();
         if size < loss_bytes {
             let what = format!("has {size} bytes, the checkpoint was made at {loss_bytes}: not this run's");
             return Err(Error::input(path, what));
         }
-        self.loss.set_len(loss_bytes).map_err(|e| Error::io(&path, "cut", e))
+        self.loss.set_len(loss_bytes).map_err(|e| Error::io(&path, "cut", e))?;
+        if step > 0 { self.events.resume_at(step) } else { Ok(()) }
     }
 
     /// Appends to loss.jsonl.
     pub fn loss_line(&mut self, line: &serde_json::Value) -> Result<()> {
+        self.events.line(line)?;
         write_line(&mut self.loss, &self.path.join("loss.jsonl"), line)
     }
 
     /// Appends to log.jsonl.
     pub fn log_line(&mut self, line: &serde_json::Value) -> Result<()> {
+        self.events.line(line)?;
         write_line(&mut self.log, &self.path.join("log.jsonl"), line)
     }
 

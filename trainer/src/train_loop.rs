@@ -66,7 +66,7 @@ impl Training<'_> {
             }
             None => State::start(),
         };
-        dir.rewind(state.loss_bytes)?;
+        dir.rewind(state.step, state.loss_bytes)?;
         let per_epoch = self.source.steps_per_epoch();
         let mut loader = Loader::start(Arc::clone(&self.source), state.step, self.device)?;
         let steps = match self.recipe.max_steps {
