@@ -21,3 +21,7 @@ for threads in 1 2; do
   echo "latency prediction, $threads thread(s):"
   cargo run --release --locked -q -p gtn-tests --example prediction -- --threads $threads
 done
+echo "running: against Python's ONNX Runtime, repeatability, compare, processes"
+scripts/setup.sh --oracles
+for threads in 1 2; do cargo run --release --locked -q -p gtn-tests --example running -- peer --threads $threads; done
+cargo run --release --locked -q -p gtn-tests --example running -- repeat compare process

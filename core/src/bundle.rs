@@ -2,6 +2,7 @@
 //! hashes them. gtn-export writes it, gtn-run opens it.
 
 use crate::arch::{ArchSpec, Input};
+use crate::device::{self, Device};
 use crate::model_dir::{Golden, read_images};
 use crate::parity::Tolerance;
 use crate::preprocess::Preprocess;
@@ -100,6 +101,7 @@ pub struct Bundle {
     /// What the shipped model answers on the golden images, `[n, classes]`.
     pub logits_shipped: Vec<f32>,
     eval: Vec<u8>,
+    device: Vec<u8>,
 }
 
 impl Bundle {
@@ -133,15 +135,22 @@ impl Bundle {
         let shape = [Some(labels.len()), Some(manifest.classes)];
         let logits = map.f32s(&golden_path, "logits", &shape)?.to_vec();
         let logits_shipped = map.f32s(&golden_path, "logits_shipped", &shape)?.to_vec();
-        let (model, eval) = (take("model.onnx"), take("eval.safetensors"));
+        let (model, eval, device) = (take("model.onnx"), take("eval.safetensors"), take("device.toml"));
         let golden = Golden { images, labels, logits };
-        Ok(Self { dir: dir.to_owned(), manifest, model, golden, logits_shipped, eval })
+        Ok(Self { dir: dir.to_owned(), manifest, model, golden, logits_shipped, eval, device })
     }
 
     /// The evaluation images (u8 `[n, C, H, W]`) and labels; split `test`.
     pub fn eval_set(&self) -> Result<(Vec<u8>, Vec<u16>)> {
         let path = self.dir.join("eval.safetensors");
         read_images(&TensorMap::from_bytes(&self.eval, &path)?, &path, &self.manifest.arch)
+    }
+
+    /// The profile of the device that it was made for.
+    pub fn device(&self) -> Result<Device> {
+        let path = self.dir.join("device.toml");
+        let text = std::str::from_utf8(&self.device).map_err(|_| Error::input(&path, "is not UTF-8 text"))?;
+        device::parse(text, &path)
     }
 
     /// Size of all files together.

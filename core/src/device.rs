@@ -24,7 +24,7 @@ const EMBEDDED: [(&str, &str); 8] = [
 ];
 const BACKENDS: [&str; 3] = ["ort", "wgpu", "rust"];
 /// ONNX Runtime's, as its own names without `ExecutionProvider`.
-const EXECUTION_PROVIDERS: [&str; 9] =
+pub const EXECUTION_PROVIDERS: [&str; 9] =
     ["tensorrt", "cuda", "xnnpack", "nnapi", "qnn", "coreml", "openvino", "directml", "acl"];
 const PRECISIONS: [&str; 3] = ["fp32", "fp16", "int8"];
 

@@ -88,6 +88,13 @@ pub enum Warning {
         /// How many.
         n: usize,
     },
+    /// Execution providers left nodes to the CPU.
+    OnCpu {
+        /// Nodes on the CPU.
+        nodes: usize,
+        /// Nodes in all.
+        of: usize,
+    },
     /// The bundle was made for another machine.
     OtherTarget {
         /// The bundle's target.
@@ -145,6 +152,9 @@ impl fmt::Display for Warning {
                 write!(f, "{:.1} % of the inferences began late: the interval is too short", 100.0 * share)
             }
             Self::FewSamples { n } => write!(f, "{n} samples: p99 wants at least 100"),
+            Self::OnCpu { nodes, of } => {
+                write!(f, "the execution provider left {nodes} of {of} nodes to the CPU")
+            }
             Self::OtherTarget { target } => {
                 write!(f, "the bundle is made for `{target}`: latency here says little about it")
             }

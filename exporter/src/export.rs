@@ -20,6 +20,7 @@ use gtn_core::{Error, Result, artifact, exit, fold, format, report_html};
 use gtn_run::backend::Options;
 use gtn_run::bench::Settings;
 use gtn_run::prove::{Steps, prove};
+use gtn_run::providers::Providers;
 use gtn_run::subject::{LABELS_KEY, PREPROCESS_KEY, Subject};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -266,8 +267,14 @@ fn manifest(student: &ModelDir, device: &Device, shipped: &Candidate, target: &P
 /// Opens the draft as gtn-run would and judges it.
 fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
     let threads = device.cpu.threads.value.min(std::thread::available_parallelism().map_or(1, usize::from));
-    let options =
-        Options { threads: Some(threads), batch: 1, ort_lib: args.ort_lib.clone(), ..Options::default() };
+    // The device's own execution providers are not here.
+    let options = Options {
+        threads: Some(threads),
+        batch: 1,
+        ort_lib: args.ort_lib.clone(),
+        providers: Providers::Cpu,
+        ..Options::default()
+    };
     let mut subject = Subject::from_bundle(Bundle::open(draft.dir())?, &options)?;
     let bench = Settings { warmup_s: 0.1, seconds: 0.5, min_runs: 50, ..Settings::default() };
     let steps = Steps { verify: true, eval: true, bench: Some(bench), ..Steps::default() };

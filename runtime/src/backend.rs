@@ -1,5 +1,6 @@
 //! What a backend must do. One trait, so that every command and test runs on each of them.
 
+use crate::providers::Providers;
 use gtn_core::report::BackendInfo;
 use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result};
@@ -34,6 +35,8 @@ pub struct Options {
     pub batch: usize,
     /// ONNX Runtime's library; none: searched for.
     pub ort_lib: Option<PathBuf>,
+    /// Where ONNX Runtime's nodes may run.
+    pub providers: Providers,
     /// Whether idle compute threads wait busily; none: the backend's default (ONNX Runtime: they do).
     pub spin: Option<bool>,
     /// Time every node, for [`Backend::node_times`].

@@ -34,6 +34,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Resident memory of a model alone, and whether it grows
     Memory(MemoryArgs),
+    /// What is on these pictures?
+    Classify(ClassifyArgs),
     /// Run a model on arrays from .npy files
     Infer(InferArgs),
     /// Measure a kit's operators on this device: its latency table
@@ -219,6 +221,26 @@ pub struct MemoryArgs {
     pub output: OutputArgs,
 }
 
+/// `gtn-run classify`
+#[derive(Debug, Args)]
+pub struct ClassifyArgs {
+    /// Bundle, or a model.onnx that tells its preprocessing and labels
+    #[arg(value_name = "BUNDLE|MODEL.onnx")]
+    pub model: PathBuf,
+    /// PNG or JPEG files, or folders of them
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// Tell the K most probable classes of each
+    #[arg(long, value_name = "K", default_value_t = 3)]
+    pub top: usize,
+    /// Write the answers as JSON; `-` prints it instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub backend: BackendArgs,
+}
+
 /// `gtn-run infer`
 #[derive(Debug, Args)]
 pub struct InferArgs {
@@ -308,6 +330,9 @@ pub struct BackendArgs {
     /// auto or ort
     #[arg(long, default_value = "auto")]
     pub backend: String,
+    /// ONNX Runtime's execution providers, best first (default: as the bundle's profile says); cpu: none
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub ep: Vec<String>,
     /// Compute threads (default: all cores)
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,

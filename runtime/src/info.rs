@@ -6,18 +6,21 @@ use gtn_core::host::{Conditions, Host};
 use gtn_core::table::Table;
 use gtn_core::{Result, artifact, exit, format, report_html};
 use gtn_run::onnx::{Dim, OnnxModel, Value};
-use gtn_run::ort_backend;
+use gtn_run::{ort_backend, providers};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 
 /// Prints tables, or one JSON object.
 pub fn run(args: &InfoArgs) -> Result<()> {
     let (host, now) = (Host::read(), Conditions::read());
-    let library = ort_backend::library(args.ort_lib.as_deref());
+    let library = ort_backend::library(args.ort_lib.as_deref()).and_then(|l| {
+        ort_backend::start(args.ort_lib.as_deref())?;
+        Ok((l, providers::available()))
+    });
     let model = args.model.as_deref().map(describe).transpose()?;
     if args.json {
         let found = match &library {
-            Ok(l) => json!({"path": l.path, "version": l.version}),
+            Ok((l, providers)) => json!({"path": l.path, "version": l.version, "providers": providers}),
             Err(e) => json!({"error": e.to_string()}),
         };
         let rows = model.map(|rows| {
@@ -51,7 +54,10 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     row("temperature", now.celsius.map(|c| format!("{c:.1} °C")));
     row("load", now.load1.map(|l| format!("{l:.2}")));
     match library {
-        Ok(l) => row("ONNX Runtime", Some(format!("{} ({})", l.version, l.path.display()))),
+        Ok((l, providers)) => {
+            row("ONNX Runtime", Some(format!("{} ({})", l.version, l.path.display())));
+            row("execution providers", Some(providers.join(", ")));
+        }
         Err(e) => row("ONNX Runtime", Some(format!("none: {e}"))),
     }
     for (what, value) in model.into_iter().flatten() {

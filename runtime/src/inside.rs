@@ -55,6 +55,7 @@ fn flags(args: &BackendArgs) -> Vec<OsString> {
             flags.extend([name.into(), value]);
         }
     };
+    flag("--ep", (!args.ep.is_empty()).then(|| args.ep.join(",").into()));
     flag("--threads", args.threads.map(|t| t.to_string().into()));
     flag("--batch", Some(args.batch.to_string().into()));
     flag("--pin", args.pin.clone().map(Into::into));

@@ -1,8 +1,8 @@
 //! The library under gtn-run, and what an application embeds: open a bundle, prove it, infer.
 //!
-//! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it behind the [`backend::Backend`]
-//! trait, `onnx` reads model files with bounds, `subject` is a model ready to be judged, and
-//! `verify`, `evaluate`, `bench` judge it; `prove` does all three and writes one report. `affinity` and
+//! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it (and its execution `providers`) behind the
+//! [`backend::Backend`] trait, `onnx` reads model files with bounds, `subject` is a model ready to be judged or used;
+//! `image` (with `exif`) reads pictures, `classify` answers them. `verify`, `evaluate`, `bench` judge it; `prove` does all three and writes one report. `affinity` and
 //! `settings` say how a model is run, `tune` finds out; `profile` and `memory` look inside;
 //! `interleave` measures two models in turn, `bursts` many side by side, `reports` reads saved ones.
 
@@ -10,7 +10,10 @@ pub mod affinity;
 pub mod backend;
 pub mod bench;
 pub mod bursts;
+pub mod classify;
 pub mod evaluate;
+mod exif;
+pub mod image;
 pub mod interleave;
 pub mod memory;
 pub mod onnx;
@@ -18,6 +21,7 @@ pub mod ort_backend;
 pub mod ort_library;
 pub mod profile;
 pub mod prove;
+pub mod providers;
 pub mod reports;
 pub mod settings;
 pub mod subject;

@@ -1,5 +1,6 @@
 //! gtn-run: proves a bundle's accuracy and latency on the device.
 
+mod classify_command;
 mod cli;
 mod commands;
 mod compare_command;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Some(Command::Compare(args)) => compare_command::compare(args),
         Some(Command::Report(args)) => compare_command::report(args),
         Some(Command::Memory(args)) => inside::memory(args),
+        Some(Command::Classify(args)) => classify_command::run(args),
         Some(Command::Infer(args)) => infer::run(args),
         Some(Command::Table(args)) => table::run(args),
         Some(Command::Info(args)) => info::run(args),

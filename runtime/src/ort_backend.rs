@@ -1,14 +1,15 @@
-//! Runs models with ONNX Runtime (CPU), through the `ort` crate.
+//! Runs models with ONNX Runtime, through the `ort` crate.
 
 use crate::backend::{Backend, Named, NodeTime, Options, Slot};
 use crate::ort_library::{self, OrtLibrary};
+use crate::providers::{self, Provider, Providers};
 use crate::trace;
 use gtn_core::report::BackendInfo;
 use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{Error, Result};
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
 use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 use std::collections::BTreeMap;
@@ -51,6 +52,11 @@ fn environment(explicit: Option<&Path>) -> Result<&'static (Environment, OrtLibr
     }
 }
 
+/// Starts ONNX Runtime in this process, if it has not been.
+pub fn start(explicit: Option<&Path>) -> Result<()> {
+    environment(explicit).map(|_| ())
+}
+
 /// The library this process would use, and its version.
 pub fn library(explicit: Option<&Path>) -> Result<OrtLibrary> {
     ort_library::find(explicit)
@@ -63,30 +69,23 @@ impl OrtBackend {
         let (environment, library) = environment(options.ort_lib.as_deref())?;
         let threads =
             options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let refused =
-            |e: ort::Error| Error::input(path, format!("ONNX Runtime cannot load it: {}", one_line(&e)));
-        let build = || -> ort::Result<Session> {
-            let mut builder = Session::builder(environment)?
-                .with_optimization_level(GraphOptimizationLevel::All)?
-                .with_intra_threads(threads)?
-                .with_inter_threads(1)?
-                // Off on x86 unless asked for: a bundle with int8 activations (made for ARM) is fused
-                // there as it is on its device, and so gives the same answers.
-                .with_config_entry("session.qdqisint8allowed", "1")?;
-            if let Some(spin) = options.spin {
-                builder = builder.with_intra_op_spinning(spin)?;
-            }
-            if options.profile {
-                let n = PROFILES.fetch_add(1, Ordering::Relaxed);
-                let prefix = std::env::temp_dir().join(format!("gtn-run-{}-{n}", std::process::id()));
-                builder = builder.with_profiling(prefix)?;
-            }
-            if options.batch > 0 {
-                builder = builder.with_dimension_override("N", options.batch as i64)?;
-            }
-            builder.commit_from_memory(model)
+        let providers = match &options.providers {
+            Providers::Named(names) => providers::resolve(names)?,
+            Providers::Cpu | Providers::Profile => Vec::new(),
         };
-        let session = build().map_err(refused)?;
+        let session = match build(environment, model, options, &providers, threads)? {
+            Ok(session) => session,
+            // Whose fault it is, the CPU tells: what it can load is a good model.
+            Err(e) if !providers.is_empty() && build(environment, model, options, &[], threads)?.is_ok() => {
+                let names: Vec<&str> = providers.iter().map(|p| p.name).collect();
+                let what = format!("--ep {}: cannot load {}", names.join(","), path.display());
+                return Err(Error::Unavailable(format!("{what}: {}", one_line(&e))));
+            }
+            Err(e) => {
+                return Err(Error::input(path, format!("ONNX Runtime cannot load it: {}", one_line(&e))));
+            }
+        };
+        let nodes = if providers.is_empty() { BTreeMap::new() } else { taken(&session, &providers, path)? };
         let slot = |o: &Outlet| match o.dtype() {
             ValueType::Tensor { ty, shape, .. } => {
                 Slot { name: o.name().into(), dtype: dtype_name(*ty), shape: shape.to_vec() }
@@ -99,7 +98,12 @@ impl OrtBackend {
             name: "ort".into(),
             version: library.version.clone(),
             library: library.path.display().to_string(),
-            providers: vec!["CPUExecutionProvider".into()],
+            providers: providers
+                .iter()
+                .map(|p| p.ort_name)
+                .chain([providers::CPU])
+                .map(str::to_owned)
+                .collect(),
             threads,
             batch: options.batch.max(1),
             why: why.into(),
@@ -108,7 +112,7 @@ impl OrtBackend {
                 .iter()
                 .map(|&s| ("spin".into(), if s { "on" } else { "off" }.into()))
                 .collect(),
-            nodes: BTreeMap::new(),
+            nodes,
         };
         Ok(Self { binding: None, session, info, inputs, outputs, profiling: options.profile })
     }
@@ -154,6 +158,61 @@ impl OrtBackend {
             None => Ok(()),
         }
     }
+}
+
+/// The outer error: a provider does not start. The inner one: the model is not loaded.
+fn build(
+    environment: &Environment,
+    model: &[u8],
+    options: &Options,
+    providers: &[&'static Provider],
+    threads: usize,
+) -> Result<ort::Result<Session>> {
+    let configured = || -> ort::Result<SessionBuilder> {
+        let mut builder = Session::builder(environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(threads)?
+            .with_inter_threads(1)?
+            // Off on x86 unless asked for: a bundle with int8 activations (made for ARM) is fused
+            // there as it is on its device, and so gives the same answers.
+            .with_config_entry("session.qdqisint8allowed", "1")?;
+        if !providers.is_empty() {
+            builder = builder.with_config_entry(providers::RECORD_ASSIGNMENT, "1")?;
+        }
+        if let Some(spin) = options.spin {
+            builder = builder.with_intra_op_spinning(spin)?;
+        }
+        if options.profile {
+            let n = PROFILES.fetch_add(1, Ordering::Relaxed);
+            let prefix = std::env::temp_dir().join(format!("gtn-run-{}-{n}", std::process::id()));
+            builder = builder.with_profiling(prefix)?;
+        }
+        if options.batch > 0 {
+            builder = builder.with_dimension_override("N", options.batch as i64)?;
+        }
+        Ok(builder)
+    };
+    let mut builder = match configured() {
+        Ok(builder) if providers.is_empty() => builder,
+        Ok(builder) => providers::register(builder, providers, threads)?,
+        Err(e) => return Ok(Err(e)),
+    };
+    Ok(builder.commit_from_memory(model))
+}
+
+/// How many nodes each provider took; that none of those asked for took any is an error.
+fn taken(session: &Session, asked: &[&'static Provider], path: &Path) -> Result<BTreeMap<String, usize>> {
+    let nodes = providers::assignment(session)?;
+    if asked.iter().any(|p| nodes.get(p.ort_name).is_some_and(|&n| n > 0)) {
+        return Ok(nodes);
+    }
+    let names: Vec<&str> = asked.iter().map(|p| p.name).collect();
+    Err(Error::Unavailable(format!(
+        "--ep {}: it takes none of the nodes of {}: all {} would run on the CPU",
+        names.join(","),
+        path.display(),
+        nodes.values().sum::<usize>()
+    )))
 }
 
 impl Backend for OrtBackend {

@@ -9,6 +9,7 @@ use gtn_core::{Error, Result};
 use gtn_run::affinity;
 use gtn_run::backend::Options;
 use gtn_run::bench::{self, Io};
+use gtn_run::providers::Providers;
 use gtn_run::settings::Settings;
 
 /// How models are run, after this process has been confined to its CPUs.
@@ -38,10 +39,23 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         threads: args.threads.or(choice.map(|c| c.threads)),
         batch: args.batch,
         ort_lib: args.ort_lib.clone(),
+        providers: providers(&args.ep)?,
         spin: args.spin.map(|s| s == Switch::On).or(choice.map(|c| c.spin)),
         profile: false,
     };
     Ok(Prepared { options, settings })
+}
+
+/// `--ep`: none, `cpu`, or a list of providers.
+fn providers(names: &[String]) -> Result<Providers> {
+    match names {
+        [] => Ok(Providers::Profile),
+        [only] if only == "cpu" => Ok(Providers::Cpu),
+        list if list.iter().any(|n| n == "cpu") => {
+            Err(Error::usage("--ep: what no provider takes runs on the CPU anyway; `cpu` stands alone"))
+        }
+        list => Ok(Providers::Named(list.to_vec())),
+    }
 }
 
 impl Prepared {

@@ -80,8 +80,7 @@ impl<'a> Producers<'a> {
     /// back through what a runtime fuses into it. Of two (a residual addition) the later one: it is the
     /// one that the addition was fused into.
     fn heart(&self, name: &str) -> Option<&'a Node> {
-        let plain = name.strip_suffix("_nchwc").unwrap_or(name);
-        let plain = plain.strip_prefix("fused ").unwrap_or(plain);
+        let plain = plain(name);
         let start = self.by_name.get(plain).or_else(|| self.by_output.get(plain))?;
         let mut best: Option<usize> = None;
         let mut open = vec![*start];
@@ -106,6 +105,16 @@ impl<'a> Producers<'a> {
         })?;
         dims.iter().map(|&d| usize::try_from(d).ok()).collect()
     }
+}
+
+/// A node's name without what ONNX Runtime adds to it when it changes layouts or fuses.
+fn plain(name: &str) -> &str {
+    let name = match name.rsplit_once("_token_") {
+        Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => before,
+        _ => name,
+    };
+    let name = name.strip_suffix("_nchwc").unwrap_or(name);
+    name.strip_prefix("fused ").unwrap_or(name)
 }
 
 fn is_product(op: &str) -> bool {
@@ -136,8 +145,11 @@ fn macs(graph: &Producers, t: &NodeTime) -> u64 {
     if t.op.contains("Conv") {
         let weight = heart.filter(|n| n.op_type == "Conv").and_then(|n| graph.weight(n));
         let weight = weight.or_else(|| t.inputs.iter().skip(1).find(|s| s.len() == 4).cloned());
-        let (Some(weight), [batch, _, spatial @ ..]) = (weight, t.output.as_slice()) else { return 0 };
-        return *batch as u64 * product(spatial) * product(&weight);
+        let (Some(weight), [batch, rest @ ..]) = (weight, t.output.as_slice()) else { return 0 };
+        // int8 convolutions are run channels last; the others with the channels (padded) before the rest.
+        let last = t.op == "QLinearConv" && rest.last() == weight.first();
+        let spatial = if last { rest.split_last().map(|s| s.1) } else { rest.split_first().map(|s| s.1) };
+        return *batch as u64 * product(spatial.unwrap_or_default()) * product(&weight);
     }
     if t.op.contains("Gemm") || t.op.contains("MatMul") {
         let inner = t.inputs.first().and_then(|s| s.last()).copied().unwrap_or(0);

@@ -2,6 +2,7 @@
 
 use crate::bench::{self, Settings};
 use crate::evaluate::{Evaluation, evaluate};
+use crate::providers;
 use crate::subject::Subject;
 use crate::verify::verify;
 use gtn_core::Result;
@@ -60,6 +61,10 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proo
     }
     if let Some(target) = subject.model.target.as_ref().filter(|t| latency.is_some() && *t != "host") {
         warnings.push(Warning::OtherTarget { target: target.clone() });
+    }
+    let nodes = &subject.backend.info().nodes;
+    if let Some(&on_cpu) = nodes.get(providers::CPU).filter(|&&n| n > 0) {
+        warnings.push(Warning::OnCpu { nodes: on_cpu, of: nodes.values().sum() });
     }
     let report = Report { parity, accuracy, latency, warnings, ..blank(subject, program) };
     Ok(Proof { report, logits })

@@ -2,7 +2,8 @@
 
 use crate::backend::{Backend, Named, Options};
 use crate::onnx::OnnxModel;
-use crate::ort_backend::OrtBackend;
+use crate::ort_backend::{self, OrtBackend};
+use crate::providers::{self, Providers};
 use gtn_core::bundle::Bundle;
 use gtn_core::preprocess::Preprocess;
 use gtn_core::report::Model;
@@ -15,6 +16,9 @@ use std::time::Instant;
 pub const PREPROCESS_KEY: &str = "gtn.preprocess";
 /// JSON array of class names.
 pub const LABELS_KEY: &str = "gtn.labels";
+
+/// Why ONNX Runtime on the CPU, where nothing else was asked for.
+const BUILT_IN: &str = "the one built in";
 
 /// A loaded model and what is known about it.
 pub struct Subject {
@@ -60,7 +64,12 @@ impl Subject {
             params: Some(m.params),
         };
         let (preprocess, labels) = (Some(m.preprocess.clone()), Some(m.labels.clone()));
-        let (backend, init_ms) = load(&bundle.model, &path, options)?;
+        let (providers, why) = match &options.providers {
+            Providers::Profile => by_profile(&bundle, options)?,
+            asked => (asked.clone(), why(asked)),
+        };
+        let options = Options { providers, ..options.clone() };
+        let (backend, init_ms) = load(&bundle.model, &path, &options, &why)?;
         Ok(Self { onnx, model, preprocess, labels, backend, init_ms, bundle: Some(bundle) })
     }
 
@@ -90,7 +99,7 @@ impl Subject {
             macs: None,
             params: None,
         };
-        let (backend, init_ms) = load(&bytes, path, options)?;
+        let (backend, init_ms) = load(&bytes, path, options, &why(&options.providers))?;
         Ok(Self { bundle: None, onnx, model, preprocess, labels, backend, init_ms })
     }
 
@@ -115,44 +124,86 @@ impl Subject {
     /// how many images are done.
     pub fn logits(&mut self, pixels: &[u8], mut tick: impl FnMut(usize)) -> Result<Vec<f32>> {
         let preprocess = self.preprocess()?.clone();
-        let slot = self.backend.inputs().first().cloned();
-        let Some(slot) = slot.filter(|s| s.shape.len() == 4) else {
-            return Err(Error::usage(format!("{} does not take images [N,C,H,W]", self.model.name)));
-        };
         let len = preprocess.image_len();
         let batch = self.backend.info().batch;
-        let shape = [batch, preprocess.channels, preprocess.height, preprocess.width];
         let mut out = Vec::new();
         let mut done = 0;
         for chunk in pixels.chunks(batch * len) {
             let n = chunk.len() / len;
-            let mut values = preprocess.normalise(chunk)?;
-            values.resize(batch * len, 0.0); // the last batch is filled up
-            let input = Named { name: slot.name.clone(), tensor: Tensor::f32(&shape, values) };
-            let outputs = self.backend.run(&[input])?;
-            let logits = outputs.first().map(|o| (&o.tensor.data, &o.tensor.shape));
-            let Some((Data::F32(logits), [rows, classes])) = logits.map(|(d, s)| (d, s.as_slice())) else {
-                return Err(Error::Failed(format!(
-                    "{}: the first output is not f32 [N, classes]",
-                    self.model.name
-                )));
-            };
-            if *rows != batch {
-                return Err(Error::Failed(format!(
-                    "{}: {rows} rows of logits for {batch} images",
-                    self.model.name
-                )));
-            }
-            out.extend(logits.iter().take(n * classes));
+            out.extend(self.forward(preprocess.normalise(chunk)?, n)?);
             done += n;
             tick(done);
         }
         Ok(out)
     }
+
+    /// Logits `[n, classes]` of `n` preprocessed images, at most a batch.
+    pub(crate) fn forward(&mut self, mut values: Vec<f32>, n: usize) -> Result<Vec<f32>> {
+        let p = self.preprocess()?;
+        let batch = self.backend.info().batch;
+        let shape = [batch, p.channels, p.height, p.width];
+        values.resize(batch * p.image_len(), 0.0); // the last batch is filled up
+        let slot = self.backend.inputs().first().filter(|s| s.shape.len() == 4);
+        let Some(slot) = slot else {
+            return Err(Error::usage(format!("{} does not take images [N,C,H,W]", self.model.name)));
+        };
+        let input = Named { name: slot.name.clone(), tensor: Tensor::f32(&shape, values) };
+        let outputs = self.backend.run(&[input])?;
+        let logits = outputs.into_iter().next().map(|o| o.tensor);
+        let Some(Tensor { data: Data::F32(mut logits), shape }) = logits.filter(|t| t.shape.len() == 2)
+        else {
+            return Err(Error::Failed(format!(
+                "{}: the first output is not f32 [N, classes]",
+                self.model.name
+            )));
+        };
+        if shape.first() != Some(&batch) {
+            return Err(Error::Failed(format!(
+                "{}: {} rows of logits for {batch} images",
+                self.model.name, shape[0]
+            )));
+        }
+        logits.truncate(n * shape[1]);
+        Ok(logits)
+    }
 }
 
-fn load(model: &[u8], path: &Path, options: &Options) -> Result<(Box<dyn Backend>, f64)> {
+/// Why these, for reports.
+fn why(providers: &Providers) -> String {
+    match providers {
+        Providers::Profile => BUILT_IN.into(),
+        Providers::Cpu => "asked for".into(),
+        Providers::Named(names) => format!("--ep {}", names.join(",")),
+    }
+}
+
+fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<(Box<dyn Backend>, f64)> {
     let start = Instant::now();
-    let backend = OrtBackend::load(model, path, options, "the one built in")?;
+    let backend = OrtBackend::load(model, path, options, why)?;
     Ok((Box::new(backend), start.elapsed().as_secs_f64() * 1e3))
+}
+
+/// What the bundle's profile prefers to the CPU, so far as the library has it. A profile none of whose
+/// providers is there is an error: a latency on the CPU would not be what the bundle is for.
+fn by_profile(bundle: &Bundle, options: &Options) -> Result<(Providers, String)> {
+    let device = bundle.device()?;
+    if device.execution_providers.is_empty() {
+        return Ok((Providers::Cpu, BUILT_IN.into()));
+    }
+    ort_backend::start(options.ort_lib.as_deref())?;
+    let have = providers::available();
+    let wanted = &device.execution_providers;
+    let found: Vec<String> = wanted.iter().filter(|p| have.contains(&p.as_str())).cloned().collect();
+    if found.is_empty() {
+        return Err(Error::Unavailable(format!(
+            "{}: its profile `{}` wants {}, this ONNX Runtime has {} only: --ort-lib names another library, --ep cpu runs \
+             it on the CPU",
+            bundle.dir.display(),
+            device.name,
+            wanted.join(" or "),
+            have.join(", ")
+        )));
+    }
+    let why = format!("the profile `{}` prefers {}", device.name, found.join(", "));
+    Ok((Providers::Named(found), why))
 }

@@ -404,7 +404,7 @@ fn read_only_and_full_output() {
         Done::from(Command::new("bash").args(["-c", &script]).output().unwrap())
     };
     let d = temp.path().display();
-    let done = limited("gtn-export", &format!("--target host {d}/s --out {d}/full"), 64);
+    let done = limited("gtn-export", &format!("--target host --precision fp32 {d}/s --out {d}/full"), 64);
     assert_eq!(done.not_refused(2, &["cannot write", "model.onnx"]), None);
     assert_eq!(fs::read_dir(temp.path().join("full")).unwrap().count(), 0, "no draft is left");
     let t = "teacher --data fashion-mnist-mini --teacher resnet8 --set max_steps=2";

@@ -8,11 +8,16 @@ use std::path::Path;
 
 /// A bundle for this machine of a small student.
 fn bundle(dir: &Path) -> String {
+    bundle_in(dir, "fp32")
+}
+
+fn bundle_in(dir: &Path, precision: &str) -> String {
     let input = Input { channels: 1, height: 28, width: 28 };
     let arch = gtn_core::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
     random_student(&dir.join("s"), arch, "fashion-mnist-mini", 16, 1).unwrap();
-    let path = dir.join("b.gtn").display().to_string();
-    run("gtn-export", &format!("--target host {}/s --out {path} --eval-set 100", dir.display())).ok();
+    let path = dir.join(format!("{precision}.gtn")).display().to_string();
+    let how = format!("--target host --precision {precision} --max-drop 100 --eval-set 100");
+    run("gtn-export", &format!("{how} {}/s --out {path}", dir.display())).ok();
     path
 }
 
@@ -66,12 +71,17 @@ fn every_way_of_measuring_tells_what_it_did() {
 #[test]
 fn a_profile_accounts_for_all_the_work() {
     let temp = tempfile::tempdir().unwrap();
-    let b = bundle(temp.path());
-    let r = json(&format!("profile {b} --runs 20 --threads 1 --batch 2"));
-    let ops = r["profile"]["ops"].as_array().unwrap();
-    let macs: u64 = ops.iter().map(|o| o["macs"].as_u64().unwrap()).sum();
-    assert_eq!(macs, 2 * r["model"]["macs"].as_u64().unwrap());
-    assert!(ops.iter().all(|o| o["us"].as_f64().unwrap() >= 0.0 && o["provider"] == "CPUExecutionProvider"));
+    for precision in ["int8", "fp32"] {
+        let b = bundle_in(temp.path(), precision);
+        let r = json(&format!("profile {b} --runs 20 --threads 1 --batch 2"));
+        let ops = r["profile"]["ops"].as_array().unwrap();
+        let macs: u64 = ops.iter().map(|o| o["macs"].as_u64().unwrap()).sum();
+        assert_eq!(macs, 2 * r["model"]["macs"].as_u64().unwrap(), "{precision}");
+        assert!(
+            ops.iter().all(|o| o["us"].as_f64().unwrap() >= 0.0 && o["provider"] == "CPUExecutionProvider")
+        );
+    }
+    let b = temp.path().join("fp32.gtn").display().to_string();
     let page = temp.path().join("p.html");
     let text = run("gtn-run", &format!("profile {b} --runs 5 --html {}", page.display())).ok();
     assert!(text.contains("GMAC/s") && text.contains(" nodes "), "{text}");
@@ -137,7 +147,7 @@ fn wrong_values_are_named() {
         ("bench x.onnx --spin maybe", "maybe"),
         ("bench x.onnx --settings no.json", "no.json"),
         ("profile x.onnx --runs 0", "--runs 0"),
-        ("tune x.onnx --seconds -1", "seconds"),
+        ("tune x.onnx --seconds=-1", "seconds"),
         ("memory no.onnx", "no.onnx"),
     ];
     let failures: Vec<String> =

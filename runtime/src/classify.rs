@@ -1,0 +1,84 @@
+//! Pictures to classes: the bundle's preprocessing, one inference, softmax, the bundle's labels.
+
+use crate::image::Image;
+use crate::subject::Subject;
+use gtn_core::{Error, Result};
+use serde::Serialize;
+
+/// One class of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Guess {
+    /// The class's name.
+    pub label: String,
+    /// Its index in the labels.
+    pub class: usize,
+    /// Softmax of the logits, 0 to 1. Not calibrated: how sure the network is, not how often it is right.
+    pub probability: f64,
+}
+
+impl Subject {
+    /// Every class of each picture (of any size), the most probable first. Runs a batch at a time.
+    ///
+    /// Errors: a model that tells no preprocessing or labels, or takes neither 1 nor 3 channels; logits
+    /// that are not finite or not one per label.
+    pub fn classify(&mut self, images: &[Image]) -> Result<Vec<Vec<Guess>>> {
+        let labels = self.labels()?.to_vec();
+        let preprocess = self.preprocess()?.clone();
+        let mut answers = Vec::with_capacity(images.len());
+        for batch in images.chunks(self.backend.info().batch) {
+            let mut values = Vec::with_capacity(batch.len() * preprocess.image_len());
+            for image in batch {
+                let planes = image.planar(preprocess.channels)?;
+                values.extend(preprocess.apply(&planes, image.height(), image.width())?);
+            }
+            let logits = self.forward(values, batch.len())?;
+            if logits.len() != batch.len() * labels.len() {
+                let found = logits.len() / batch.len();
+                let what = format!("{}: {found} logits for {} labels", self.model.name, labels.len());
+                return Err(Error::Failed(what));
+            }
+            answers.extend(
+                logits
+                    .chunks(labels.len().max(1))
+                    .map(|row| rank(row, &labels))
+                    .collect::<Result<Vec<_>>>()?,
+            );
+        }
+        Ok(answers)
+    }
+}
+
+/// Softmax, ordered; of equals the first class first.
+fn rank(logits: &[f32], labels: &[String]) -> Result<Vec<Guess>> {
+    if let Some(odd) = logits.iter().find(|l| !l.is_finite()) {
+        return Err(Error::Failed(format!("a logit is {odd}")));
+    }
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f64> = logits.iter().map(|&l| f64::from(l - highest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let guess = |(class, (w, label)): (usize, (&f64, &String))| Guess {
+        label: label.clone(),
+        class,
+        probability: w / sum,
+    };
+    let mut guesses: Vec<Guess> = weights.iter().zip(labels).enumerate().map(guess).collect();
+    guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability)); // stable
+    Ok(guesses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_by_hand() {
+        let labels: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let ranked = rank(&[0.0, 3.0_f32.ln(), 0.0], &labels).unwrap();
+        let found: Vec<_> =
+            ranked.iter().map(|g| (g.class, &g.label[..], (g.probability * 1e6).round())).collect();
+        assert_eq!(found, [(1, "b", 600_000.0), (0, "a", 200_000.0), (2, "c", 200_000.0)]);
+        let far = rank(&[1000.0, -1000.0, 0.0], &labels).unwrap();
+        assert_eq!(far[0].probability, 1.0, "no overflow");
+        assert!(rank(&[f32::NAN, 0.0, 0.0], &labels).unwrap_err().to_string().contains("NaN"));
+    }
+}

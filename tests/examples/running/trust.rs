@@ -1,0 +1,117 @@
+//! Repeatability, what `compare` finds, and what a process costs.
+
+use gtn_core::Result;
+use gtn_core::compare::{Ratio, Verdict};
+use gtn_core::format;
+use gtn_core::stats::{Summary, mean_sd};
+use gtn_core::table::Table;
+use gtn_run::backend::Options;
+use gtn_run::bench::inputs;
+use gtn_run::interleave::{Plan, Runner, interleave};
+use gtn_run::subject::Subject;
+use gtn_tests::run;
+use serde_json::Value;
+use std::path::Path;
+use std::time::Instant;
+
+/// Runs of 10 s, each a process of its own.
+const RUNS: usize = 20;
+/// Trials of `compare`, as short as this many seconds of measuring in 16 rounds.
+const TRIALS: u64 = 100;
+const TRIAL_S: f64 = 0.8;
+/// What the slower network is slower by.
+const SLOWER: f64 = 1.05;
+const STARTS: usize = 200;
+
+/// The spread of p50 over runs.
+pub fn repeat(bundle: &str, threads: usize) -> String {
+    let once = |_| {
+        let args = format!("bench {bundle} --threads {threads} --seconds 10 --json -");
+        let report: Value = serde_json::from_str(&run("gtn-run", &args).ok()).unwrap();
+        report["latency"]["summary"]["p50"].as_f64().unwrap()
+    };
+    let p50: Vec<f64> = (0..RUNS).map(once).collect();
+    let (s, (mean, sd)) = (Summary::of(&p50).unwrap(), mean_sd(&p50));
+    format!(
+        "p50 over {RUNS} runs of 10 s, {threads} thread(s): median {}, {} to {} ({:+.1} % to {:+.1} %), sd {:.2} % of the mean",
+        format::ms(s.p50),
+        format::ms(s.min),
+        format::ms(s.max),
+        100.0 * (s.min / s.p50 - 1.0),
+        100.0 * (s.max / s.p50 - 1.0),
+        100.0 * sd / mean
+    )
+}
+
+/// Verdicts on the bundle against itself, and against itself made slower.
+pub fn trials(bundle: &Path, threads: usize) -> Table {
+    let options = Options { threads: Some(threads), batch: 1, ..Options::default() };
+    let load = |slower: f64| -> Result<Runner> {
+        let mut subject = Subject::open(bundle, &options)?;
+        let inputs = inputs(&subject)?;
+        subject.backend.bind(&inputs)?;
+        Ok(Box::new(move || {
+            let start = Instant::now();
+            subject.backend.run_bound()?;
+            // Exactly so much longer as the inference itself took.
+            let until = start.elapsed().mul_f64(slower);
+            while start.elapsed() < until {
+                std::hint::spin_loop();
+            }
+            Ok(())
+        }))
+    };
+    let mut table =
+        Table::new(["true ratio", "trials", "faster", "cannot tell", "slower", "ratios found", "a trial"]);
+    for slower in [1.0, SLOWER] {
+        let start = Instant::now();
+        let found: Vec<Ratio> = (0..TRIALS)
+            .map(|seed| {
+                let plan = Plan { rounds: 16, seconds: TRIAL_S, seed };
+                let rounds = interleave([&mut || load(1.0), &mut || load(slower)], plan, |_| ()).unwrap();
+                Ratio::of_rounds(&rounds.log_ratios, 0.01).unwrap()
+            })
+            .collect();
+        let count = |v: Verdict| found.iter().filter(|r| r.verdict == v).count().to_string();
+        let ratios = Summary::of(&found.iter().map(|r| r.ratio).collect::<Vec<_>>()).unwrap();
+        table.row([
+            format!("{slower:.2}"),
+            TRIALS.to_string(),
+            count(Verdict::Faster),
+            count(Verdict::CannotTell),
+            count(Verdict::Slower),
+            format!("{:.3} to {:.3}", ratios.min, ratios.max),
+            format!("{:.1} s", start.elapsed().as_secs_f64() / TRIALS as f64),
+        ]);
+    }
+    table
+}
+
+/// Memory growth, exit statuses of many starts, wall time of `verify`.
+pub fn process(bundle: &str) -> Table {
+    let mut table = Table::new(["what", "found"]);
+    let report = run("gtn-run", &format!("memory {bundle} --runs 10000 --json -")).ok();
+    let memory = serde_json::from_str::<Value>(&report).unwrap()["memory"].take();
+    let at = |key: &str| memory[key].as_f64().unwrap();
+    table.row([
+        "resident memory, growth over 10,000 inferences".to_owned(),
+        format!("{:+.0} KiB", (at("end") - at("warm")) / 1024.0),
+    ]);
+    let mut wall = Vec::new();
+    let mut failed = 0;
+    for _ in 0..STARTS {
+        let start = Instant::now();
+        failed += usize::from(run("gtn-run", &format!("verify {bundle}")).code != Some(0));
+        wall.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let s = Summary::of(&wall).unwrap();
+    table.row([
+        format!("{STARTS} processes `gtn-run verify`"),
+        format!("{failed} with another exit status than 0"),
+    ]);
+    table.row([
+        "wall time of each".to_owned(),
+        format!("median {}, longest {}", format::ms(s.p50), format::ms(s.max)),
+    ]);
+    table
+}
