@@ -258,6 +258,45 @@ fn probe(device: &mut Device, host: &Host) {
 }
 
 impl Device {
+    /// What counts, for people: name, value and who says so.
+    pub fn rows(&self) -> Vec<[String; 3]> {
+        let mut rows: Vec<[String; 3]> = Vec::new();
+        let mut row = |what: &str, value: String, source: &str| {
+            rows.push([what.to_owned(), value, source.to_owned()]);
+        };
+        row("device", format!("{} ({})", self.title, self.name), "");
+        row("backends, best first", self.backends.join(", "), "");
+        if !self.execution_providers.is_empty() {
+            row("execution providers", self.execution_providers.join(", "), "");
+        }
+        row("precisions, fastest first", self.precisions.join(", "), "");
+        row("ONNX operator set", self.opset.to_string(), "");
+        let cpu = &self.cpu;
+        row("architecture", cpu.arch.value.clone(), &cpu.arch.source);
+        row("cores", cpu.cores.value.to_string(), &cpu.cores.source);
+        row("instruction sets", cpu.isa.value.join(" "), &cpu.isa.source);
+        row("threads", cpu.threads.value.to_string(), &cpu.threads.source);
+        row("RAM", format!("{} MiB", self.memory.ram_mib.value), &self.memory.ram_mib.source);
+        if let Some(b) = &self.memory.bandwidth_gb_s {
+            row("memory bandwidth", format!("{} GB/s", b.value), &b.source);
+        }
+        if let Some(gpu) = &self.gpu {
+            row("GPU", gpu.name.value.clone(), &gpu.name.source);
+            row("GPU's use", gpu.note.value.clone(), &gpu.note.source);
+        }
+        if let Some(int8) = &self.int8 {
+            row("int8 activations", int8.activations.value.name().into(), &int8.activations.source);
+            row("int8 weights", format!("{} bits", int8.weight_bits.value), &int8.weight_bits.source);
+        }
+        let limit = &self.limits.model_mib;
+        row("largest model.onnx", format!("{} MiB", limit.value), &limit.source);
+        match &self.performance {
+            Some(p) => p.rows().into_iter().for_each(|[what, value, source]| row(&what, value, &source)),
+            None => row("speed", "unknown".into(), "not measured: gtn-run table measures it on the device"),
+        }
+        rows
+    }
+
     /// As TOML: what a bundle's device.toml holds.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::Failed(format!("device profile: {e}")))

@@ -5,12 +5,13 @@ use crate::onnx_writer::{self, Describe};
 use gtn_core::data::{DataSource, ImageSet};
 use gtn_core::graph::{Graph, ValueId};
 use gtn_core::model_dir::ModelDir;
+use gtn_core::parity::correct_in_top;
 use gtn_core::preprocess::Preprocess;
 use gtn_core::quant::histogram::ValueStats;
 use gtn_core::quant::placement::{Placement, producer};
 use gtn_core::split::{split, stratified};
 use gtn_core::weights::Weights;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result, artifact, format};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -61,6 +62,14 @@ impl Calibration {
                 arch.classes
             )));
         }
+        let (found, wanted) = (source.label_names()?, &student.file.labels);
+        if let Some((a, b)) = found.iter().zip(wanted).find(|(a, b)| a != b) {
+            return Err(Error::usage(format!(
+                "calibration data `{}` has a class `{a}` where the student has `{b}`: int8 is judged by top-1, so the \
+                 classes must be the student's",
+                source.name()
+            )));
+        }
         let val = val(train, &source.name(), student)?;
         if val.is_empty() {
             let what = format!(
@@ -89,6 +98,31 @@ impl Calibration {
             preprocess: student.file.preprocess.clone(),
             ort_lib,
         })
+    }
+
+    /// An error if fp32 does not do on the judging images what train.json says of val: the images or their
+    /// labels are not those the student was trained with. `fp32` are its logits on them. Data of another
+    /// name has nothing to be compared with.
+    pub fn check_labels(&self, fp32: &[f32], source: &DataSource, student: &ModelDir) -> Result<()> {
+        let set = &self.judged_on;
+        let Some(val) = student.train.accuracy.get("val").filter(|_| source.name() == student.train.data)
+        else {
+            return Ok(());
+        };
+        let top1 = correct_in_top(fp32, &set.labels, set.classes, 1) as f64 / set.len().max(1) as f64;
+        // Five standard errors, and a point for images whose two best classes are equally likely.
+        let slack = 5.0 * (val.top1 * (1.0 - val.top1) / set.len().max(1) as f64).sqrt() + 0.01;
+        if (top1 - val.top1).abs() <= slack {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "calibration data `{}`: the trained network has {} top-1 on {} val images, train.json says {}: these are not \
+             the images or labels it was trained with",
+            source.name(),
+            format::percent(top1),
+            set.len(),
+            format::percent(val.top1)
+        )))
     }
 
     /// A set of images, ready to be run.

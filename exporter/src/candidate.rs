@@ -164,8 +164,9 @@ pub fn replay(candidate: &Candidate, args: &Int8Args) -> String {
     let fp32: Vec<&str> = r.fp32.iter().map(String::as_str).collect();
     let fp32 = if fp32.is_empty() { "none".to_owned() } else { fp32.join(",") };
     let per_tensor = if args.per_tensor { " --per-tensor" } else { "" };
+    let calib = args.calib.as_ref().map(|data| format!(" --calib {data}")).unwrap_or_default();
     format!(
-        "--precision int8 --calib-images {} --calibration {} --equalise {} --bias-correction {} --keep-fp32 {fp32} \
+        "--precision int8{calib} --calib-images {} --calibration {} --equalise {} --bias-correction {} --keep-fp32 {fp32} \
          --max-drop {}{per_tensor}",
         args.calib_images,
         r.method.name(),

@@ -26,11 +26,10 @@ pub struct Cli {
 pub enum Command {
     /// A student pool's operators as tiny models, for gtn-run table to measure on the device
     Kit(KitArgs),
-    /// List device profiles, or show one
-    Targets {
-        /// Profile's name, or a path to a .toml
-        name: Option<String>,
-    },
+    /// List device profiles, or show one with who says so
+    Targets(TargetsArgs),
+    /// Whether a target can run an ONNX model, whoever wrote it: operators, precision, size, memory
+    Check(CheckArgs),
 }
 
 /// Arithmetic of the shipped model.
@@ -179,4 +178,31 @@ pub struct KitArgs {
     /// NAME.gtnkit to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// `gtn-export targets`
+#[derive(Debug, Args)]
+pub struct TargetsArgs {
+    /// Profile's name, or a path to a .toml
+    pub name: Option<String>,
+    /// The profile as TOML: what a profile of your own starts from
+    #[arg(long, requires = "name")]
+    pub toml: bool,
+}
+
+/// `gtn-export check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A .onnx file, or a bundle
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Device profile: a name (gtn-export targets lists them), or a path to a .toml
+    #[arg(long, value_name = "TARGET")]
+    pub target: String,
+    /// ONNX Runtime's shared library
+    #[arg(long, value_name = "FILE")]
+    pub ort_lib: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }

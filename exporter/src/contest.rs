@@ -64,6 +64,7 @@ impl Contest<'_> {
             let images = self.args.int8.calib_images;
             let calibration = Calibration::load(&source, self.student, images, ort_lib)?;
             let judged = calibration.feed(&calibration.judged_on).logits(&fp32.model)?;
+            calibration.check_labels(&judged, &source, self.student)?;
             for &precision in precisions.iter().filter(|p| **p != "fp32") {
                 let made = match precision {
                     "int8" => self.source.int8(&calibration, &judged),

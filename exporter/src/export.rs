@@ -7,6 +7,7 @@ use crate::contest::Contest;
 use crate::lanes::Feed;
 use crate::model_card;
 use crate::onnx_writer::Describe;
+use crate::sqnr;
 use gtn_core::bundle::{Bundle, EXPORT_REPORT, Manifest, Parents, SCHEMA};
 use gtn_core::cost::Cost;
 use gtn_core::data::{DataSource, ImageSet};
@@ -117,6 +118,9 @@ fn deliver(
             judged.images,
             -judged.drop
         ));
+    }
+    if let Some(worst) = shipped.int8.as_ref().and_then(|r| sqnr::worst(&r.layers)) {
+        text.push_str(&format!("least exact layer by itself: {worst}\n"));
     }
     if let Some(why) = export_report.pointer("/chosen/why").and_then(serde_json::Value::as_str) {
         text.push_str(&format!("{}: {why}\n", shipped.precision));
@@ -276,7 +280,7 @@ fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
         ..Options::default()
     };
     let mut subject = Subject::from_bundle(Bundle::open(draft.dir())?, &options)?;
-    let bench = Settings { warmup_s: 0.1, seconds: 0.5, min_runs: 50, ..Settings::default() };
+    let bench = Settings { warmup_s: 0.05, seconds: 0.2, min_runs: 50, ..Settings::default() };
     let steps = Steps { verify: true, eval: true, bench: Some(bench), ..Steps::default() };
     let report = prove(&mut subject, &steps, PROGRAM)?.report;
     match report.parity.iter().find(|p| !p.parity.pass) {

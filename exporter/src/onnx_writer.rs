@@ -85,7 +85,7 @@ mod tests {
         let params = graph.params();
         for p in &params {
             let shape: Vec<i64> = p.shape.iter().map(|&d| d as i64).collect();
-            assert_eq!(m.initializers[&p.name], shape, "{}", p.name);
+            assert_eq!(m.initializers[&p.name].dims, shape, "{}", p.name);
         }
         assert_eq!(m.initializers.len(), params.len() + 2, "and Clip's two bounds, once");
     }

@@ -105,6 +105,13 @@ pub fn by_layer(
     Ok(units.iter().zip(&sums).filter_map(layer).collect())
 }
 
+/// The layer that loses most by itself: `NAME (depthwise, 21.3 dB)`.
+pub fn worst(layers: &[LayerNoise]) -> Option<String> {
+    let noisy = layers.iter().filter_map(|l| Some((l, l.own_db?)));
+    let (layer, db) = noisy.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some(format!("{} ({}, {db:.1} dB)", layer.name, layer.op))
+}
+
 fn kind(op: &NodeOp) -> &'static str {
     match op {
         NodeOp::Conv { groups, .. } if *groups > 1 => "depthwise",

@@ -1,26 +1,44 @@
 //! `gtn-export targets`: the device profiles.
 
+use crate::cli::TargetsArgs;
 use gtn_core::table::Table;
-use gtn_core::{Result, device, exit};
+use gtn_core::{Result, device, exit, format};
 
-/// Lists all, or prints one as TOML.
-pub fn run(name: Option<&str>) -> Result<()> {
-    if let Some(name) = name {
-        exit::print(&device::resolve(name)?.to_toml()?);
+/// Lists all; or shows one with the source of each value, or as TOML.
+pub fn run(args: &TargetsArgs) -> Result<()> {
+    let Some(name) = &args.name else {
+        exit::print(&list()?.render());
+        return Ok(());
+    };
+    let device = device::resolve(name)?;
+    if args.toml {
+        exit::print(&device.to_toml()?);
         return Ok(());
     }
-    let mut table = Table::new(["target", "device", "cores", "RAM", "architecture", "precisions"]);
+    let mut table = Table::new(["what", "value", "who says so"]);
+    for row in device.rows() {
+        table.row(row);
+    }
+    exit::print(&table.render());
+    Ok(())
+}
+
+fn list() -> Result<Table> {
+    let mut table =
+        Table::new(["target", "device", "cores", "RAM", "architecture", "precisions", "int8 recipe"]);
     for name in device::names() {
         let d = device::resolve(name)?;
+        let recipe =
+            d.int8.map(|r| format!("{}, {} bit weights", r.activations.value.name(), r.weight_bits.value));
         table.row([
             d.name,
             d.title,
             d.cpu.cores.value.to_string(),
-            gtn_core::format::bytes(d.memory.ram_mib.value << 20),
+            format::bytes(d.memory.ram_mib.value << 20),
             d.cpu.arch.value,
             d.precisions.join(", "),
+            recipe.unwrap_or_default(),
         ]);
     }
-    exit::print(&table.render());
-    Ok(())
+    Ok(table)
 }

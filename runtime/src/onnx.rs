@@ -84,6 +84,8 @@ struct TensorProto {
     data_type: i32,
     #[prost(float, repeated, tag = "4")]
     float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    int32_data: Vec<i32>,
     #[prost(string, tag = "8")]
     name: String,
     #[prost(bytes = "bytes", tag = "9")]
@@ -150,6 +152,17 @@ pub struct Value {
     pub dims: Vec<Dim>,
 }
 
+/// A constant tensor, without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Initializer {
+    /// Its dimensions.
+    pub dims: Vec<i64>,
+    /// ONNX element type (1 = float).
+    pub elem_type: i32,
+    /// Largest |value| of an int8 or uint8 tensor.
+    pub largest: Option<u32>,
+}
+
 /// A node's operator and wires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -176,8 +189,8 @@ pub struct OnnxModel {
     pub metadata: BTreeMap<String, String>,
     /// In file order.
     pub nodes: Vec<Node>,
-    /// Names and shapes of the initializers.
-    pub initializers: BTreeMap<String, Vec<i64>>,
+    /// By name.
+    pub initializers: BTreeMap<String, Initializer>,
     /// Graph inputs that are not initializers.
     pub inputs: Vec<Value>,
     /// Graph outputs.
@@ -202,7 +215,7 @@ impl OnnxModel {
         let mut initializers = BTreeMap::new();
         for tensor in &graph.initializer {
             check_initializer(tensor).map_err(|what| bad(format!("initializer `{}` {what}", tensor.name)))?;
-            if initializers.insert(tensor.name.clone(), tensor.dims.clone()).is_some() {
+            if initializers.insert(tensor.name.clone(), initializer(tensor)).is_some() {
                 return Err(bad(format!("initializer `{}` is there twice", tensor.name)));
             }
         }
@@ -235,7 +248,7 @@ impl OnnxModel {
 }
 
 /// Every wire comes from the graph's inputs, an initializer, or an earlier node.
-fn check_wires(graph: &GraphProto, initializers: &BTreeMap<String, Vec<i64>>) -> Result<(), String> {
+fn check_wires(graph: &GraphProto, initializers: &BTreeMap<String, Initializer>) -> Result<(), String> {
     let mut known: BTreeSet<&str> = initializers.keys().map(String::as_str).collect();
     known.extend(graph.input.iter().map(|v| v.name.as_str()));
     for (i, node) in graph.node.iter().enumerate() {
@@ -256,6 +269,17 @@ fn check_wires(graph: &GraphProto, initializers: &BTreeMap<String, Vec<i64>>) ->
         Some(odd) => Err(format!("output `{}` is made by no node", odd.name)),
         None => Ok(()),
     }
+}
+
+fn initializer(tensor: &TensorProto) -> Initializer {
+    let raw = || tensor.raw_data.iter();
+    let listed = tensor.int32_data.iter().map(|v| v.unsigned_abs()).max();
+    let largest = match tensor.data_type {
+        2 => raw().map(|&b| u32::from(b)).max().or(listed),
+        3 => raw().map(|&b| u32::from(b.cast_signed().unsigned_abs())).max().or(listed),
+        _ => None,
+    };
+    Initializer { dims: tensor.dims.clone(), elem_type: tensor.data_type, largest }
 }
 
 /// Size of an element in `raw_data`, for the types whose length we can check.
@@ -348,7 +372,7 @@ mod tests {
     fn reads_a_model() {
         let m = parse(&model()).unwrap();
         assert_eq!((m.opset, m.nodes.len(), &m.inputs[0].name[..]), (17, 1, "image"));
-        assert_eq!(m.initializers["w"], [2, 1, 1, 1]);
+        assert_eq!(m.initializers["w"].dims, [2, 1, 1, 1]);
         assert_eq!(m.op_counts()["Conv"], 1);
     }
 

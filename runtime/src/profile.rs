@@ -97,13 +97,13 @@ impl<'a> Producers<'a> {
 
     fn weight(&self, node: &Node) -> Option<Vec<usize>> {
         let name = node.inputs.get(1)?;
-        let dims = self.model.initializers.get(name).or_else(|| {
+        let weight = self.model.initializers.get(name).or_else(|| {
             // Through a DequantizeLinear: its first input is the weight.
             let maker = self.model.nodes.get(*self.by_output.get(name.as_str())?)?;
             (maker.op_type == "DequantizeLinear").then_some(())?;
             self.model.initializers.get(maker.inputs.first()?)
         })?;
-        dims.iter().map(|&d| usize::try_from(d).ok()).collect()
+        weight.dims.iter().map(|&d| usize::try_from(d).ok()).collect()
     }
 }
 

@@ -35,6 +35,25 @@ pub struct Speed {
 }
 
 impl Performance {
+    /// For people: name, value and who says so.
+    pub fn rows(&self) -> Vec<[String; 3]> {
+        let row = |what: &str, number: &Sourced<f64>, unit: &str| {
+            [what.to_owned(), format!("{} {unit}", number.value).trim_end().to_owned(), number.source.clone()]
+        };
+        let mut rows = vec![
+            row("each inference", &self.overhead_us, "us"),
+            row("each operator", &self.per_op_us, "us"),
+            row("each further thread", &self.thread_gain, "of the first"),
+            row("cache bandwidth", &self.cache_gb_s, "GB/s"),
+            row("90 % band, factor", &self.band, ""),
+        ];
+        for (precision, speed) in &self.speed {
+            rows.push(row(&format!("{precision}, dense"), &speed.dense_gmac_s, "GMAC/s a thread"));
+            rows.push(row(&format!("{precision}, depthwise"), &speed.depthwise_gmac_s, "GMAC/s a thread"));
+        }
+        rows
+    }
+
     /// Checks every number; an error names the key.
     pub fn check(&self, path: &Path) -> Result<()> {
         let mut numbers = vec![

@@ -36,6 +36,15 @@ pub enum ActivationType {
 }
 
 impl ActivationType {
+    /// As in a device profile.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uint8 => "uint8",
+            Self::Int8 => "int8",
+            Self::Int8Symmetric => "int8-symmetric",
+        }
+    }
+
     /// Smallest and largest quantised value.
     pub fn bounds(self) -> (i32, i32) {
         match self {

@@ -1,0 +1,33 @@
+//! gtn-export's library: from a trained network to a bundle that fits a target device, proved before it
+//! exists.
+//!
+//! `export` is the whole way; `contest` makes every precision's `candidate` and picks one, `int8` searches
+//! the quantisation recipe on the images of `calibration` (`fallback` says which layers stay in fp32,
+//! `sqnr` what each loses), `onnx_writer` and `qdq_writer` write files from the pieces in `onnx_nodes` and
+//! `onnx_proto`, `bundle_writer` and `model_card` the folder. `selection` finds the student that fits a
+//! budget, `kit` writes what a device measures, `check` and `arithmetic` judge any ONNX model.
+
+pub mod arithmetic;
+pub mod bundle_writer;
+pub mod calibration;
+pub mod candidate;
+pub mod check;
+pub mod choose;
+pub mod cli;
+pub mod contest;
+pub mod export;
+pub mod fallback;
+pub mod half;
+pub mod int8;
+pub mod kit;
+pub mod lanes;
+pub mod model_card;
+pub mod onnx_nodes;
+pub mod onnx_proto;
+pub mod onnx_writer;
+pub mod qdq_writer;
+pub mod selection;
+pub mod sqnr;
+pub mod students;
+pub mod targets;
+pub mod untrained;

@@ -1,0 +1,81 @@
+//! ONNX Runtime computes int8 models as `core::quant::eval` says, which follows the operators'
+//! definitions: integers exactly, one rounding a value.
+#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
+
+use gtn_core::arch::Input;
+use gtn_core::graph::Graph;
+use gtn_core::parity::top_and_margin;
+use gtn_core::quant::{ActivationType, Int8Network, Range, Scheme, eval as int8_eval};
+use gtn_core::tensors::{Data, Tensor};
+use gtn_core::{eval, fold, pool, testing};
+use gtn_export::onnx_nodes::Describe;
+use gtn_export::qdq_writer;
+use gtn_run::backend::{Backend, Named, Options};
+use gtn_run::ort_backend::OrtBackend;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Images per network.
+const IMAGES: u64 = 8;
+
+/// The network with ranges of two images, and its file.
+fn quantised(id: &str, activations: ActivationType, seed: u64) -> (Int8Network, Vec<u8>) {
+    let input = Input { channels: 3, height: 16, width: 16 };
+    let graph = Graph::lower(&pool::student(id, input, 10).unwrap()).unwrap();
+    let (graph, weights) = fold::fold_batch_norm(&graph, &testing::random_weights(&graph, seed)).unwrap();
+    let mut ranges = vec![Range { lo: 0.0, hi: 0.0 }; graph.nodes.len() + 1];
+    for image in 0..2 {
+        let values = eval::run_all(&graph, &weights, &testing::random_image(&graph, 100 + image)).unwrap();
+        for (range, values) in ranges.iter_mut().zip(&values) {
+            range.lo = values.iter().copied().fold(range.lo, f32::min);
+            range.hi = values.iter().copied().fold(range.hi, f32::max);
+        }
+    }
+    let ranges = ranges.into_iter().map(Some).collect();
+    let scheme = Scheme { activations, weight_bits: 8, per_channel: true };
+    let net = Int8Network::build(&graph, &weights, &scheme, &ranges, &BTreeSet::new()).unwrap();
+    let describe = Describe { name: id, opset: 17, metadata: &BTreeMap::new() };
+    let model = qdq_writer::write(&net, &describe).unwrap();
+    (net, model)
+}
+
+/// The top class is the same wherever the best two logits are further apart than two steps of an 8-bit
+/// logit (the logits' range over 255). Where they are nearer, one value that ONNX Runtime rounds up in f32
+/// and we round down in f64 may decide. That no network of ours is so flat that nothing is left to check
+/// is asserted too.
+#[test]
+fn the_top_class_is_the_same_beyond_two_steps() {
+    let ids = ["mbv2-mini:d111-k333-e333", "mbv2-mini:d121-k3535-e6363", "res-mini:d111-k333-e111"];
+    let (mut checked, mut largest) = (0, 0.0f64);
+    let mut failures = Vec::new();
+    for (seed, id) in ids.into_iter().enumerate() {
+        for kind in [ActivationType::Uint8, ActivationType::Int8, ActivationType::Int8Symmetric] {
+            let (net, model) = quantised(id, kind, seed as u64);
+            let options = Options { threads: Some(1), batch: 1, ..Options::default() };
+            let mut ort = OrtBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
+            for image in 0..IMAGES {
+                let image = testing::random_image(&net.graph, image);
+                let exact = int8_eval::run(&net, &image).unwrap();
+                let input = Tensor::f32(&[1, 3, 16, 16], image);
+                let output = ort.run(&[Named { name: "image".into(), tensor: input }]).unwrap();
+                let Data::F32(found) = &output[0].tensor.data else { panic!("logits are not f32") };
+                let span = exact.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+                    - exact.iter().copied().fold(f32::INFINITY, f32::min);
+                let step = f64::from(span) / 255.0;
+                let far = exact.iter().zip(found).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+                largest = largest.max(far / step);
+                let (top, margin) = top_and_margin(&exact);
+                if margin > 2.0 * step {
+                    checked += 1;
+                    if top_and_margin(found).0 != top {
+                        failures.push(format!("{id} {kind:?}: margin {:.1} steps", margin / step));
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {checked}:\n{}", failures.len(), failures.join("\n"));
+    assert!(checked >= 60, "only {checked} of 72 images have a margin");
+    // One value in the middle between two integers moves everything behind it by a step or so.
+    assert!(largest < 12.0, "a logit is {largest:.1} steps off");
+}
