@@ -6,6 +6,7 @@ use crate::choose;
 use crate::cli::{ExportArgs, Precision};
 use crate::int8::Judged;
 use gtn_core::data::DataSource;
+use gtn_core::latency::{Basis, Prediction, Predictor};
 use gtn_core::model_dir::ModelDir;
 use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result, format};
@@ -43,8 +44,10 @@ pub struct Considered {
     pub bytes: Option<usize>,
     /// On val.
     pub judged: Option<Judged>,
-    /// Measured on this machine, where that decides.
+    /// Median inference measured on this machine, where that decides.
     pub p50_ms: Option<f64>,
+    /// Predicted for the target, where that decides.
+    pub predicted: Option<Prediction>,
     /// None for the one that ships.
     pub lost: Option<String>,
 }
@@ -91,35 +94,57 @@ impl Contest<'_> {
     }
 
     fn pick(&self, mut candidates: Vec<Candidate>) -> Result<Choice> {
-        let measured = candidates.len() > 1 && self.source.device.name == "host";
-        let p50 = if measured { Some(self.measure(&candidates)?) } else { None };
-        let winner = p50.as_deref().map_or(Ok(0), choose::fastest)?;
         if candidates.is_empty() {
             return Err(Error::Failed("no precision of the profile keeps its accuracy".into()));
         }
-        let names: Vec<&str> = candidates.iter().map(|c| c.precision).collect();
-        let why = match (&p50, names.as_slice()) {
-            (Some(p50), _) => {
-                let list = names.iter().zip(p50).map(|(n, ms)| format!("{n} {}", format::ms(*ms)));
-                format!("fastest on this machine ({})", list.collect::<Vec<_>>().join(", "))
-            }
-            (None, [_]) if self.args.precision != Precision::Auto => "asked for".to_owned(),
-            (None, [_]) => "the only precision that keeps its accuracy".to_owned(),
-            (None, _) => format!(
-                "the first of {}'s profile that keeps its accuracy; not measured there",
-                self.source.device.name
+        let device = self.source.device;
+        let several = candidates.len() > 1;
+        let measured = if several && device.name == "host" { Some(self.measure(&candidates)?) } else { None };
+        let predicted =
+            if several && device.name != "host" { self.predict(&candidates)? } else { Predicted::default() };
+        let times = measured.clone().or_else(|| predicted.ms());
+        let winner = times.as_deref().map_or(Ok(0), choose::fastest)?;
+        let list = || {
+            let all = candidates.iter().zip(times.iter().flatten());
+            let time = |ms: f64| if ms.is_finite() { format::ms(ms) } else { "not known".into() };
+            all.map(|(c, ms)| format!("{} {}", c.precision, time(*ms))).collect::<Vec<_>>().join(", ")
+        };
+        let why = match (several, &measured, predicted.basis()) {
+            (false, ..) if self.args.precision != Precision::Auto => "asked for".to_owned(),
+            (false, ..) => "the only precision that keeps its accuracy".to_owned(),
+            (_, Some(_), _) => format!("fastest on this machine ({})", list()),
+            (_, None, Some(basis)) => format!("fastest, {basis} ({})", list()),
+            (_, None, None) => format!(
+                "the first of {}'s profile that keeps its accuracy: there are no figures to predict latency from",
+                device.name
             ),
         };
         let considered = candidates.iter().enumerate().map(|(i, c)| Considered {
             precision: c.precision.into(),
             bytes: Some(c.model.len()),
             judged: c.judged,
-            p50_ms: p50.as_ref().and_then(|p| p.get(i).copied()),
+            p50_ms: measured.as_ref().and_then(|p| p.get(i).copied()),
+            predicted: predicted.0.get(i).copied().flatten(),
             lost: (i != winner)
-                .then(|| if measured { "slower".into() } else { "later in the profile".into() }),
+                .then(|| if times.is_some() { "slower".into() } else { "later in the profile".into() }),
         });
         let considered = considered.collect();
         Ok(Choice { candidate: candidates.swap_remove(winner), why, considered })
+    }
+
+    /// From the table where one is given, else from the profile; a precision that it has no figures for
+    /// has no prediction.
+    fn predict(&self, candidates: &[Candidate]) -> Result<Predicted> {
+        let (device, table) = (self.source.device, self.args.table.as_deref());
+        if table.is_none() && device.performance.is_none() {
+            return Ok(Predicted::default());
+        }
+        let precisions: Vec<&str> = candidates.iter().map(|c| c.precision).collect();
+        let known = Predictor::known(device, table, &precisions)?.predictors;
+        let of = |precision: &str| known.iter().find(|(p, _)| *p == precision);
+        let predict =
+            |precision: &&str| of(precision).map(|(_, p)| p.predict(&self.student.graph)).transpose();
+        precisions.iter().map(predict).collect::<Result<_>>().map(Predicted)
     }
 
     fn measure(&self, candidates: &[Candidate]) -> Result<Vec<f64>> {
@@ -137,6 +162,43 @@ impl Contest<'_> {
     }
 }
 
+/// By candidate.
+#[derive(Default)]
+struct Predicted(Vec<Option<Prediction>>);
+
+impl Predicted {
+    /// Milliseconds; one without figures is taken to be slower than all others. None where nothing is known.
+    fn ms(&self) -> Option<Vec<f64>> {
+        self.basis()?;
+        Some(self.0.iter().map(|p| p.map_or(f64::INFINITY, |p| p.ms)).collect())
+    }
+
+    fn basis(&self) -> Option<Basis> {
+        self.0.iter().flatten().map(|p| p.basis).next()
+    }
+}
+
 fn considered_lost(precision: &str, why: String) -> Considered {
-    Considered { precision: precision.into(), bytes: None, judged: None, p50_ms: None, lost: Some(why) }
+    Considered {
+        precision: precision.into(),
+        bytes: None,
+        judged: None,
+        p50_ms: None,
+        predicted: None,
+        lost: Some(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_precision_without_figures_is_the_slowest() {
+        let known = Prediction { ms: 2.0, band: [1.0, 4.0], basis: Basis::Roofline };
+        let predicted = Predicted(vec![None, Some(known)]);
+        assert_eq!(predicted.ms(), Some(vec![f64::INFINITY, 2.0]));
+        assert_eq!(predicted.basis(), Some(Basis::Roofline));
+        assert_eq!(Predicted(vec![None, None]).ms(), None);
+    }
 }

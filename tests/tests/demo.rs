@@ -1,0 +1,26 @@
+//! `make demo`'s script, with a few steps of training.
+#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
+
+use gtn_tests::root;
+use std::process::Command;
+
+/// Every bundle agrees with the trainer, and one table tells of all four.
+#[test]
+fn the_demo_ends_with_its_table() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut demo = Command::new("bash");
+    demo.arg(root().join("scripts/demo.sh"))
+        .env("BIN", root().join("target/debug"))
+        .env("OUT", temp.path())
+        .env("STEPS", "12");
+    let done = demo.output().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{text}\n{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(text.matches("parity with").count(), 3, "{text}");
+    let table: Vec<&str> = text.lines().skip_while(|l| !l.starts_with("model ")).collect();
+    for who in ["teacher ", "student-kd ", "student-kd-auto ", "student-plain "] {
+        assert!(table.iter().any(|l| l.starts_with(who) && l.trim_end().ends_with("pass")), "{who}\n{text}");
+    }
+    assert!(temp.path().join("report.html").is_file());
+    assert_eq!(text.lines().last().unwrap(), temp.path().join("report.html").display().to_string());
+}
