@@ -24,7 +24,7 @@ done
 echo "running: against Python's ONNX Runtime, repeatability, compare, processes"
 scripts/setup.sh --oracles
 for threads in 1 2; do cargo run --release --locked -q -p gtn-tests --example running -- peer --threads $threads; done
-cargo run --release --locked -q -p gtn-tests --example running -- repeat compare process
+cargo run --release --locked -q -p gtn-tests --example running -- repeat same slower process
 echo "MobileNetV2 224 x 224, and the time of an export:"
 cargo run --release --locked -q -p gtn-tests --example mobilenet_v2
 cargo run --release --locked -q -p gtn-tests --example random_students

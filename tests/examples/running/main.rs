@@ -1,12 +1,12 @@
 //! What gtn-run costs and how far its numbers can be trusted, on this machine:
 //!
 //! ```text
-//! cargo run --release -p gtn-tests --example running -- [peer|repeat|compare|process]... [--threads N]
+//! cargo run --release -p gtn-tests --example running -- [peer|repeat|same|slower|process]... [--threads N]
 //! ```
 //!
 //! `peer`: against ONNX Runtime's Python interface, in turn. `repeat`: the spread of p50 over 20 runs of 10 s.
-//! `compare`: how often `compare` is right about a network against itself, and against itself made 5 %
-//! slower. `process`: memory growth, 200 starts, the wall time of `verify`. Without a name: all. Needs the
+//! `same`, `slower`: how often `compare` is right about a network against itself, and against itself made
+//! 5 % slower. `process`: memory growth, 200 starts, the wall time of `verify`. Without a name: all. Needs the
 //! release programs and the Python oracles (scripts/setup.sh --oracles); a quiet machine.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement that cannot be made has no result
 
@@ -33,8 +33,10 @@ fn main() {
     if wants("repeat") {
         println!("{}\n", trust::repeat(&bundle, threads));
     }
-    if wants("compare") {
-        println!("{}", trust::trials(Path::new(&bundle), threads).render());
+    for (part, slower) in [("same", 1.0), ("slower", 1.05)] {
+        if wants(part) {
+            println!("{}", trust::trials(Path::new(&bundle), threads, slower).render());
+        }
     }
     if wants("process") {
         println!("{}", trust::process(&bundle).render());

@@ -19,8 +19,6 @@ const RUNS: usize = 20;
 /// Trials of `compare`, as short as this many seconds of measuring in 16 rounds.
 const TRIALS: u64 = 100;
 const TRIAL_S: f64 = 0.8;
-/// What the slower network is slower by.
-const SLOWER: f64 = 1.05;
 const STARTS: usize = 200;
 
 /// The spread of p50 over runs.
@@ -43,8 +41,8 @@ pub fn repeat(bundle: &str, threads: usize) -> String {
     )
 }
 
-/// Verdicts on the bundle against itself, and against itself made slower.
-pub fn trials(bundle: &Path, threads: usize) -> Table {
+/// Verdicts on the bundle against itself made `slower` (1: not at all).
+pub fn trials(bundle: &Path, threads: usize, slower: f64) -> Table {
     let options = Options { threads: Some(threads), batch: 1, ..Options::default() };
     let load = |slower: f64| -> Result<Runner> {
         let mut subject = Subject::open(bundle, &options)?;
@@ -63,27 +61,25 @@ pub fn trials(bundle: &Path, threads: usize) -> Table {
     };
     let mut table =
         Table::new(["true ratio", "trials", "faster", "cannot tell", "slower", "ratios found", "a trial"]);
-    for slower in [1.0, SLOWER] {
-        let start = Instant::now();
-        let found: Vec<Ratio> = (0..TRIALS)
-            .map(|seed| {
-                let plan = Plan { rounds: 16, seconds: TRIAL_S, seed };
-                let rounds = interleave([&mut || load(1.0), &mut || load(slower)], plan, |_| ()).unwrap();
-                Ratio::of_rounds(&rounds.log_ratios, 0.01).unwrap()
-            })
-            .collect();
-        let count = |v: Verdict| found.iter().filter(|r| r.verdict == v).count().to_string();
-        let ratios = Summary::of(&found.iter().map(|r| r.ratio).collect::<Vec<_>>()).unwrap();
-        table.row([
-            format!("{slower:.2}"),
-            TRIALS.to_string(),
-            count(Verdict::Faster),
-            count(Verdict::CannotTell),
-            count(Verdict::Slower),
-            format!("{:.3} to {:.3}", ratios.min, ratios.max),
-            format!("{:.1} s", start.elapsed().as_secs_f64() / TRIALS as f64),
-        ]);
-    }
+    let start = Instant::now();
+    let found: Vec<Ratio> = (0..TRIALS)
+        .map(|seed| {
+            let plan = Plan { rounds: 16, seconds: TRIAL_S, seed };
+            let rounds = interleave([&mut || load(1.0), &mut || load(slower)], plan, |_| ()).unwrap();
+            Ratio::of_rounds(&rounds.log_ratios, 0.01).unwrap()
+        })
+        .collect();
+    let count = |v: Verdict| found.iter().filter(|r| r.verdict == v).count().to_string();
+    let ratios = Summary::of(&found.iter().map(|r| r.ratio).collect::<Vec<_>>()).unwrap();
+    table.row([
+        format!("{slower:.2}"),
+        TRIALS.to_string(),
+        count(Verdict::Faster),
+        count(Verdict::CannotTell),
+        count(Verdict::Slower),
+        format!("{:.3} to {:.3}", ratios.min, ratios.max),
+        format!("{:.1} s", start.elapsed().as_secs_f64() / TRIALS as f64),
+    ]);
     table
 }
 
