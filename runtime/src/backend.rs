@@ -2,7 +2,7 @@
 
 use crate::providers::Providers;
 use gtn_core::report::BackendInfo;
-use gtn_core::tensors::Tensor;
+use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{Error, Result};
 use std::path::PathBuf;
 
@@ -26,9 +26,25 @@ pub struct Slot {
     pub shape: Vec<i64>,
 }
 
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// ONNX Runtime: a GPU that beats it on small networks at batch 1 is the exception (docs/wgpu.md).
+    #[default]
+    Auto,
+    /// ONNX Runtime on the CPU.
+    Ort,
+    /// Our own executor on a GPU.
+    Wgpu,
+}
+
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// What computes.
+    pub kind: Kind,
+    /// Backend wgpu may use an adapter that is the CPU.
+    pub allow_software: bool,
     /// Compute threads; none: all cores.
     pub threads: Option<usize>,
     /// What the named dimension `N` becomes.
@@ -84,5 +100,42 @@ pub trait Backend {
     /// timing.
     fn node_times(&mut self) -> Result<Vec<NodeTime>> {
         Err(Error::Unavailable(format!("backend {} does not time single nodes", self.info().name)))
+    }
+}
+
+/// Every input of the model is given, with its type and shape, and no other.
+pub fn check_inputs(slots: &[Slot], inputs: &[Named]) -> Result<()> {
+    for slot in slots {
+        let Some(given) = inputs.iter().find(|i| i.name == slot.name) else {
+            let have: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
+            return Err(Error::usage(format!(
+                "input `{}` ({} {:?}) is missing (given: {})",
+                slot.name,
+                slot.dtype,
+                slot.shape,
+                have.join(", ")
+            )));
+        };
+        let fits = |(&found, &wanted): (&usize, &i64)| wanted < 0 || i64::try_from(found) == Ok(wanted);
+        let shape = &given.tensor.shape;
+        let dtype = match given.tensor.data {
+            Data::F32(_) => "float",
+            Data::U8(_) => "uint8",
+            Data::I64(_) => "int64",
+        };
+        if shape.len() != slot.shape.len() || !shape.iter().zip(&slot.shape).all(fits) || dtype != slot.dtype
+        {
+            return Err(Error::usage(format!(
+                "input `{}` is {dtype} {shape:?}, the model wants {} {:?} (-1: any)",
+                slot.name, slot.dtype, slot.shape
+            )));
+        }
+    }
+    match inputs.iter().find(|i| !slots.iter().any(|s| s.name == i.name)) {
+        Some(odd) => {
+            let have: Vec<&str> = slots.iter().map(|s| s.name.as_str()).collect();
+            Err(Error::usage(format!("the model has no input `{}` (it has: {})", odd.name, have.join(", "))))
+        }
+        None => Ok(()),
     }
 }

@@ -327,9 +327,12 @@ pub struct BenchSettings {
 /// What computes.
 #[derive(Debug, Args)]
 pub struct BackendArgs {
-    /// auto or ort
+    /// auto, ort (ONNX Runtime on the CPU), or wgpu (any GPU with Vulkan, Metal or DX12)
     #[arg(long, default_value = "auto")]
     pub backend: String,
+    /// Let backend wgpu use a software adapter
+    #[arg(long)]
+    pub allow_software: bool,
     /// ONNX Runtime's execution providers, best first (default: as the bundle's profile says); cpu: none
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub ep: Vec<String>,

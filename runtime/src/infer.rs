@@ -4,14 +4,16 @@ use crate::cli::InferArgs;
 use crate::prepare::prepare;
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, npy};
-use gtn_run::backend::{Named, Options};
+use gtn_run::backend::{Kind, Named, Options};
 use gtn_run::subject::Subject;
 use std::path::Path;
 
 /// Runs once and writes every output.
 pub fn run(args: &InferArgs) -> Result<()> {
-    // The batch is the input's own; the model's named dimension stays open.
-    let options = Options { batch: 0, ..prepare(&args.backend)?.options };
+    let prepared = prepare(&args.backend)?.options;
+    // With ONNX Runtime the batch is the input's own: the model's named dimension stays open.
+    let batch = if prepared.kind == Kind::Wgpu { prepared.batch } else { 0 };
+    let options = Options { batch, ..prepared };
     let mut subject = Subject::open(&args.model, &options)?;
     let inputs = args.input.iter().map(|text| read_input(text, &subject)).collect::<Result<Vec<_>>>()?;
     let outputs = subject.backend.run(&inputs)?;

@@ -62,5 +62,8 @@ fn flags(args: &BackendArgs) -> Vec<OsString> {
     flag("--spin", args.spin.map(|s| if s == crate::cli::Switch::On { "on" } else { "off" }.into()));
     flag("--settings", args.settings.clone().map(Into::into));
     flag("--ort-lib", args.ort_lib.clone().map(Into::into));
+    if args.allow_software {
+        flags.push("--allow-software".into());
+    }
     flags
 }

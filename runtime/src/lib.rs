@@ -1,8 +1,9 @@
 //! The library under gtn-run, and what an application embeds: open a bundle, prove it, infer.
 //!
 //! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it (and its execution `providers`) behind the
-//! [`backend::Backend`] trait, `onnx` reads model files with bounds, `subject` is a model ready to be judged or used;
-//! `image` (with `exif`) reads pictures, `classify` answers them. `verify`, `evaluate`, `bench` judge it; `prove` does all three and writes one report. `affinity` and
+//! [`backend::Backend`] trait, and `gpu` runs them on any GPU by itself; `onnx` reads model files with bounds, `subject`
+//! is a model ready to be judged or used; `image` (with `exif`) reads pictures, `classify` answers them. `verify`,
+//! `evaluate`, `bench` judge it; `prove` does all three and writes one report. `affinity` and
 //! `settings` say how a model is run, `tune` finds out; `profile` and `memory` look inside;
 //! `interleave` measures two models in turn, `bursts` many side by side, `reports` reads saved ones.
 
@@ -13,6 +14,8 @@ pub mod bursts;
 pub mod classify;
 pub mod evaluate;
 mod exif;
+#[cfg(feature = "wgpu")]
+pub mod gpu;
 pub mod image;
 pub mod interleave;
 pub mod memory;

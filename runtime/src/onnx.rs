@@ -1,12 +1,17 @@
 //! A bounded reader of ONNX files: only the fields we read, no recursion, every length checked. It
 //! looks at a model before ONNX Runtime does, describes it for `info`, and cross-checks our writer,
 //! which uses other code.
-//!
-//! Field numbers: onnx/onnx.proto (IR version 10).
 
+mod constant;
+pub(crate) mod proto;
+
+use crate::backend::Named;
+pub(crate) use constant::{Constant, Numbers};
+use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{Error, Result};
 use prost::Message;
 use prost::bytes::Bytes;
+use proto::{DimProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -15,122 +20,6 @@ const MAX_BYTES: usize = 0x7fff_ffff;
 const MAX_NODES: usize = 100_000;
 const MAX_RANK: usize = 8;
 const MAX_ELEMENTS: u64 = 1 << 31;
-
-#[derive(Clone, PartialEq, Message)]
-struct ModelProto {
-    #[prost(int64, tag = "1")]
-    ir_version: i64,
-    #[prost(string, tag = "2")]
-    producer_name: String,
-    #[prost(string, tag = "3")]
-    producer_version: String,
-    #[prost(message, optional, tag = "7")]
-    graph: Option<GraphProto>,
-    #[prost(message, repeated, tag = "8")]
-    opset_import: Vec<OperatorSetId>,
-    #[prost(message, repeated, tag = "14")]
-    metadata_props: Vec<StringEntry>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct OperatorSetId {
-    #[prost(string, tag = "1")]
-    domain: String,
-    #[prost(int64, tag = "2")]
-    version: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StringEntry {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<NodeProto>,
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<TensorProto>,
-    #[prost(message, repeated, tag = "11")]
-    input: Vec<ValueInfo>,
-    #[prost(message, repeated, tag = "12")]
-    output: Vec<ValueInfo>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct NodeProto {
-    #[prost(string, repeated, tag = "1")]
-    input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
-    #[prost(string, tag = "3")]
-    name: String,
-    #[prost(string, tag = "4")]
-    op_type: String,
-    #[prost(string, tag = "7")]
-    domain: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
-    dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
-    data_type: i32,
-    #[prost(float, repeated, tag = "4")]
-    float_data: Vec<f32>,
-    #[prost(int32, repeated, tag = "5")]
-    int32_data: Vec<i32>,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(bytes = "bytes", tag = "9")]
-    raw_data: Bytes,
-    #[prost(message, repeated, tag = "13")]
-    external_data: Vec<StringEntry>,
-    #[prost(int32, tag = "14")]
-    data_location: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ValueInfo {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "2")]
-    r#type: Option<TypeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TypeProto {
-    #[prost(message, optional, tag = "1")]
-    tensor_type: Option<TensorType>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorType {
-    #[prost(int32, tag = "1")]
-    elem_type: i32,
-    #[prost(message, optional, tag = "2")]
-    shape: Option<ShapeProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ShapeProto {
-    #[prost(message, repeated, tag = "1")]
-    dim: Vec<DimProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct DimProto {
-    #[prost(int64, optional, tag = "1")]
-    dim_value: Option<i64>,
-    #[prost(string, optional, tag = "2")]
-    dim_param: Option<String>,
-}
 
 /// A dimension of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,29 +89,12 @@ pub struct OnnxModel {
 impl OnnxModel {
     /// Reads and checks a model's bytes; `path` is for messages.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let bad = |what: String| Error::input(path, what);
-        if bytes.len() > MAX_BYTES {
-            return Err(bad(format!("has {} bytes, an ONNX file ends at {MAX_BYTES}", bytes.len())));
-        }
-        let proto = ModelProto::decode(Bytes::copy_from_slice(bytes))
-            .map_err(|e| bad(format!("not a valid ONNX file ({e})")))?;
-        let graph = proto.graph.ok_or_else(|| bad("not a valid ONNX file (it has no graph)".into()))?;
-        if graph.node.is_empty() || graph.node.len() > MAX_NODES {
-            return Err(bad(format!("has {} nodes, wanted 1 to {MAX_NODES}", graph.node.len())));
-        }
-        let opset = proto.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
-        let opset = opset.ok_or_else(|| bad("names no operator set (opset_import)".into()))?.version;
-        let mut initializers = BTreeMap::new();
-        for tensor in &graph.initializer {
-            check_initializer(tensor).map_err(|what| bad(format!("initializer `{}` {what}", tensor.name)))?;
-            if initializers.insert(tensor.name.clone(), initializer(tensor)).is_some() {
-                return Err(bad(format!("initializer `{}` is there twice", tensor.name)));
-            }
-        }
+        let (proto, graph, opset) = decode(bytes, path)?;
+        let initializers: BTreeMap<String, Initializer> =
+            graph.initializer.iter().map(|t| (t.name.clone(), initializer(t))).collect();
         let inputs: Vec<Value> =
             graph.input.iter().filter(|v| !initializers.contains_key(&v.name)).map(value).collect();
         let outputs: Vec<Value> = graph.output.iter().map(value).collect();
-        check_wires(&graph, &initializers).map_err(bad)?;
         let node =
             |n: NodeProto| Node { name: n.name, op_type: n.op_type, inputs: n.input, outputs: n.output };
         Ok(Self {
@@ -247,9 +119,47 @@ impl OnnxModel {
     }
 }
 
+/// A tensor by itself, as ONNX's test suites keep inputs and outputs; f32, u8 or i64.
+pub fn read_tensor(bytes: &[u8]) -> Result<Named, String> {
+    let proto = TensorProto::decode(bytes).map_err(|e| format!("not a tensor ({e})"))?;
+    let Constant { elem_type, shape, numbers } = Constant::read(&proto)?;
+    let data = match (elem_type, numbers) {
+        (1, Numbers::F32(v)) => Data::F32(v),
+        (2, Numbers::I32(v)) => Data::U8(v.into_iter().filter_map(|x| u8::try_from(x).ok()).collect()),
+        (7, Numbers::I64(v)) => Data::I64(v),
+        _ => return Err(format!("element type {elem_type}: wanted float, uint8 or int64")),
+    };
+    Ok(Named { name: proto.name, tensor: Tensor { shape, data } })
+}
+
+/// A model's message without its graph, the graph, checked, and the default domain's operator set.
+pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ModelProto, GraphProto, i64)> {
+    let bad = |what: String| Error::input(path, what);
+    if bytes.len() > MAX_BYTES {
+        return Err(bad(format!("has {} bytes, an ONNX file ends at {MAX_BYTES}", bytes.len())));
+    }
+    let mut proto = ModelProto::decode(Bytes::copy_from_slice(bytes))
+        .map_err(|e| bad(format!("not a valid ONNX file ({e})")))?;
+    let graph = proto.graph.take().ok_or_else(|| bad("not a valid ONNX file (it has no graph)".into()))?;
+    if graph.node.is_empty() || graph.node.len() > MAX_NODES {
+        return Err(bad(format!("has {} nodes, wanted 1 to {MAX_NODES}", graph.node.len())));
+    }
+    let opset = proto.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
+    let opset = opset.ok_or_else(|| bad("names no operator set (opset_import)".into()))?.version;
+    let mut initializers = BTreeSet::new();
+    for tensor in &graph.initializer {
+        check_tensor(tensor).map_err(|what| bad(format!("initializer `{}` {what}", tensor.name)))?;
+        if !initializers.insert(tensor.name.as_str()) {
+            return Err(bad(format!("initializer `{}` is there twice", tensor.name)));
+        }
+    }
+    check_wires(&graph, &initializers).map_err(bad)?;
+    Ok((proto, graph, opset))
+}
+
 /// Every wire comes from the graph's inputs, an initializer, or an earlier node.
-fn check_wires(graph: &GraphProto, initializers: &BTreeMap<String, Initializer>) -> Result<(), String> {
-    let mut known: BTreeSet<&str> = initializers.keys().map(String::as_str).collect();
+fn check_wires(graph: &GraphProto, initializers: &BTreeSet<&str>) -> Result<(), String> {
+    let mut known = initializers.clone();
     known.extend(graph.input.iter().map(|v| v.name.as_str()));
     for (i, node) in graph.node.iter().enumerate() {
         let who = || format!("node {i} `{}` ({})", node.name, node.op_type);
@@ -293,7 +203,7 @@ fn element_bytes(data_type: i32) -> Option<u64> {
     }
 }
 
-fn check_initializer(tensor: &TensorProto) -> Result<(), String> {
+pub(crate) fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
     if tensor.data_location != 0 || !tensor.external_data.is_empty() {
         return Err("keeps its data in another file: not supported".into());
     }
@@ -318,7 +228,7 @@ fn check_initializer(tensor: &TensorProto) -> Result<(), String> {
     Ok(())
 }
 
-fn value(info: &ValueInfo) -> Value {
+pub(crate) fn value(info: &ValueInfo) -> Value {
     let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let dim = |d: &DimProto| match (&d.dim_value, &d.dim_param) {
         (Some(size), _) => Dim::Size(*size),
@@ -334,6 +244,7 @@ fn value(info: &ValueInfo) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::proto::OperatorSetId;
     use super::*;
 
     /// image -> Conv(w) -> logits.

@@ -1,6 +1,6 @@
 //! Runs models with ONNX Runtime, through the `ort` crate.
 
-use crate::backend::{Backend, Named, NodeTime, Options, Slot};
+use crate::backend::{Backend, Named, NodeTime, Options, Slot, check_inputs};
 use crate::ort_library::{self, OrtLibrary};
 use crate::providers::{self, Provider, Providers};
 use crate::trace;
@@ -117,48 +117,6 @@ impl OrtBackend {
         };
         Ok(Self { binding: None, session, info, inputs, outputs, profiling: options.profile })
     }
-
-    fn check_inputs(&self, inputs: &[Named]) -> Result<()> {
-        for slot in &self.inputs {
-            let Some(given) = inputs.iter().find(|i| i.name == slot.name) else {
-                let have: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
-                return Err(Error::usage(format!(
-                    "input `{}` ({} {:?}) is missing (given: {})",
-                    slot.name,
-                    slot.dtype,
-                    slot.shape,
-                    have.join(", ")
-                )));
-            };
-            let fits = |(&found, &wanted): (&usize, &i64)| wanted < 0 || i64::try_from(found) == Ok(wanted);
-            let shape = &given.tensor.shape;
-            let dtype = match given.tensor.data {
-                Data::F32(_) => "float",
-                Data::U8(_) => "uint8",
-                Data::I64(_) => "int64",
-            };
-            if shape.len() != slot.shape.len()
-                || !shape.iter().zip(&slot.shape).all(fits)
-                || dtype != slot.dtype
-            {
-                return Err(Error::usage(format!(
-                    "input `{}` is {dtype} {shape:?}, the model wants {} {:?} (-1: any)",
-                    slot.name, slot.dtype, slot.shape
-                )));
-            }
-        }
-        match inputs.iter().find(|i| !self.inputs.iter().any(|s| s.name == i.name)) {
-            Some(odd) => {
-                let have: Vec<&str> = self.inputs.iter().map(|s| s.name.as_str()).collect();
-                Err(Error::usage(format!(
-                    "the model has no input `{}` (it has: {})",
-                    odd.name,
-                    have.join(", ")
-                )))
-            }
-            None => Ok(()),
-        }
-    }
 }
 
 /// The outer error: a provider does not start. The inner one: the model is not loaded.
@@ -230,7 +188,7 @@ impl Backend for OrtBackend {
     }
 
     fn run(&mut self, inputs: &[Named]) -> Result<Vec<Named>> {
-        self.check_inputs(inputs)?;
+        check_inputs(&self.inputs, inputs)?;
         let values = inputs.iter().map(|i| Ok((i.name.as_str(), to_value(&i.tensor)?)));
         let values = values.collect::<ort::Result<Vec<(&str, DynValue)>>>().map_err(failed)?;
         let outputs = self.session.run(values).map_err(failed)?;
@@ -241,7 +199,7 @@ impl Backend for OrtBackend {
     }
 
     fn bind(&mut self, inputs: &[Named]) -> Result<()> {
-        self.check_inputs(inputs)?;
+        check_inputs(&self.inputs, inputs)?;
         let bind = || -> ort::Result<IoBinding> {
             let mut binding = self.session.create_binding()?;
             for input in inputs {

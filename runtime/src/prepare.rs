@@ -7,7 +7,7 @@ use gtn_core::report::Report;
 use gtn_core::warning::Warning;
 use gtn_core::{Error, Result};
 use gtn_run::affinity;
-use gtn_run::backend::Options;
+use gtn_run::backend::{Kind, Options};
 use gtn_run::bench::{self, Io};
 use gtn_run::providers::Providers;
 use gtn_run::settings::Settings;
@@ -22,9 +22,12 @@ pub struct Prepared {
 
 /// Checks the flags, reads the settings file (flags win over it), pins.
 pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
-    if !["auto", "ort"].contains(&args.backend.as_str()) {
-        return Err(Error::usage(format!("--backend {}: wanted auto or ort", args.backend)));
-    }
+    let kind = match args.backend.as_str() {
+        "auto" => Kind::Auto,
+        "ort" => Kind::Ort,
+        "wgpu" => Kind::Wgpu,
+        other => return Err(Error::usage(format!("--backend {other}: wanted auto, ort or wgpu"))),
+    };
     within("--threads", args.threads.unwrap_or(1), 1024)?;
     within("--batch", args.batch, 4096)?;
     let host = Host::read();
@@ -36,6 +39,8 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         eprintln!("running on CPUs {}", host::affinity().unwrap_or_else(|| host::cpu_list(&cpus)));
     }
     let options = Options {
+        kind,
+        allow_software: args.allow_software,
         threads: args.threads.or(choice.map(|c| c.threads)),
         batch: args.batch,
         ort_lib: args.ort_lib.clone(),

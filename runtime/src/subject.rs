@@ -1,6 +1,8 @@
 //! A model ready to be judged: a bundle, or a plain .onnx file, loaded by a backend.
 
-use crate::backend::{Backend, Named, Options};
+use crate::backend::{Backend, Kind, Named, Options};
+#[cfg(feature = "wgpu")]
+use crate::gpu::WgpuBackend;
 use crate::onnx::OnnxModel;
 use crate::ort_backend::{self, OrtBackend};
 use crate::providers::{self, Providers};
@@ -65,6 +67,7 @@ impl Subject {
         };
         let (preprocess, labels) = (Some(m.preprocess.clone()), Some(m.labels.clone()));
         let (providers, why) = match &options.providers {
+            Providers::Profile if options.kind == Kind::Wgpu => (Providers::Cpu, String::new()),
             Providers::Profile => by_profile(&bundle, options)?,
             asked => (asked.clone(), why(asked)),
         };
@@ -179,8 +182,14 @@ fn why(providers: &Providers) -> String {
 
 fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<(Box<dyn Backend>, f64)> {
     let start = Instant::now();
-    let backend = OrtBackend::load(model, path, options, why)?;
-    Ok((Box::new(backend), start.elapsed().as_secs_f64() * 1e3))
+    let backend: Box<dyn Backend> = match options.kind {
+        Kind::Auto | Kind::Ort => Box::new(OrtBackend::load(model, path, options, why)?),
+        #[cfg(feature = "wgpu")]
+        Kind::Wgpu => Box::new(WgpuBackend::load(model, path, options, "asked for")?),
+        #[cfg(not(feature = "wgpu"))]
+        Kind::Wgpu => return Err(Error::Unavailable("this program was built without backend wgpu".into())),
+    };
+    Ok((backend, start.elapsed().as_secs_f64() * 1e3))
 }
 
 /// What the bundle's profile prefers to the CPU, so far as the library has it. A profile none of whose

@@ -1,0 +1,171 @@
+//! The GPU: finding one, opening it with the limits of a small one, and hearing of everything that goes wrong.
+
+use gtn_core::{Error, Result};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use wgpu::{DeviceType, ErrorFilter, Limits};
+
+/// An inference that takes longer has hung.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// An open device.
+pub struct Gpu {
+    /// For buffers and pipelines.
+    pub device: wgpu::Device,
+    /// For work.
+    pub queue: wgpu::Queue,
+    /// Name, driver.
+    pub info: wgpu::AdapterInfo,
+    /// What went wrong outside of a scope.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// Opens the best adapter whose storage bindings hold `bytes`. Software adapters (a CPU that plays a GPU) are
+/// for tests: they want `allow_software`.
+pub fn open(bytes: u64, allow_software: bool) -> Result<Gpu> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = wait(instance.enumerate_adapters(wgpu::Backends::all()))?;
+    adapters.sort_by_key(|a| rank(a.get_info().device_type));
+    let Some(adapter) = adapters.first() else {
+        return Err(Error::Unavailable(
+            "backend wgpu: no GPU found (on Linux it wants a Vulkan driver: Debian's packages libvulkan1 and \
+             mesa-vulkan-drivers)"
+                .into(),
+        ));
+    };
+    let info = adapter.get_info();
+    if info.device_type == DeviceType::Cpu && !allow_software {
+        return Err(Error::Unavailable(format!(
+            "backend wgpu: the only adapter is software ({}): --allow-software uses it",
+            info.name
+        )));
+    }
+    let limits = limits(&adapter.limits(), bytes)
+        .map_err(|what| Error::Unavailable(format!("backend wgpu: {}: {what}", info.name)))?;
+    let request = wgpu::DeviceDescriptor {
+        label: Some("gtn-run"),
+        required_limits: limits,
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..Default::default()
+    };
+    let opened = wait(adapter.request_device(&request))?;
+    let (device, queue) =
+        opened.map_err(|e| Error::Unavailable(format!("backend wgpu: {} does not open: {e}", info.name)))?;
+    let trouble = Arc::new(Mutex::new(None));
+    let note = |trouble: &Arc<Mutex<Option<String>>>| {
+        let trouble = trouble.clone();
+        move |what: String| {
+            trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+        }
+    };
+    let (error, lost) = (note(&trouble), note(&trouble));
+    device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| error(one_line(&e.to_string()))));
+    device.set_device_lost_callback(move |reason, text| {
+        lost(format!("the device is lost ({reason:?}): {text}"))
+    });
+    Ok(Gpu { device, queue, info, trouble })
+}
+
+/// The best first.
+fn rank(kind: DeviceType) -> u8 {
+    match kind {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    }
+}
+
+/// What every adapter has (4 storage buffers, 256 invocations, 16 KiB shared), and larger bindings only where
+/// the network needs them.
+fn limits(offered: &Limits, bytes: u64) -> Result<Limits, String> {
+    let mut limits = Limits::downlevel_defaults();
+    limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.max(bytes);
+    limits.max_buffer_size = limits.max_buffer_size.max(bytes);
+    let most = offered.max_storage_buffer_binding_size.min(offered.max_buffer_size);
+    if bytes > most {
+        return Err(format!(
+            "weights and activations take {bytes} bytes, its storage bindings end at {most}"
+        ));
+    }
+    // Graphics, of which we use nothing: whatever the adapter has.
+    Ok(limits.or_worse_values_from(offered))
+}
+
+impl Gpu {
+    /// An error if anything has gone wrong since the device was opened.
+    pub fn check(&self) -> Result<()> {
+        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(what) => Err(self.failed(what)),
+        }
+    }
+
+    /// Does something whose errors become one of ours.
+    pub fn scoped<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Validation, ErrorFilter::Internal];
+        let mut scopes: Vec<_> = filters.into_iter().map(|f| self.device.push_error_scope(f)).collect();
+        let made = work();
+        let mut first = None;
+        while let Some(scope) = scopes.pop() {
+            first = first.or(wait(scope.pop())?);
+        }
+        match first {
+            None => self.check().map(|()| made),
+            Some(e) => Err(self.failed(&one_line(&e.to_string()))),
+        }
+    }
+
+    /// Waits for everything submitted.
+    pub fn finish(&self) -> Result<()> {
+        let all = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
+        self.device.poll(all).map_err(|e| self.failed(&e.to_string()))?;
+        self.check()
+    }
+
+    /// Exit status 3, with the adapter's name.
+    pub fn failed(&self, what: &str) -> Error {
+        Error::Unavailable(format!("backend wgpu: {}: {what}", self.info.name))
+    }
+}
+
+/// On native systems wgpu's futures are ready at once.
+fn wait<T>(future: impl Future<Output = T>) -> Result<T> {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..1000 {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return Ok(done);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(Error::Unavailable("backend wgpu: the driver does not answer".into()))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_adapters_are_enough_and_too_small_ones_are_named() {
+        let small = Limits::downlevel_defaults();
+        let asked = limits(&small, 1 << 20).unwrap();
+        assert_eq!(asked.max_storage_buffers_per_shader_stage, 4);
+        assert_eq!(asked.max_compute_invocations_per_workgroup, 256);
+        assert!(asked.check_limits(&small));
+        let error = limits(&small, 1 << 30).unwrap_err();
+        assert!(error.contains("1073741824") && error.contains("134217728"), "{error}");
+        // A large one gives a small network no more than a small one would.
+        assert_eq!(limits(&Limits::defaults(), 1 << 20).unwrap().max_storage_buffer_binding_size, 128 << 20);
+    }
+}

@@ -1,0 +1,115 @@
+//! From a checked file to a graph of steps: constants, the inputs' shapes, one operator after another.
+
+use super::graph::{DType, Graph, ValueId};
+use super::ops::{self, Node};
+use crate::backend::{Named, Slot};
+use crate::onnx::proto::ValueInfo;
+use crate::onnx::{Constant, Dim, Numbers, decode, value};
+use gtn_core::tensors::Data;
+use gtn_core::{Error, Result};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// More than any network here has; what is done per pair of values stays quick.
+const MAX_NODES: usize = 10_000;
+
+/// What a model's constants may take beyond four times its file (int8 weights take four bytes each).
+const SPARE_BYTES: usize = 64 << 20;
+
+/// A graph and its ends.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Values and steps.
+    pub graph: Graph,
+    /// Name, value; the batch is filled in.
+    pub inputs: Vec<(Slot, ValueId)>,
+    /// Name, value.
+    pub outputs: Vec<(Slot, ValueId)>,
+}
+
+/// Reads a model; the open dimension `N` becomes `batch`, and inputs named in `bound` become constants
+/// (a shape must be known at loading).
+pub fn load(model: &[u8], path: &Path, batch: usize, bound: &[Named]) -> Result<Loaded> {
+    let bad = |what: String| Error::input(path, what);
+    let (_, proto, opset) = decode(model, path)?;
+    if proto.node.len() > MAX_NODES {
+        return Err(bad(format!("has {} nodes, backend wgpu takes at most {MAX_NODES}", proto.node.len())));
+    }
+    let mut uses: HashMap<&str, usize> = HashMap::new();
+    let read = proto.node.iter().flat_map(|n| &n.input).chain(proto.output.iter().map(|o| &o.name));
+    read.for_each(|name| *uses.entry(name.as_str()).or_default() += 1);
+    let used = |name: &str| uses.get(name).copied().unwrap_or(0);
+
+    let mut graph = Graph::new(SPARE_BYTES + 4 * model.len());
+    let mut names: BTreeMap<String, ValueId> = BTreeMap::new();
+    for tensor in &proto.initializer {
+        let add = || graph.add_constant(Constant::read(tensor)?, used(&tensor.name));
+        let id = { add }().map_err(|what| bad(format!("initializer `{}` {what}", tensor.name)))?;
+        names.insert(tensor.name.clone(), id);
+    }
+    let mut inputs = Vec::new();
+    for info in proto.input.iter().filter(|i| !proto.initializer.iter().any(|t| t.name == i.name)) {
+        let bad = |what: String| bad(format!("input `{}`: {what}", info.name));
+        let id = match bound.iter().find(|b| b.name == info.name) {
+            Some(b) => graph.add_constant(constant(b), used(&info.name)).map_err(bad)?,
+            None => {
+                let (slot, dtype, shape) = slot(info, batch).map_err(bad)?;
+                let id = graph.add(dtype, &shape, used(&info.name)).map_err(bad)?;
+                inputs.push((slot, id));
+                id
+            }
+        };
+        names.insert(info.name.clone(), id);
+    }
+    for (i, node) in proto.node.iter().enumerate() {
+        let mut n = Node::new(&mut graph, &mut names, node, opset, &used);
+        ops::lower(&mut n).map_err(|what| {
+            bad(format!("node {i} `{}` ({}): {what} (backend wgpu)", node.name, node.op_type))
+        })?;
+    }
+    let mut outputs = Vec::new();
+    for info in &proto.output {
+        let bad = |what: &str| bad(format!("output `{}` {what}", info.name));
+        let id = *names.get(&info.name).ok_or_else(|| bad("is made by no node"))?;
+        let v = graph.value(id).map_err(|e| bad(&e))?;
+        let root = graph.value(v.root).map_err(|e| bad(&e))?;
+        if root.constant.is_some() && v.dtype == DType::I64 {
+            return Err(bad("is a constant of int64: not supported by backend wgpu"));
+        }
+        if !matches!(v.dtype, DType::F32 | DType::U8) {
+            return Err(bad(&format!("is {}, wanted float or uint8", v.dtype.name())));
+        }
+        outputs.push((out_slot(&info.name, v.dtype, &v.shape), id));
+    }
+    graph.prune(&outputs.iter().map(|o| o.1).collect::<Vec<_>>());
+    Ok(Loaded { graph, inputs, outputs })
+}
+
+fn constant(named: &Named) -> Constant {
+    let (elem_type, numbers) = match &named.tensor.data {
+        Data::F32(v) => (1, Numbers::F32(v.clone())),
+        Data::U8(v) => (2, Numbers::I32(v.iter().map(|&x| i32::from(x)).collect())),
+        Data::I64(v) => (7, Numbers::I64(v.clone())),
+    };
+    Constant { elem_type, shape: named.tensor.shape.clone(), numbers }
+}
+
+fn slot(info: &ValueInfo, batch: usize) -> Result<(Slot, DType, Vec<usize>), String> {
+    let v = value(info);
+    let dtype = DType::of(v.elem_type)?;
+    if !matches!(dtype, DType::F32 | DType::U8) {
+        return Err(format!("is {}, backend wgpu takes float and uint8", dtype.name()));
+    }
+    let size = |d: &Dim| match d {
+        Dim::Size(n) => usize::try_from(*n).map_err(|_| format!("has a dimension {n}")),
+        Dim::Open(name) if name == "N" => Ok(batch),
+        Dim::Open(name) => Err(format!("dimension `{name}` is open; only N may be")),
+    };
+    let shape = v.dims.iter().map(size).collect::<Result<Vec<usize>, String>>()?;
+    Ok((out_slot(&v.name, dtype, &shape), dtype, shape))
+}
+
+fn out_slot(name: &str, dtype: DType, shape: &[usize]) -> Slot {
+    let shape = shape.iter().map(|&d| i64::try_from(d).unwrap_or(i64::MAX)).collect();
+    Slot { name: name.into(), dtype: dtype.name().into(), shape }
+}

@@ -1,0 +1,49 @@
+//! Our own executor on any GPU with Vulkan, Metal or DX12: `--backend wgpu`.
+//!
+//! One way through: a file, checked by [`crate::onnx`] -> `load` walks its nodes once and lets each operator
+//! of `ops` (one file each, a `.wgsl` of the same stem beside it) infer shapes and add the steps it needs to a
+//! `graph` (typed values, steps, fusion with the step before) -> `plan` places every value in one buffer,
+//! constants first, then activations that share memory when their lives do not meet -> `executor` compiles
+//! one pipeline per distinct step (shapes are its constants) and runs them in order. `adapter` finds the GPU
+//! and turns whatever goes wrong on it into an error.
+//!
+//! An operator, type or attribute that is not computed exactly is an error at loading, naming the node.
+
+mod adapter;
+mod executor;
+mod graph;
+mod load;
+mod ops;
+mod plan;
+
+pub use executor::WgpuBackend;
+
+use crate::backend::Options;
+use gtn_core::Result;
+use std::path::Path;
+
+/// What a model takes on a GPU, found without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Of the constants that steps read.
+    pub constant_bytes: usize,
+    /// Of the activations, as planned.
+    pub activation_bytes: usize,
+    /// The least that any plan of the same steps takes.
+    pub least_activation_bytes: usize,
+    /// Dispatches of an inference.
+    pub steps: usize,
+}
+
+/// Loads and plans a model as [`WgpuBackend::load`] does.
+pub fn needs(model: &[u8], path: &Path, options: &Options) -> Result<Needs> {
+    let loaded = load::load(model, path, options.batch.max(1), &[])?;
+    let ids = |ends: &[(crate::backend::Slot, graph::ValueId)]| ends.iter().map(|e| e.1).collect::<Vec<_>>();
+    let plan = plan::plan(&loaded.graph, &ids(&loaded.inputs), &ids(&loaded.outputs));
+    Ok(Needs {
+        constant_bytes: 4 * plan.constants,
+        activation_bytes: 4 * plan.activations,
+        least_activation_bytes: 4 * plan.lower_bound,
+        steps: loaded.graph.steps.len(),
+    })
+}

@@ -1,0 +1,34 @@
+//! BatchNormalization in inference.
+
+use super::Node;
+use crate::gpu::graph::{DType, Shader};
+
+/// batch_norm.wgsl
+pub const SHADER: Shader = Shader { name: "batch_norm", source: include_str!("batch_norm.wgsl") };
+
+/// ONNX BatchNormalization with one output; `momentum` is for training.
+pub fn lower(n: &mut Node) -> Result<(), String> {
+    if n.int("training_mode", 0)? != 0 || n.output_count() != 1 || n.int("spatial", 1)? != 1 {
+        return Err("training mode and per-element statistics are not supported".into());
+    }
+    n.float("momentum", 0.9)?;
+    let epsilon = n.float("epsilon", 1e-5)?;
+    let mut reads = Vec::new();
+    for i in 0..5 {
+        let id = n.input(i)?;
+        n.want(id, DType::F32)?;
+        reads.push(Some(id));
+    }
+    let shape = n.shape(n.input(0)?)?;
+    let channels = *shape.get(1).ok_or("input has no channels")?;
+    for i in 1..5 {
+        let found = n.shape(n.input(i)?)?;
+        if found != [channels] {
+            return Err(format!("input {i} is {found:?}, wanted [{channels}]"));
+        }
+    }
+    let plane: usize = shape.iter().skip(2).product();
+    let y = n.output(0, DType::F32, &shape)?;
+    let constants = vec![("channels", channels as f64), ("plane", plane as f64), ("epsilon", epsilon.into())];
+    n.push(&SHADER, "main", &reads, y, constants)
+}

@@ -1,0 +1,17 @@
+// y[n, c, i] = (x - mean[c]) / sqrt(var[c] + epsilon) * scale[c] + bias[c]
+struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 } // x, scale, bias, mean, var
+@group(0) @binding(0) var<storage, read_write> mem: array<f32>;
+@group(0) @binding(1) var<uniform> at: At;
+override total: u32 = 1;
+override channels: u32 = 1;
+override plane: u32 = 1;
+override epsilon: f32 = 0;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>) {
+    let i = id.x + id.y * n.x * 64u;
+    if i >= total { return; }
+    let c = i / plane % channels;
+    let scale = mem[at.w + c] / sqrt(mem[at.s + c] + epsilon);
+    mem[at.y + i] = (mem[at.x + i] - mem[at.r + c]) * scale + mem[at.b + c];
+}

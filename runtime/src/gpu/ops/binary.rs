@@ -1,0 +1,101 @@
+//! Add, Sub, Mul, Div with broadcasting.
+
+use super::Node;
+use super::node::strides;
+use crate::gpu::graph::{DType, Fuse, MAX_RANK, Shader, ValueId};
+
+/// Floats.
+pub const FLOAT: Shader =
+    Shader { name: "binary", source: concat!(include_str!("activate.wgsl"), include_str!("binary.wgsl")) };
+/// Integers.
+pub const INTEGER: Shader = Shader { name: "binary_integer", source: include_str!("binary_integer.wgsl") };
+
+const D: [&str; MAX_RANK] = ["", "d1", "d2", "d3", "d4", "d5"];
+const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];
+const W: [&str; MAX_RANK] = ["w0", "w1", "w2", "w3", "w4", "w5"];
+
+/// ONNX Add, Sub, Mul, Div. A sum of a convolution and an older value becomes that convolution's end.
+pub fn lower(n: &mut Node) -> Result<(), String> {
+    let (x, w) = (n.input(0)?, n.input(1)?);
+    let dtype = n.value(x)?.dtype;
+    n.want(w, dtype)?;
+    let (xs, ws) = (n.shape(x)?, n.shape(w)?);
+    let shape = broadcast(&xs, &ws)?;
+    let y = n.output(0, dtype, &shape)?;
+    if n.op() == "Add" && xs == ws && dtype == DType::F32 && fuse(n, x, w, y)? {
+        return Ok(());
+    }
+    let op = match n.op() {
+        "Add" => 0,
+        "Sub" => 1,
+        "Mul" => 2,
+        _ => 3,
+    };
+    let mut constants = vec![("op", f64::from(op))];
+    constants.extend(padded(&shape, 1).into_iter().zip(D).skip(1).map(|(d, name)| (name, d as f64)));
+    for (names, own) in [(X, xs), (W, ws)] {
+        let steps = strides(&own);
+        let repeated = own.iter().zip(steps).map(|(&d, s)| if d == 1 { 0 } else { s });
+        let steps = padded(&repeated.collect::<Vec<_>>(), 0);
+        constants.extend(steps.into_iter().zip(names).map(|(s, name)| (name, s as f64)));
+    }
+    if dtype == DType::F32 {
+        let mut step = n.step(&FLOAT, "main", &[Some(x), Some(w)], y, constants)?;
+        step.fuse = Fuse::Activation;
+        n.graph.push(step);
+        return Ok(());
+    }
+    let (bits, unsigned) = match dtype {
+        DType::U8 => (8, 1),
+        DType::I8 => (8, 0),
+        DType::U16 => (16, 1),
+        DType::I16 => (16, 0),
+        DType::I32 => (32, 0),
+        DType::U32 => (32, 1),
+        DType::F32 | DType::I64 => return Err("works on int64: not supported".into()),
+    };
+    constants.extend([("bits", f64::from(bits)), ("unsigned", f64::from(unsigned))]);
+    n.push(&INTEGER, "main", &[Some(x), Some(w)], y, constants)
+}
+
+/// A residual: the later of two convolutions reads the other value. One of them may be no convolution.
+fn fuse(n: &mut Node, x: ValueId, w: ValueId, y: ValueId) -> Result<bool, String> {
+    let born = |n: &Node, id: ValueId| -> Result<Option<usize>, String> {
+        let v = n.value(n.value(id)?.root)?;
+        Ok(v.step)
+    };
+    for (mine, other) in [(x, w), (w, x)] {
+        let other_born = born(n, other)?;
+        let Some((at, step)) = n.graph.sole_step(mine).filter(|(_, s)| s.fuse == Fuse::Float) else {
+            continue;
+        };
+        if mine != other && other_born.is_none_or(|b| b < at) && step.reads.len() == 3 {
+            step.reads.push(Some(other));
+            step.set("residual", 1.0);
+            step.fuse = Fuse::Activation;
+            n.graph.retarget(at, "Add", y);
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// NumPy's rule.
+pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+    let rank = a.len().max(b.len());
+    let dim =
+        |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).and_then(|i| s.get(i)).copied().unwrap_or(1);
+    let one = |i| match (dim(a, i), dim(b, i)) {
+        (x, y) if x == y || y == 1 => Ok(x),
+        (1, y) => Ok(y),
+        _ => Err(format!("shapes {a:?} and {b:?} do not go together")),
+    };
+    (0..rank).map(one).collect()
+}
+
+/// To the right end of [`MAX_RANK`] numbers.
+pub fn padded(shape: &[usize], fill: usize) -> Vec<usize> {
+    let mut all = vec![fill; MAX_RANK.saturating_sub(shape.len())];
+    all.extend(shape);
+    all
+}

@@ -1,0 +1,90 @@
+//! ConvTranspose.
+
+use super::node::Node;
+use super::window::{Window, pads, per_dimension, spatial};
+use crate::gpu::graph::{DType, Fuse, Shader};
+
+/// conv_transpose.wgsl
+pub const SHADER: Shader = Shader {
+    name: "conv_transpose",
+    source: concat!(include_str!("activate.wgsl"), include_str!("conv_transpose.wgsl")),
+};
+
+/// ONNX ConvTranspose with one to three spatial dimensions.
+pub fn lower(n: &mut Node) -> Result<(), String> {
+    let (x, w, bias) = (n.input(0)?, n.input(1)?, n.optional(2)?);
+    for id in [Some(x), Some(w), bias].into_iter().flatten() {
+        n.want(id, DType::F32)?;
+    }
+    let (xs, ws) = (n.shape(x)?, n.shape(w)?);
+    let groups =
+        usize::try_from(n.int("group", 1)?).ok().filter(|&g| g > 0).ok_or("group is not positive")?;
+    let (&[images, c, ..], &[wc, mg, ..]) = (&xs[..], &ws[..]) else {
+        return Err(format!("input {xs:?}, weights {ws:?}"));
+    };
+    if wc != c || c % groups != 0 || xs.len() != ws.len() {
+        return Err(format!("{groups} groups do not fit input {xs:?} and weights {ws:?}"));
+    }
+    let m = mg.checked_mul(groups).ok_or("too many channels")?;
+    if let Some(b) = bias {
+        let found = n.shape(b)?;
+        if found != [m] {
+            return Err(format!("bias is {found:?}, wanted [{m}]"));
+        }
+    }
+    let window = window(n, &xs, spatial(&ws)?)?;
+    let y = n.output(0, DType::F32, &window.output_shape(images, m))?;
+    let mut constants = window.constants();
+    let has = f64::from(u8::from(bias.is_some()));
+    constants.extend([
+        ("groups", groups as f64),
+        ("cg", (c / groups) as f64),
+        ("mg", mg as f64),
+        ("bias", has),
+    ]);
+    let mut step = n.step(&SHADER, "main", &[Some(x), Some(w), bias], y, constants)?;
+    step.fuse = Fuse::Activation;
+    n.graph.push(step);
+    Ok(())
+}
+
+/// output = stride * (input - 1) + output_padding + extent - begin - end; `output_shape` or auto_pad give
+/// the padding instead. (ONNX ConvTranspose's page.)
+fn window(n: &Node, xs: &[usize], kernel: [usize; 3]) -> Result<Window, String> {
+    let input = spatial(xs)?;
+    let rank = xs.len() - 2;
+    if let Some(k) = n.ints("kernel_shape")?
+        && per_dimension(Some(k), rank, 1, 1)? != kernel
+    {
+        return Err(format!("kernel_shape {k:?} is not the weights' {kernel:?}"));
+    }
+    let stride = per_dimension(n.ints("strides")?, rank, 1, 1)?;
+    let dilation = per_dimension(n.ints("dilations")?, rank, 1, 1)?;
+    let extra = per_dimension(n.ints("output_padding")?, rank, 0, 0)?;
+    let mut w = Window { rank, input, kernel, stride, dilation, begin: [0; 3], end: [0; 3], output: [1; 3] };
+    let auto = n.text("auto_pad", "NOTSET")?;
+    let asked = n.ints("output_shape")?.map(|s| per_dimension(Some(s), rank, 1, 1)).transpose()?;
+    if asked.is_none() && auto == "NOTSET" {
+        (w.begin, w.end) = pads(n, rank)?;
+    }
+    for i in 0..3 {
+        let whole = stride[i] * (input[i] - 1) + extra[i] + w.extent(i);
+        let wanted = match (asked, auto) {
+            (Some(size), _) => Some(size[i]),
+            (None, "SAME_UPPER" | "SAME_LOWER") => Some(input[i] * stride[i]),
+            (None, "NOTSET" | "VALID") => None,
+            (None, other) => return Err(format!("auto_pad `{other}` is not known")),
+        };
+        if let Some(size) = wanted {
+            // What is wanted beyond the last window is bias alone.
+            let all = whole.saturating_sub(size);
+            let less = all / 2;
+            (w.begin[i], w.end[i]) =
+                if auto == "SAME_UPPER" { (less, all - less) } else { (all - less, less) };
+        }
+        let cut = w.begin[i] + w.end[i];
+        let left = whole.checked_sub(cut).filter(|&o| o > 0).ok_or("padding leaves nothing")?;
+        w.output[i] = wanted.unwrap_or(left);
+    }
+    Ok(w)
+}

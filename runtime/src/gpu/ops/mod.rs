@@ -1,0 +1,163 @@
+//! The operators: one file each, found here by name. To add one: a file with `lower`, a `.wgsl` of the same
+//! stem, a line in [`OPS`]; its node tests go into tests/onnx-node-tests.txt.
+
+mod activation;
+mod batch_norm;
+mod binary;
+mod cast;
+mod concat;
+mod constant;
+mod conv;
+mod conv_transpose;
+mod dequantize;
+mod gemm;
+mod integer_conv;
+mod node;
+mod pad;
+mod pool;
+mod quantize;
+mod reduce_mean;
+mod reshape;
+mod resize;
+mod softmax;
+mod strided;
+mod window;
+
+pub use node::Node;
+
+/// What is known of an operator.
+struct Op {
+    name: &'static str,
+    /// Attributes that `lower` honours; any other is an error.
+    attributes: &'static [&'static str],
+    /// Shapes, types, steps.
+    lower: fn(&mut Node) -> Result<(), String>,
+}
+
+const fn op(
+    name: &'static str,
+    attributes: &'static [&'static str],
+    lower: fn(&mut Node) -> Result<(), String>,
+) -> Op {
+    Op { name, attributes, lower }
+}
+
+const POOL: &[&str] =
+    &["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"];
+const MAX_POOL: &[&str] =
+    &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"];
+const CONV: &[&str] = &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"];
+const CONV_TRANSPOSE: &[&str] =
+    &["auto_pad", "dilations", "group", "kernel_shape", "output_padding", "output_shape", "pads", "strides"];
+const RESIZE: &[&str] = &[
+    "antialias",
+    "axes",
+    "coordinate_transformation_mode",
+    "cubic_coeff_a",
+    "exclude_outside",
+    "extrapolation_value",
+    "keep_aspect_ratio_policy",
+    "mode",
+    "nearest_mode",
+];
+
+const OPS: &[Op] = &[
+    op("Add", &[], binary::lower),
+    op("AveragePool", POOL, pool::average),
+    op("BatchNormalization", &["epsilon", "momentum", "spatial", "training_mode"], batch_norm::lower),
+    op("Cast", &["saturate", "to"], cast::lower),
+    op("Clip", &["max", "min"], activation::clip),
+    op("Concat", &["axis"], concat::lower),
+    op("Constant", &["value", "value_float", "value_floats", "value_int", "value_ints"], constant::lower),
+    op("Conv", CONV, conv::lower),
+    op("ConvTranspose", CONV_TRANSPOSE, conv_transpose::lower),
+    op("DequantizeLinear", &["axis"], dequantize::lower),
+    op("Div", &[], binary::lower),
+    op("Flatten", &["axis"], reshape::flatten),
+    op("Gemm", &["alpha", "beta", "transA", "transB"], gemm::gemm),
+    op("GlobalAveragePool", &[], reduce_mean::global_average_pool),
+    op("HardSigmoid", &["alpha", "beta"], activation::hard_sigmoid),
+    op("HardSwish", &[], activation::hard_swish),
+    op("Identity", &[], reshape::identity),
+    op("MatMul", &[], gemm::mat_mul),
+    op("MaxPool", MAX_POOL, pool::max),
+    op("Mul", &[], binary::lower),
+    op("Pad", &["mode", "pads", "value"], pad::lower),
+    op("QuantizeLinear", &["axis", "saturate"], quantize::lower),
+    op("ReduceMean", &["axes", "keepdims", "noop_with_empty_axes"], reduce_mean::lower),
+    op("Relu", &[], activation::relu),
+    op("Reshape", &["allowzero"], reshape::reshape),
+    op("Resize", RESIZE, resize::lower),
+    op("Sigmoid", &[], activation::sigmoid),
+    op("Slice", &["axes", "ends", "starts"], strided::slice),
+    op("Softmax", &["axis"], softmax::lower),
+    op("Squeeze", &["axes"], reshape::squeeze),
+    op("Sub", &[], binary::lower),
+    op("Transpose", &["perm"], strided::transpose),
+    op("Unsqueeze", &["axes"], reshape::unsqueeze),
+];
+
+/// Adds a node's values and steps to the graph.
+pub fn lower(node: &mut Node) -> Result<(), String> {
+    if !node.domain_is_default() {
+        return Err("its operator set is not ONNX's own: not supported".into());
+    }
+    let op = OPS.iter().find(|o| o.name == node.op()).ok_or("the operator is not supported")?;
+    if let Some(odd) = node.attributes().find(|a| !op.attributes.contains(a)) {
+        return Err(format!("attribute `{odd}` is not supported"));
+    }
+    (op.lower)(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::graph::Shader;
+
+    const SHADERS: &[&Shader] = &[
+        &activation::FLOAT,
+        &activation::INTEGER,
+        &batch_norm::SHADER,
+        &binary::FLOAT,
+        &binary::INTEGER,
+        &cast::SHADER,
+        &concat::SHADER,
+        &conv::SHADER,
+        &conv_transpose::SHADER,
+        &dequantize::SHADER,
+        &gemm::SHADER,
+        &integer_conv::SHADER,
+        &pad::SHADER,
+        &pool::FLOAT,
+        &pool::INTEGER,
+        &quantize::SHADER,
+        &reduce_mean::SHADER,
+        &resize::SHADER,
+        &softmax::SHADER,
+        &strided::SHADER,
+    ];
+
+    /// Without a GPU: WGSL, types, uniform control flow, and nothing beyond what small adapters have.
+    #[test]
+    fn every_shader_is_valid() {
+        use naga::valid::{Capabilities, ValidationFlags, Validator};
+        for shader in SHADERS {
+            let module = naga::front::wgsl::parse_str(shader.source)
+                .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(shader.source)));
+            let found = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+            found.unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(shader.source)));
+            assert!(!module.entry_points.is_empty(), "{}", shader.name);
+            for entry in &module.entry_points {
+                assert_eq!(entry.workgroup_size, [64, 1, 1], "{}", shader.name);
+            }
+            let bindings = module.global_variables.iter().filter(|(_, v)| v.binding.is_some()).count();
+            assert_eq!(bindings, 2, "{}", shader.name);
+        }
+    }
+
+    #[test]
+    fn operators_are_in_order_and_once() {
+        assert!(OPS.is_sorted_by_key(|o| o.name));
+        assert!(OPS.windows(2).all(|w| w[0].name != w[1].name));
+    }
+}

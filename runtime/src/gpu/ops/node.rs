@@ -1,0 +1,261 @@
+//! A node as its operator sees it: attributes, inputs, outputs, and the graph to add to.
+
+use crate::gpu::graph::{DType, Fuse, Graph, READS, Shader, Step, Value, ValueId};
+use crate::onnx::proto::{AttributeProto, NodeProto};
+use crate::onnx::{Constant, Numbers};
+use std::collections::BTreeMap;
+
+/// One node being lowered.
+pub struct Node<'a> {
+    /// What it adds to.
+    pub graph: &'a mut Graph,
+    names: &'a mut BTreeMap<String, ValueId>,
+    proto: &'a NodeProto,
+    uses: &'a dyn Fn(&str) -> usize,
+    /// Of the default domain.
+    pub opset: i64,
+}
+
+impl<'a> Node<'a> {
+    /// `uses`: how often a name is read.
+    pub fn new(
+        graph: &'a mut Graph,
+        names: &'a mut BTreeMap<String, ValueId>,
+        proto: &'a NodeProto,
+        opset: i64,
+        uses: &'a dyn Fn(&str) -> usize,
+    ) -> Self {
+        Self { graph, names, proto, opset, uses }
+    }
+
+    /// Whether the operator is ONNX's own.
+    pub fn domain_is_default(&self) -> bool {
+        self.proto.domain.is_empty() || self.proto.domain == "ai.onnx"
+    }
+
+    /// Operator.
+    pub fn op(&self) -> &'a str {
+        &self.proto.op_type
+    }
+
+    /// Names of the attributes.
+    pub fn attributes(&self) -> impl Iterator<Item = &'a str> {
+        self.proto.attribute.iter().map(|a| a.name.as_str())
+    }
+
+    fn attribute(&self, name: &str, kind: i32) -> Result<Option<&'a AttributeProto>, String> {
+        let Some(found) = self.proto.attribute.iter().find(|a| a.name == name) else { return Ok(None) };
+        if found.r#type != kind {
+            return Err(format!("attribute `{name}` has type {}, wanted {kind}", found.r#type));
+        }
+        Ok(Some(found))
+    }
+
+    /// An integer attribute.
+    pub fn int(&self, name: &str, default: i64) -> Result<i64, String> {
+        Ok(self.attribute(name, 2)?.map_or(default, |a| a.i))
+    }
+
+    /// A finite float attribute.
+    pub fn float(&self, name: &str, default: f32) -> Result<f32, String> {
+        let found = self.attribute(name, 1)?.map_or(default, |a| a.f);
+        if found.is_finite() { Ok(found) } else { Err(format!("attribute `{name}` is {found}")) }
+    }
+
+    /// A text attribute.
+    pub fn text(&self, name: &str, default: &'a str) -> Result<&'a str, String> {
+        match self.attribute(name, 3)? {
+            Some(a) => std::str::from_utf8(&a.s).map_err(|_| format!("attribute `{name}` is not text")),
+            None => Ok(default),
+        }
+    }
+
+    /// An attribute of integers.
+    pub fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, String> {
+        Ok(self.attribute(name, 7)?.map(|a| &a.ints[..]))
+    }
+
+    /// An attribute of floats.
+    pub fn floats(&self, name: &str) -> Result<Option<&'a [f32]>, String> {
+        Ok(self.attribute(name, 6)?.map(|a| &a.floats[..]))
+    }
+
+    /// A tensor attribute.
+    pub fn tensor(&self, name: &str) -> Result<Option<Constant>, String> {
+        let found = self.attribute(name, 4)?.and_then(|a| a.t.as_ref());
+        found.map(|t| Constant::read(t).map_err(|e| format!("attribute `{name}` {e}"))).transpose()
+    }
+
+    /// An input that may be absent.
+    pub fn optional(&self, i: usize) -> Result<Option<ValueId>, String> {
+        let Some(name) = self.proto.input.get(i).filter(|n| !n.is_empty()) else { return Ok(None) };
+        match self.names.get(name) {
+            Some(&id) => Ok(Some(id)),
+            None => Err(format!("input `{name}` is not known")),
+        }
+    }
+
+    /// An input that must be there.
+    pub fn input(&self, i: usize) -> Result<ValueId, String> {
+        self.optional(i)?.ok_or_else(|| format!("input {i} is missing"))
+    }
+
+    /// How many inputs are written down.
+    pub fn input_count(&self) -> usize {
+        self.proto.input.len()
+    }
+
+    /// How many outputs somebody may want.
+    pub fn output_count(&self) -> usize {
+        self.proto.output.iter().filter(|o| !o.is_empty()).count()
+    }
+
+    /// Type and shape of a value.
+    pub fn value(&self, id: ValueId) -> Result<&Value, String> {
+        self.graph.value(id)
+    }
+
+    /// Shape of a value.
+    pub fn shape(&self, id: ValueId) -> Result<Vec<usize>, String> {
+        Ok(self.graph.value(id)?.shape.clone())
+    }
+
+    /// An error unless the value is of this type.
+    pub fn want(&self, id: ValueId, dtype: DType) -> Result<(), String> {
+        let found = self.graph.value(id)?.dtype;
+        if found == dtype {
+            return Ok(());
+        }
+        Err(format!("an input is {}, wanted {}: not supported", found.name(), dtype.name()))
+    }
+
+    /// The integers of a constant int64 (or int32) input, if it is there.
+    pub fn constant_ints(&self, i: usize) -> Result<Option<Vec<i64>>, String> {
+        let Some(id) = self.optional(i)? else { return Ok(None) };
+        match self.graph.value(id)?.constant.as_deref() {
+            Some(Numbers::I64(v)) => Ok(Some(v.clone())),
+            Some(Numbers::I32(v)) => Ok(Some(v.iter().map(|&x| i64::from(x)).collect())),
+            Some(Numbers::F32(_)) => Err(format!("input {i} is float, wanted integers")),
+            None => Err(format!("input {i} is not constant: shapes must be known at loading")),
+        }
+    }
+
+    /// The floats of a constant input, if it is there.
+    pub fn constant_floats(&self, i: usize) -> Result<Option<Vec<f32>>, String> {
+        let Some(id) = self.optional(i)? else { return Ok(None) };
+        match self.graph.value(id)?.constant.as_deref() {
+            Some(Numbers::F32(v)) => Ok(Some(v.clone())),
+            Some(_) => Err(format!("input {i} holds integers, wanted floats")),
+            None => Err(format!("input {i} is not constant: not supported")),
+        }
+    }
+
+    fn name_output(&mut self, i: usize, id: ValueId) -> Result<(), String> {
+        let name = self.proto.output.get(i).filter(|n| !n.is_empty()).ok_or("it has no output")?;
+        self.names.insert(name.clone(), id);
+        Ok(())
+    }
+
+    fn output_uses(&self, i: usize) -> usize {
+        self.proto.output.get(i).map_or(0, |n| (self.uses)(n))
+    }
+
+    /// Makes output `i`.
+    pub fn output(&mut self, i: usize, dtype: DType, shape: &[usize]) -> Result<ValueId, String> {
+        let id = self.graph.add(dtype, shape, self.output_uses(i))?;
+        self.name_output(i, id)?;
+        Ok(id)
+    }
+
+    /// Makes output `i` of known values.
+    pub fn constant(&mut self, i: usize, constant: Constant) -> Result<ValueId, String> {
+        let id = self.graph.add_constant(constant, self.output_uses(i))?;
+        self.name_output(i, id)?;
+        Ok(id)
+    }
+
+    /// A table that a kernel reads, computed at loading.
+    pub fn table(&mut self, elem_type: i32, numbers: Numbers) -> Result<ValueId, String> {
+        let shape = vec![numbers.len()];
+        self.graph.add_constant(Constant { elem_type, shape, numbers }, 1)
+    }
+
+    /// Makes the output the same memory as `of`, in another shape.
+    pub fn alias(&mut self, of: ValueId, shape: &[usize]) -> Result<(), String> {
+        let value = self.graph.value(of)?.clone();
+        if shape.iter().product::<usize>() != value.len() {
+            return Err(format!("{:?} cannot become {shape:?}", value.shape));
+        }
+        let id = self.output(0, value.dtype, shape)?;
+        if let Some(v) = self.graph.values.get_mut(id.0) {
+            (v.root, v.constant) = (value.root, value.constant);
+            // Per tensor only: an axis would not survive.
+            v.affine = value.affine.filter(|a| a.scales.len() == 1);
+        }
+        Ok(())
+    }
+
+    /// A step that writes `write` with one invocation for each of its elements.
+    pub fn step(
+        &self,
+        shader: &'static Shader,
+        entry: &'static str,
+        reads: &[Option<ValueId>],
+        write: ValueId,
+        constants: Vec<(&'static str, f64)>,
+    ) -> Result<Step, String> {
+        if reads.len() > READS {
+            return Err(format!("reads {} values at once", reads.len()));
+        }
+        let total = self.graph.value(write)?.len();
+        let mut step = Step {
+            node: match &self.proto.name[..] {
+                "" => self.proto.output.first().cloned().unwrap_or_default(),
+                name => name.to_owned(),
+            },
+            op: self.op().to_owned(),
+            shader,
+            entry,
+            constants,
+            reads: reads.to_vec(),
+            write,
+            invocations: total,
+            fuse: Fuse::No,
+        };
+        step.set("total", total as f64);
+        Ok(step)
+    }
+
+    /// [`Self::step`], appended.
+    pub fn push(
+        &mut self,
+        shader: &'static Shader,
+        entry: &'static str,
+        reads: &[Option<ValueId>],
+        write: ValueId,
+        constants: Vec<(&'static str, f64)>,
+    ) -> Result<(), String> {
+        let step = self.step(shader, entry, reads, write, constants)?;
+        self.graph.push(step);
+        Ok(())
+    }
+}
+
+/// An axis counted from either end.
+pub fn axis(axis: i64, rank: usize) -> Result<usize, String> {
+    let r = i64::try_from(rank).unwrap_or(0);
+    let found = if axis < 0 { axis.checked_add(r) } else { Some(axis) };
+    let found = found.filter(|&a| a < r).and_then(|a| usize::try_from(a).ok());
+    found.ok_or_else(|| format!("axis {axis} is not one of {rank}"))
+}
+
+/// Row-major strides.
+pub fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    let mut step = 1;
+    for (stride, &d) in strides.iter_mut().zip(shape).rev() {
+        *stride = step;
+        step *= d.max(1);
+    }
+    strides
+}

@@ -1,0 +1,116 @@
+//! Backend wgpu and what may go wrong: damaged models, no GPU, a software adapter nobody asked for.
+#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
+
+use gtn_core::arch::Input;
+use gtn_core::pool;
+use gtn_core::rng::Rng;
+use gtn_run::backend::{Backend, Named, Options};
+use gtn_run::gpu::{WgpuBackend, needs};
+use gtn_tests::{command, random_student, run};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const MUTATIONS: usize = 400;
+
+/// A bundle of each precision.
+fn bundle(dir: &Path, precision: &str) -> String {
+    let input = Input { channels: 1, height: 28, width: 28 };
+    let arch = pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
+    let student = dir.join("s");
+    if !student.exists() {
+        random_student(&student, arch, "fashion-mnist-mini", 16, 1).unwrap();
+    }
+    let out = format!("{}/{precision}.gtn", dir.display());
+    let quick = "--calib-images 64 --calibration minmax --keep-fp32 none --max-drop 100 --eval-set 50";
+    let student = student.display();
+    run("gtn-export", &format!("--target host {student} --precision {precision} {quick} --out {out}")).ok();
+    out
+}
+
+/// One change where the graph is (weights take any value): a byte, a bit, a gap, a copy, an end.
+fn mutate(model: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = model.to_vec();
+    let mut below = |n: usize| rng.below(n as u64) as usize;
+    let near_an_end = |at: usize| if at < 4000 { at } else { model.len() - (at - 4000) - 1 };
+    let at = near_an_end(below(5000.min(model.len()))).min(model.len() - 1);
+    match below(5) {
+        0 => bytes[at] = below(256) as u8,
+        1 => bytes[at] ^= 1 << below(8),
+        2 => drop(bytes.drain(at..(at + 1 + below(8)).min(model.len()))),
+        3 => {
+            let copy = bytes[at..(at + 1 + below(16)).min(model.len())].to_vec();
+            bytes.splice(at..at, copy);
+        }
+        _ => bytes.truncate(at),
+    }
+    bytes
+}
+
+#[test]
+fn damaged_models_are_refused_or_run() {
+    let temp = tempfile::tempdir().unwrap();
+    let options = Options { batch: 1, allow_software: true, ..Options::default() };
+    let path = Path::new("m.onnx");
+    let (mut refused, mut taken) = (0, 0);
+    for precision in ["fp32", "int8"] {
+        let model = fs::read(format!("{}/model.onnx", bundle(temp.path(), precision))).unwrap();
+        needs(&model, path, &options).unwrap();
+        for i in 0..MUTATIONS / 2 {
+            let bytes = mutate(&model, &mut Rng::new(i as u64, "mutate", 0));
+            let start = Instant::now();
+            match needs(&bytes, path, &options) {
+                Ok(_) => taken += 1,
+                Err(e) => {
+                    refused += 1;
+                    assert_eq!(e.exit_code(), 2, "{e}");
+                    assert!(e.to_string().starts_with("m.onnx: "), "{e}");
+                }
+            }
+            // Milliseconds; a busy machine takes its time.
+            assert!(start.elapsed() < Duration::from_secs(20), "{precision} {i}: {:?}", start.elapsed());
+            if i % 20 == 0
+                && let Ok(mut backend) = WgpuBackend::load(&bytes, path, &options, "test")
+            {
+                let inputs: Vec<Named> = Vec::new();
+                assert_eq!(backend.run(&inputs).unwrap_err().exit_code(), 2);
+                backend.info();
+            }
+        }
+    }
+    assert!(refused > 100 && taken > 10, "{refused} refused, {taken} taken");
+}
+
+#[test]
+fn a_bundle_is_proved_and_the_adapter_named() {
+    let temp = tempfile::tempdir().unwrap();
+    for precision in ["fp32", "int8"] {
+        let bundle = bundle(temp.path(), precision);
+        let flags =
+            "--backend wgpu --allow-software --seconds 0.1 --warmup 0.05 --runs 3 --warmup-runs 1 --json -";
+        let report: serde_json::Value =
+            serde_json::from_str(&run("gtn-run", &format!("{bundle} {flags}")).ok()).unwrap();
+        let report = report.get(0).unwrap_or(&report);
+        assert_eq!(report["backend"]["name"], "wgpu");
+        let adapter = report["backend"]["providers"][0].as_str().unwrap();
+        assert!(adapter.contains("Vulkan"), "{adapter}");
+        assert_eq!(report["parity"][0]["parity"]["pass"], true, "{report}");
+        assert_eq!(report["accuracy"][0]["n"], 50);
+    }
+}
+
+#[test]
+fn without_a_gpu_the_reason_is_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let bundle = bundle(temp.path(), "fp32");
+    let software = run("gtn-run", &format!("verify {bundle} --backend wgpu"));
+    // On a machine with a real GPU it works.
+    if software.code != Some(0) {
+        assert_eq!(software.not_refused(3, &["--allow-software"]), None);
+    }
+    let mut none = command("gtn-run", &format!("verify {bundle} --backend wgpu --allow-software"));
+    let none = none.env("VK_DRIVER_FILES", "/nowhere").env("VK_ICD_FILENAMES", "/nowhere").output().unwrap();
+    assert_eq!(gtn_tests::Done::from(none).not_refused(3, &["no GPU found", "mesa-vulkan-drivers"]), None);
+    let odd = run("gtn-run", &format!("verify {bundle} --backend vulkan"));
+    assert_eq!(odd.not_refused(2, &["wanted auto, ort or wgpu"]), None);
+}
