@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Fetches what cargo cannot: libtorch (for gtn-train) and ONNX Runtime's shared library (for
 # gtn-run and gtn-export). Idempotent: what is there is checked, not fetched again; an
-# interrupted download leaves nothing half-made. Needs no root.
+# interrupted download leaves nothing half-made. Needs no root, --vulkan aside.
 #
-#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles]    no part named: --ort --torch
+#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--vulkan]    no part named: --ort --torch
 #
 #   --torch     the small libtorch set (CPU runs of the CUDA build), or TORCH_DIR=<torch> to use
 #               an existing torch 2.11 (the folder that holds include/ and lib/)
 #   --cuda      with --torch: the full set, so that `gtn-train --device cuda` works
 #   --oracles   numpy, onnx and onnxruntime for Python: test-time oracles only
+#   --vulkan    a Vulkan adapter for the tests of backend wgpu: what the system has, else lavapipe, which needs
+#               no GPU, from Debian's or Ubuntu's packages
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,14 +20,15 @@ PYTHON=${PYTHON:-python3}
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-ort= torch= cuda= oracles=
+ort= torch= cuda= oracles= vulkan=
 for arg in "$@"; do
   case $arg in
     --ort) ort=1 ;; --torch) torch=1 ;; --cuda) cuda=1 torch=1 ;; --oracles) oracles=1 ;;
-    *) die "unknown option $arg (known: --ort --torch --cuda --oracles)" ;;
+    --vulkan) vulkan=1 ;;
+    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --vulkan)" ;;
   esac
 done
-[ -n "$ort$torch$oracles" ] || { ort=1; torch=1; }
+[ -n "$ort$torch$oracles$vulkan" ] || { ort=1; torch=1; }
 
 # venv DIR: makes it unless it is there and works
 venv() {
@@ -137,6 +140,23 @@ setup_oracles() {
   say "test oracles: $dir ready"
 }
 
+setup_vulkan() {
+  local packages="libvulkan1 mesa-vulkan-drivers" as_root=
+  has_vulkan() {
+    { compgen -G '/usr/share/vulkan/icd.d/*.json' || compgen -G '/etc/vulkan/icd.d/*.json'; } >/dev/null &&
+      compgen -G '/usr/lib*/**/libvulkan.so.1' >/dev/null
+  }
+  if [ "$(uname -s)" != Linux ] || has_vulkan; then say "Vulkan: the system's"; return; fi
+  [ "$(id -u)" = 0 ] || as_root="sudo -n"
+  command -v apt-get >/dev/null && $as_root true 2>/dev/null || die "no Vulkan driver: install one (Debian, Ubuntu: apt install $packages)"
+  say "installing $packages: about 50 MB"
+  $as_root apt-get update -q >/dev/null
+  $as_root apt-get install -qy --no-install-recommends $packages >/dev/null
+  has_vulkan || die "no Vulkan driver after installing $packages"
+  say "Vulkan: ready"
+}
+
 [ -z "$ort" ] || setup_ort
 [ -z "$torch" ] || setup_torch
 [ -z "$oracles" ] || setup_oracles
+[ -z "$vulkan" ] || setup_vulkan

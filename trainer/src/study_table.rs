@@ -142,9 +142,10 @@ fn accuracy_table(study: &Study, results: &Results) -> Table {
     for (arm, seeds) in results {
         let teacher: Vec<f64> = seeds.values().filter_map(|f| f.teacher).collect();
         let entropy: Vec<f64> = seeds.values().filter_map(|f| f.teacher_entropy).collect();
-        let mean = |m: &BTreeMap<String, f64>| m.values().sum::<f64>() / m.len().max(1) as f64;
-        let students: Vec<f64> = seeds.values().map(|f| mean(&f.students)).collect();
-        let best: Vec<f64> = seeds.values().map(|f| mean(&f.best_val)).collect();
+        let mean =
+            |m: &BTreeMap<String, f64>| (!m.is_empty()).then(|| m.values().sum::<f64>() / m.len() as f64);
+        let students: Vec<f64> = seeds.values().filter_map(|f| mean(&f.students)).collect();
+        let best: Vec<f64> = seeds.values().filter_map(|f| mean(&f.best_val)).collect();
         let mut row = vec![arm.name.clone(), seeds.len().to_string()];
         row.extend([&teacher, &entropy, &students, &best].map(|values| with_interval(values)));
         for id in &study.students {
