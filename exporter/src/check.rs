@@ -122,7 +122,7 @@ fn declared(model: &OnnxModel, size: u64, device: &Device) -> Vec<Finding> {
         .unless(model.opset > device.opset, Verdict::Note, || {
             format!("newer than {}: the runtime on the device must know it", device.opset)
         });
-    let mut all = vec![file, opset];
+    let mut all = precision(&Arithmetic::of(model), device);
     all.extend(model.inputs.iter().map(|input| {
         let dims: Vec<String> = input.dims.iter().map(dim).collect();
         let open: Vec<&String> =
@@ -141,7 +141,7 @@ fn declared(model: &OnnxModel, size: u64, device: &Device) -> Vec<Finding> {
             },
         )
     }));
-    all.extend(precision(&Arithmetic::of(model), device));
+    all.extend([opset, file]);
     all
 }
 
@@ -206,8 +206,8 @@ fn recipe(found: &Arithmetic, int8: &Int8) -> Vec<Finding> {
 
 /// What ONNX Runtime makes of it here.
 fn tried(model: &OnnxModel, path: &Path, device: &Device, options: &Options) -> Result<Vec<Finding>> {
-    let counts: Vec<String> = model.op_counts().iter().map(|(op, n)| format!("{n} {op}")).collect();
-    let operators = |target: String| Finding::yes("operators", counts.join(", "), target);
+    let found = format!("{} nodes, {} operators", model.nodes.len(), model.op_counts().len());
+    let operators = |target: String| Finding::yes("operators", found.clone(), target);
     if !device.backends.iter().any(|b| b == "ort") {
         let have = device.backends.join(", ");
         let finding = operators(have.clone());

@@ -14,13 +14,14 @@ use gtn_core::data::{DataSource, ImageSet};
 use gtn_core::device::{self, Device};
 use gtn_core::model_dir::{ModelDir, images_map};
 use gtn_core::parity::{Tolerance, compare};
-use gtn_core::report::Report;
+use gtn_core::report::{Accuracy, Report};
 use gtn_core::split::stratified;
 use gtn_core::tensors::Tensor;
+use gtn_core::warning::Warning;
 use gtn_core::{Error, Result, artifact, exit, fold, format, report_html};
 use gtn_run::backend::Options;
 use gtn_run::bench::Settings;
-use gtn_run::prove::{Steps, prove};
+use gtn_run::prove::{FEW_IMAGES, Steps, prove};
 use gtn_run::providers::Providers;
 use gtn_run::subject::{LABELS_KEY, PREPROCESS_KEY, Subject};
 use serde_json::json;
@@ -281,8 +282,18 @@ fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
     };
     let mut subject = Subject::from_bundle(Bundle::open(draft.dir())?, &options)?;
     let bench = Settings { warmup_s: 0.05, seconds: 0.2, min_runs: 50, ..Settings::default() };
-    let steps = Steps { verify: true, eval: true, bench: Some(bench), ..Steps::default() };
-    let report = prove(&mut subject, &steps, PROGRAM)?.report;
+    let steps = Steps { verify: true, bench: Some(bench), ..Steps::default() };
+    let mut report = prove(&mut subject, &steps, PROGRAM)?.report;
+    if let Some(bundle) = &subject.bundle {
+        // On lanes: a small network gains little by a second thread, many images do.
+        let (images, labels) = bundle.eval_set()?;
+        let m = &bundle.manifest;
+        let feed =
+            Feed { images: &images, preprocess: &m.preprocess, batch: 1, ort_lib: args.ort_lib.clone() };
+        let accuracy = Accuracy::of("test", &feed.logits(&bundle.model)?, &labels, &m.labels);
+        report.warnings.extend((accuracy.n < FEW_IMAGES).then_some(Warning::FewImages { n: accuracy.n }));
+        report.accuracy.push(accuracy);
+    }
     match report.parity.iter().find(|p| !p.parity.pass) {
         Some(bad) => {
             Err(Error::Failed(format!("the bundle does not agree with {}: {:?}", bad.against, bad.parity)))

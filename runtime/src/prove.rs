@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Images below which an accuracy interval is wider than about 2 points to either side.
-const FEW_IMAGES: usize = 1000;
+pub const FEW_IMAGES: usize = 1000;
 
 /// What to do.
 #[derive(Debug, Clone, Default)]
