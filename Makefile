@@ -1,8 +1,8 @@
 # Each target is a line or two over scripts/. `make demo` and `make test` do all their own set-up.
-.PHONY: help setup build demo test lint bench clean
+.PHONY: help setup build demo test lint bench dist test-arm64 clean
 
 help:            ## this list
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 setup:           ## libtorch and ONNX Runtime, into .venv/, .libtorch/ and lib/ (no root; see scripts/setup.sh)
 	scripts/setup.sh --ort --torch
@@ -21,6 +21,13 @@ lint:            ## licences, bans and sources of all dependencies (needs cargo-
 
 bench: build     ## timings that a document may quote
 	scripts/bench.sh
+
+TARGET ?= aarch64-unknown-linux-gnu
+dist:            ## one tar.gz for a device: make dist TARGET=aarch64-unknown-linux-gnu (or x86_64-unknown-linux-gnu)
+	scripts/dist.sh $(TARGET)
+
+test-arm64: build ## gtn-run for aarch64, verified under an emulator
+	scripts/test-arm64.sh
 
 clean:           ## what make built, but not what it downloaded
 	cargo clean

@@ -73,7 +73,8 @@ fn chain(dir: &Path, name: &str, target: &str, precision: &str) -> Option<String
         "--target {target} --precision {precision} --calib-images {CALIBRATION} --max-drop 100 --eval-set 20 \
          --data fashion-mnist:{d}/data {d}/{name} --out {bundle}"
     );
-    let steps = [("gtn-export", export), ("gtn-run", format!("verify {bundle} --threads 1"))];
+    // The Jetson's own providers are not here.
+    let steps = [("gtn-export", export), ("gtn-run", format!("verify {bundle} --threads 1 --ep cpu"))];
     let failed = |(program, args): &(&str, String)| {
         let done = run(program, args);
         (done.code != Some(0)).then(|| format!("{program} {args}\n{}{}", done.stdout, done.stderr))
