@@ -90,6 +90,27 @@ mod tests {
         assert_eq!(m.initializers.len(), params.len() + 2, "and Clip's two bounds, once");
     }
 
+    /// Backend wgpu's plan: activations take at most 1.05 of what no plan can do without.
+    #[test]
+    fn a_gpu_needs_hardly_more_than_the_live_tensors() {
+        let input = Input { channels: 3, height: 224, width: 224 };
+        // Convolutions, the classifier, pooling; activations and residuals are part of convolutions.
+        for (name, steps) in [("mobilenetv2", 52 + 2), ("resnet18", 20 + 3)] {
+            let spec = zoo::named(name, input, 1000).unwrap().unwrap();
+            let bytes = write_named(&fold::fold_graph(&Graph::lower(&spec).unwrap()), 17);
+            let n = gtn_run::gpu::needs(&bytes, Path::new("m.onnx"), &Default::default()).unwrap();
+            assert_eq!(n.steps, steps, "{name}: {n:?}");
+            assert!(n.activation_bytes <= n.least_activation_bytes * 105 / 100, "{name}: {n:?}");
+            // The weights, each value padded to 16 bytes.
+            assert!(
+                n.constant_bytes.abs_diff(bytes.len()) * 50 < bytes.len(),
+                "{name}: {n:?} of {}",
+                bytes.len()
+            );
+            println!("{name}: {n:?}");
+        }
+    }
+
     #[test]
     fn opset_13_spells_hard_swish_out() {
         let input = Input { channels: 1, height: 28, width: 28 };

@@ -28,6 +28,9 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         "wgpu" => Kind::Wgpu,
         other => return Err(Error::usage(format!("--backend {other}: wanted auto, ort or wgpu"))),
     };
+    if kind == Kind::Wgpu {
+        not_for_wgpu(args)?;
+    }
     within("--threads", args.threads.unwrap_or(1), 1024)?;
     within("--batch", args.batch, 4096)?;
     let host = Host::read();
@@ -49,6 +52,21 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         profile: false,
     };
     Ok(Prepared { options, settings })
+}
+
+/// What only ONNX Runtime heeds is a mistake with a GPU, and not silently without effect.
+fn not_for_wgpu(args: &BackendArgs) -> Result<()> {
+    let given = [
+        ("--ep", !args.ep.is_empty()),
+        ("--threads", args.threads.is_some()),
+        ("--spin", args.spin.is_some()),
+        ("--settings", args.settings.is_some()),
+        ("--ort-lib", args.ort_lib.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Error::usage(format!("{flag} is ONNX Runtime's: not with --backend wgpu"))),
+        None => Ok(()),
+    }
 }
 
 /// `--ep`: none, `cpu`, or a list of providers.

@@ -111,6 +111,10 @@ fn without_a_gpu_the_reason_is_told() {
     let mut none = command("gtn-run", &format!("verify {bundle} --backend wgpu --allow-software"));
     let none = none.env("VK_DRIVER_FILES", "/nowhere").env("VK_ICD_FILENAMES", "/nowhere").output().unwrap();
     assert_eq!(gtn_tests::Done::from(none).not_refused(3, &["no GPU found", "mesa-vulkan-drivers"]), None);
+    for flag in ["--ep cuda", "--threads 2", "--spin off", "--ort-lib x.so"] {
+        let done = run("gtn-run", &format!("verify {bundle} --backend wgpu {flag}"));
+        assert_eq!(done.not_refused(2, &["ONNX Runtime's"]), None);
+    }
     let odd = run("gtn-run", &format!("verify {bundle} --backend vulkan"));
     assert_eq!(odd.not_refused(2, &["wanted auto, ort or wgpu"]), None);
 }
