@@ -13,9 +13,8 @@ use std::path::Path;
 /// Sums in another order, a hundred layers deep; the top class must agree where it is no near-tie.
 const BOUND: Tolerance = Tolerance { relative: 1e-3, margin: 1e-2 };
 
-/// Of the 20 int8 students so many must keep [`BOUND`] too. The rest keep [`Tolerance::INT8`]: convolutions are
-/// exact on both sides, but where ONNX Runtime adds two quantised values it folds scales and zero points first,
-/// and then a sum near the middle of two integers may round to the other one.
+/// Of the 20 int8 students so many must keep [`BOUND`] too, the rest [`Tolerance::INT8`]: convolutions are exact on
+/// both sides; sums of quantised values may land one step apart where they are near the middle of two integers.
 const INT8_WITHIN_BOUND: usize = 12;
 
 /// (pool, students of each precision).
