@@ -74,7 +74,7 @@ impl Calibration {
         if val.is_empty() {
             let what = format!(
                 "no images to calibrate on: the student was trained on all of `{}` (val_fraction 0, or too few \
-                 images); give --calib DATA",
+                 images); give --calib with other data, or --precision fp32",
                 source.name()
             );
             return Err(Error::usage(what));

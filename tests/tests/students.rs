@@ -53,7 +53,9 @@ fn chain(dir: &Path, name: &str) -> Option<String> {
     let steps = [
         (
             "gtn-export",
-            format!("--target host {d}/{name} --data fashion-mnist:{d}/data --out {d}/{name}.gtn"),
+            format!(
+                "--target host --precision fp32 {d}/{name} --data fashion-mnist:{d}/data --out {d}/{name}.gtn"
+            ),
         ),
         (
             "gtn-train",
