@@ -26,7 +26,7 @@ fn train_distil_export_run() {
         serde_json::from_str(&fs::read_to_string(temp.path().join("kd/train.json")).unwrap()).unwrap();
     assert_eq!((&train["method"], &train["teacher_arch"]), (&"kd".into(), &"resnet8".into()));
 
-    run("gtn-export", &format!("--target host {dir}/kd --out {dir}/a.gtn")).ok();
+    run("gtn-export", &format!("--target host --precision fp32 {dir}/kd --out {dir}/a.gtn")).ok();
     run("gtn-train", &format!("eval --data fashion-mnist-mini {dir}/kd --logits {dir}/trainer.npy")).ok();
     let out = run("gtn-run", &format!("eval {dir}/a.gtn --against {dir}/trainer.npy --json -")).ok();
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
@@ -54,7 +54,7 @@ fn train_distil_export_run() {
     assert_eq!(gtn_core::npy::read(&temp.path().join("out/logits.npy")).unwrap().shape, [3, 10]);
 }
 
-/// The same inputs give the same bytes, for every target; only what was measured may differ.
+/// The same inputs and choices give the same bytes; only what was measured may differ.
 #[test]
 fn the_same_export_is_byte_identical() {
     let temp = tempfile::tempdir().unwrap();
@@ -65,9 +65,10 @@ fn the_same_export_is_byte_identical() {
         10,
     );
     gtn_tests::random_student(&temp.path().join("s"), arch.unwrap(), "fashion-mnist-mini", 16, 1).unwrap();
-    for target in ["host", "rpi5"] {
+    for (target, precision) in [("host", "int8"), ("host", "fp32"), ("rpi5", "auto")] {
         for out in ["one", "two"] {
-            run("gtn-export", &format!("--target {target} {dir}/s --out {dir}/{out} --eval-set 100")).ok();
+            let choices = format!("--precision {precision} --max-drop 100 --eval-set 100");
+            run("gtn-export", &format!("--target {target} {choices} {dir}/s --out {dir}/{out}")).ok();
         }
         let bundle = format!("s-{target}.gtn");
         let mut names: Vec<_> = fs::read_dir(temp.path().join("one").join(&bundle))
@@ -82,7 +83,7 @@ fn the_same_export_is_byte_identical() {
         }
     }
     // Again into the same place: replaced, and still whole.
-    run("gtn-export", &format!("--target host {dir}/s --out {dir}/one --eval-set 50")).ok();
+    run("gtn-export", &format!("--target host --precision fp32 {dir}/s --out {dir}/one --eval-set 50")).ok();
     let info = run("gtn-run", &format!("info {dir}/one/s-host.gtn")).ok();
     assert!(info.contains("evaluation images") && info.contains("50"), "{info}");
 }

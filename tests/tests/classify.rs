@@ -16,7 +16,11 @@ fn bundle_and_pictures(dir: &Path, n: usize) -> (String, PathBuf) {
     let arch = gtn_core::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
     random_student(&dir.join("s"), arch, "fashion-mnist-mini", 16, 1).unwrap();
     let bundle = dir.join("b.gtn").display().to_string();
-    run("gtn-export", &format!("--target host {}/s --out {bundle} --eval-set 40", dir.display())).ok();
+    run(
+        "gtn-export",
+        &format!("--target host --precision fp32 {}/s --out {bundle} --eval-set 40", dir.display()),
+    )
+    .ok();
     let pictures = dir.join("pictures");
     std::fs::create_dir_all(pictures.join("more")).unwrap();
     let (pixels, _) = gtn_core::bundle::Bundle::open(Path::new(&bundle)).unwrap().eval_set().unwrap();

@@ -39,7 +39,11 @@ fn student(dir: &Path) -> PathBuf {
 
 fn bundle(dir: &Path) -> PathBuf {
     student(dir);
-    run("gtn-export", &format!("--target host {0}/s --out {0}/b.gtn --eval-set 50", dir.display())).ok();
+    run(
+        "gtn-export",
+        &format!("--target host --precision fp32 {0}/s --out {0}/b.gtn --eval-set 50", dir.display()),
+    )
+    .ok();
     dir.join("b.gtn")
 }
 

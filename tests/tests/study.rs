@@ -102,7 +102,7 @@ fn a_generic_teacher_is_searched_and_distilled() {
         format!("student {recipe} --teacher {dir}/t --arch pool:{id} --arch resnet8 --kd dkd --out {dir}/s");
     run("gtn-train", &students).ok();
     let folder = temp.path().join("s").join(id.replace(':', "_"));
-    run("gtn-export", &format!("--target host {} --out {dir}/b.gtn", folder.display())).ok();
+    run("gtn-export", &format!("--target host --precision fp32 {} --out {dir}/b.gtn", folder.display())).ok();
     run("gtn-run", &format!("verify {dir}/b.gtn")).ok();
 
     for (args, wanted) in [
