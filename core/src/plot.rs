@@ -1,6 +1,6 @@
 //! Plots as inline SVG: no script, no external file, colours from the page's style sheet.
 
-pub use crate::plot_rows::{Bar, Span, bars, ranked, spans};
+pub use crate::plot_rows::{Bar, Dots, Span, bars, dots, ranked, spans};
 use std::fmt::Write;
 
 pub(crate) const WIDTH: f64 = 640.0;
@@ -240,6 +240,7 @@ pub fn scatter(points: &[Point], x_label: &str, y_label: &str, title: &str) -> S
         let _ = write!(front, "{:.1},{:.1} ", axes.px(points[i].x), axes.py(points[i].y));
     }
     let _ = write!(axes.svg, "<polyline points=\"{}\" class=\"line1\"/>", front.trim_end());
+    let mut taken: Vec<[f64; 3]> = Vec::new(); // labels: left, right, y
     for p in points {
         let (x, y) = (axes.px(p.x), axes.py(p.y));
         if let Some([a, b]) = p.interval {
@@ -248,12 +249,15 @@ pub fn scatter(points: &[Point], x_label: &str, y_label: &str, title: &str) -> S
         }
         let _ = write!(axes.svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\" class=\"fill0\"/>");
         let after = x < 0.6 * WIDTH;
-        axes.text(
-            if after { x + 8.0 } else { x - 8.0 },
-            y - 7.0,
-            if after { "tick" } else { "tick end" },
-            &p.label,
-        );
+        let (at, width) = (if after { x + 8.0 } else { x - 8.0 }, 7.0 * p.label.chars().count() as f64);
+        let (from, to) = if after { (at, at + width) } else { (at - width, at) };
+        // Above the point, else the first free line below or above it.
+        let free = |y: &f64| !taken.iter().any(|l| from < l[1] && l[0] < to && (y - l[2]).abs() < 13.0);
+        let label_y = [-7.0, 17.0, -21.0, 31.0].iter().map(|d| y + d).find(free).unwrap_or(y - 7.0);
+        if !p.label.is_empty() {
+            taken.push([from, to, label_y]);
+        }
+        axes.text(at, label_y, if after { "tick" } else { "tick end" }, &p.label);
     }
     axes.done()
 }

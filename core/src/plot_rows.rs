@@ -119,6 +119,52 @@ pub fn spans(rows: &[Span], x_label: &str, title: &str) -> String {
     axes.done()
 }
 
+/// Named values.
+pub struct Dots {
+    /// Beside them.
+    pub name: String,
+    /// Each a dot.
+    pub values: Vec<f64>,
+    /// Mean and its interval, where there is one.
+    pub mean: Option<[f64; 3]>,
+}
+
+/// A dot for every value, one group a row, with the mean and its interval over them.
+pub fn dots(rows: &[Dots], x_label: &str, title: &str) -> String {
+    let all = rows.iter().flat_map(|r| r.values.iter().copied().chain(r.mean.into_iter().flatten()));
+    let Some([low, high]) = bounds(all) else { return String::new() };
+    let pad = (0.05 * (high - low)).max(1e-6);
+    let (low, high) = (low - pad, high + pad);
+    let longest = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).min(28);
+    let left = 16.0 + 6.6 * longest as f64;
+    let row_height = 24.0;
+    let height = TOP + BOTTOM + row_height * rows.len() as f64;
+    let mut axes = Axes::new([0.0, 1.0], [0.0, 1.0], height, title);
+    let px = |x: f64| left + (x - low) / (high - low) * (WIDTH - left - RIGHT);
+    let base = height - BOTTOM;
+    let marks = ticks(low, high);
+    let step = if let [a, b, ..] = marks[..] { b - a } else { 1.0 };
+    for t in marks {
+        axes.line((px(t), TOP), (px(t), base), "grid");
+        axes.text(px(t), base + 17.0, "tick mid", &tick_label(t, step));
+    }
+    for (i, row) in rows.iter().enumerate() {
+        let y = TOP + row_height * (i as f64 + 0.5);
+        let short: String = row.name.chars().take(28).collect();
+        axes.text(left - 6.0, y + 4.0, "tick end", &short);
+        if let Some([mean, from, to]) = row.mean {
+            axes.line((px(from), y), (px(to), y), "interval");
+            axes.line((px(mean), y - 8.0), (px(mean), y + 8.0), "interval");
+        }
+        for x in row.values.iter().filter(|x| x.is_finite()) {
+            let _ =
+                write!(axes.svg, "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.5\" class=\"fill0\"/>", px(*x));
+        }
+    }
+    axes.text((left + WIDTH - RIGHT) / 2.0, height - 8.0, "label mid", x_label);
+    axes.done()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +183,10 @@ mod tests {
             assert!(whole && svg.contains("<rect") && !svg.contains("<b>"), "{svg}");
         }
         assert!(ranked(&[], "us", "t").is_empty() && spans(&[], "ms", "t").is_empty());
+        let row = |values: &[f64], mean| Dots { name: "<b>".into(), values: values.to_vec(), mean };
+        let svg = dots(&[row(&[1.0, 2.0, f64::NAN], Some([1.5, 0.5, 2.5])), row(&[1.0], None)], "%", "t");
+        assert!(svg.ends_with("</svg>") && !svg.contains("NaN") && !svg.contains("<b>"), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 3);
+        assert!(dots(&[row(&[], None)], "%", "t").is_empty());
     }
 }

@@ -235,18 +235,17 @@ fn page(study: &Study, results: &Results, note: &str, [accuracy, differences, co
     let mut page =
         Page::new("Study", &format!("{}, teacher {}, pool {}", study.data, study.teacher, study.pool));
     page.text(note).heading("Top-1").table(accuracy);
-    let mut points = Vec::new();
-    for (x, (arm, seeds)) in results.iter().enumerate() {
-        for (i, f) in seeds.values().enumerate() {
-            let mean = f.students.values().sum::<f64>() / f.students.len().max(1) as f64;
-            let label = if i == 0 { arm.name.clone() } else { String::new() };
-            points.push(plot::Point { label, x: x as f64 + 0.5, y: mean, interval: None });
-        }
-    }
-    if !points.is_empty() {
-        let svg = plot::scatter(&points, "arm", "students' mean top-1, %", "students by arm");
-        page.plot(&svg, "Each point: the mean of one teacher's students.");
-    }
+    let row = |(arm, seeds): &(&Arm, BTreeMap<u64, Found>)| {
+        let mean = |f: &Found| f.students.values().sum::<f64>() / f.students.len().max(1) as f64;
+        let values: Vec<f64> = seeds.values().map(mean).collect();
+        let mean = mean_ci95(&values).map(|(m, half)| [m, m - half, m + half]);
+        plot::Dots { name: arm.name.clone(), values, mean }
+    };
+    let rows: Vec<plot::Dots> = results.iter().map(row).collect();
+    page.plot(
+        &plot::dots(&rows, "students' mean top-1, %", "students by arm"),
+        "Each dot: the mean of one teacher's students. The line: their mean and its 95 % interval.",
+    );
     page.heading(&format!("Differences from {}", study.arms[0].name)).table(differences);
     page.heading("Cost of the teachers").table(cost);
     page.finish()
