@@ -1,5 +1,5 @@
 # Each target is a line or two over scripts/. `make demo` and `make test` do all their own set-up.
-.PHONY: help setup build demo test lint bench dist test-arm64 clean
+.PHONY: help setup build demo test lint bench dist test-arm64 check-targets clean
 
 help:            ## this list
 	@grep -E '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,11 +23,14 @@ bench: build     ## timings that a document may quote
 	scripts/bench.sh
 
 TARGET ?= aarch64-unknown-linux-gnu
-dist:            ## one tar.gz for a device: make dist TARGET=aarch64-unknown-linux-gnu (or x86_64-unknown-linux-gnu)
+dist:            ## one tar.gz for a device: make dist TARGET={aarch64,x86_64}-unknown-linux-{gnu,musl}
 	scripts/dist.sh $(TARGET)
 
 test-arm64: build ## gtn-run for aarch64, verified under an emulator
 	scripts/test-arm64.sh
+
+check-targets:   ## type-checks gtn-run and gtn-export for Windows, macOS and Android
+	scripts/check-targets.sh
 
 clean:           ## what make built, but not what it downloaded
 	cargo clean

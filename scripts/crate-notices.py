@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""crate-notices.py TARGET: names, licences and licence texts of every crate in gtn-run, for dist."""
+"""crate-notices.py TARGET [CARGO FLAG ...]: names, licences and licence texts of every crate in gtn-run, for dist."""
 import json
 import pathlib
 import subprocess
 import sys
 
 target = sys.argv[1]
-tree = ["cargo", "tree", "--locked", "-p", "gtn-run", "-e", "normal", "--target", target, "--prefix", "none", "-f", "{p}"]
+tree = ["cargo", "tree", "--locked", "-p", "gtn-run", "-e", "normal", "--target", target, "--prefix", "none", "-f", "{p}", *sys.argv[2:]]
 lines = subprocess.run(tree, check=True, capture_output=True, text=True).stdout.splitlines()
 used = {tuple(line.split()[:2]) for line in lines}
 meta = ["cargo", "metadata", "--locked", "--format-version", "1"]

@@ -19,7 +19,7 @@ const TURN: Duration = Duration::from_millis(15);
 /// all alike.
 pub fn measure(candidates: &[Candidate], input: &Tensor, options: &Options) -> Result<Vec<f64>> {
     let load = |c: &Candidate| -> Result<OrtBackend> {
-        let mut backend = OrtBackend::load(&c.model, Path::new("model.onnx"), options, "the one built in")?;
+        let mut backend = OrtBackend::load(&c.model, Path::new("model.onnx"), options, "the exporter's own")?;
         backend.bind(&[Named { name: "image".into(), tensor: input.clone() }])?;
         Ok(backend)
     };

@@ -39,7 +39,8 @@ impl Feed<'_> {
                 ort_lib: self.ort_lib.clone(),
                 ..Options::default()
             };
-            let load = |m: &&[u8]| OrtBackend::load(m, Path::new("model.onnx"), &options, "the one built in");
+            let load =
+                |m: &&[u8]| OrtBackend::load(m, Path::new("model.onnx"), &options, "the exporter's own");
             let mut backends = models.iter().map(load).collect::<Result<Vec<_>>>()?;
             let mut state = S::default();
             let p = self.preprocess;

@@ -29,13 +29,34 @@ pub struct Slot {
 /// What computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
-    /// ONNX Runtime: a GPU that beats it on small networks at batch 1 is the exception (docs/wgpu.md).
+    /// See [`crate::auto`].
     #[default]
     Auto,
-    /// ONNX Runtime on the CPU.
+    /// ONNX Runtime.
     Ort,
     /// Our own executor on a GPU.
     Wgpu,
+    /// rten, on the CPU.
+    Rust,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Auto, Self::Ort, Self::Wgpu, Self::Rust];
+
+    /// As `--backend` and profiles name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ort => "ort",
+            Self::Wgpu => "wgpu",
+            Self::Rust => "rust",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
 }
 
 /// How to load a model.

@@ -1,7 +1,7 @@
 //! `gtn-run classify`: what is on these pictures?
 
 use crate::cli::ClassifyArgs;
-use crate::prepare::{prepare, within};
+use crate::prepare::{prepare, tell_backend, within};
 use gtn_core::progress::Progress;
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, format};
@@ -24,6 +24,7 @@ pub fn run(args: &ClassifyArgs) -> Result<()> {
     args.images.iter().try_for_each(|path| find(path, &mut files))?;
     let options = prepare(&args.backend)?.options;
     let mut subject = Subject::open(&args.model, &options)?;
+    tell_backend(&subject);
     let (answers, errors) = answer(&mut subject, &files, args.top)?;
     if let Some(path) = json_path {
         let images: Vec<_> = answers.iter().map(|(file, top)| json!({"file": file, "top": top})).collect();

@@ -327,7 +327,8 @@ pub struct BenchSettings {
 /// What computes.
 #[derive(Debug, Args)]
 pub struct BackendArgs {
-    /// auto, ort (ONNX Runtime on the CPU), or wgpu (any GPU with Vulkan, Metal or DX12)
+    /// auto (the first of the profile's that is here), ort (ONNX Runtime), wgpu (any GPU with Vulkan, Metal or
+    /// DX12), rust (no library needed)
     #[arg(long, default_value = "auto")]
     pub backend: String,
     /// Let backend wgpu use a software adapter

@@ -1,7 +1,7 @@
 //! `gtn-run infer`: arrays in, arrays out; parity checks from outside.
 
 use crate::cli::InferArgs;
-use crate::prepare::prepare;
+use crate::prepare::{prepare, tell_backend};
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, npy};
 use gtn_run::backend::{Kind, Named, Options};
@@ -15,6 +15,7 @@ pub fn run(args: &InferArgs) -> Result<()> {
     let batch = if prepared.kind == Kind::Wgpu { prepared.batch } else { 0 };
     let options = Options { batch, ..prepared };
     let mut subject = Subject::open(&args.model, &options)?;
+    tell_backend(&subject);
     let inputs = args.input.iter().map(|text| read_input(text, &subject)).collect::<Result<Vec<_>>>()?;
     let outputs = subject.backend.run(&inputs)?;
     artifact::create_dir(&args.out)?;

@@ -6,7 +6,7 @@ use gtn_core::host::{Conditions, Host};
 use gtn_core::table::Table;
 use gtn_core::{Result, artifact, exit, format, report_html};
 use gtn_run::onnx::{Dim, OnnxModel, Value};
-use gtn_run::{ort_backend, providers};
+use gtn_run::{auto, ort_backend, providers};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 
@@ -60,6 +60,8 @@ pub fn run(args: &InfoArgs) -> Result<()> {
         }
         Err(e) => row("ONNX Runtime", Some(format!("none: {e}"))),
     }
+    let built_in: Vec<&str> = ["ort", "wgpu", "rust"].into_iter().filter(|b| auto::built_in(b)).collect();
+    row("backends built in", Some(built_in.join(", ")));
     for (what, value) in model.into_iter().flatten() {
         row(&what, Some(value));
     }

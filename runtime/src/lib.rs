@@ -1,13 +1,14 @@
 //! The library under gtn-run, and what an application embeds: open a bundle, prove it, infer.
 //!
 //! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it (and its execution `providers`) behind the
-//! [`backend::Backend`] trait, and `gpu` runs them on any GPU by itself; `onnx` reads model files with bounds, `subject`
+//! [`backend::Backend`] trait, `rten_backend` runs them in pure Rust, and `gpu` on any GPU by itself; `onnx` reads model files with bounds, `subject`
 //! is a model ready to be judged or used; `image` (with `exif`) reads pictures, `classify` answers them. `verify`,
 //! `evaluate`, `bench` judge it; `prove` does all three and writes one report. `affinity` and
 //! `settings` say how a model is run, `tune` finds out; `profile` and `memory` look inside;
 //! `interleave` measures two models in turn, `bursts` many side by side, `reports` reads saved ones.
 
 pub mod affinity;
+pub mod auto;
 pub mod backend;
 pub mod bench;
 pub mod bursts;
@@ -26,6 +27,8 @@ pub mod profile;
 pub mod prove;
 pub mod providers;
 pub mod reports;
+#[cfg(feature = "rust")]
+pub mod rten_backend;
 pub mod settings;
 pub mod subject;
 mod trace;

@@ -35,6 +35,11 @@ pub fn find(explicit: Option<&Path>) -> Result<OrtLibrary> {
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|p| !p.is_empty()) {
         return named(Path::new(&path), "ORT_DYLIB_PATH");
     }
+    if cfg!(target_feature = "crt-static") && cfg!(target_env = "musl") {
+        return Err(Error::Unavailable(
+            "this program is static: it can load no library, ONNX Runtime's among them".into(),
+        ));
+    }
     let folders = folders();
     if let Some(path) = folders.iter().find_map(|dir| library_in(dir)) {
         return check(&path);

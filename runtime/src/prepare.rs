@@ -11,6 +11,7 @@ use gtn_run::backend::{Kind, Options};
 use gtn_run::bench::{self, Io};
 use gtn_run::providers::Providers;
 use gtn_run::settings::Settings;
+use gtn_run::subject::Subject;
 
 /// How models are run, after this process has been confined to its CPUs.
 #[derive(Debug)]
@@ -22,15 +23,9 @@ pub struct Prepared {
 
 /// Checks the flags, reads the settings file (flags win over it), pins.
 pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
-    let kind = match args.backend.as_str() {
-        "auto" => Kind::Auto,
-        "ort" => Kind::Ort,
-        "wgpu" => Kind::Wgpu,
-        other => return Err(Error::usage(format!("--backend {other}: wanted auto, ort or wgpu"))),
-    };
-    if kind == Kind::Wgpu {
-        not_for_wgpu(args)?;
-    }
+    let kind = Kind::named(&args.backend)
+        .ok_or_else(|| Error::usage(format!("--backend {}: wanted auto, ort, wgpu or rust", args.backend)))?;
+    only_onnx_runtime_s(kind, args)?;
     within("--threads", args.threads.unwrap_or(1), 1024)?;
     within("--batch", args.batch, 4096)?;
     let host = Host::read();
@@ -54,17 +49,21 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     Ok(Prepared { options, settings })
 }
 
-/// What only ONNX Runtime heeds is a mistake with a GPU, and not silently without effect.
-fn not_for_wgpu(args: &BackendArgs) -> Result<()> {
-    let given = [
+/// What only ONNX Runtime heeds is a mistake with another backend, and not silently without effect.
+fn only_onnx_runtime_s(kind: Kind, args: &BackendArgs) -> Result<()> {
+    let given: &[(&str, bool)] = &[
         ("--ep", !args.ep.is_empty()),
-        ("--threads", args.threads.is_some()),
         ("--spin", args.spin.is_some()),
         ("--settings", args.settings.is_some()),
         ("--ort-lib", args.ort_lib.is_some()),
     ];
-    match given.iter().find(|(_, given)| *given) {
-        Some((flag, _)) => Err(Error::usage(format!("{flag} is ONNX Runtime's: not with --backend wgpu"))),
+    if kind == Kind::Wgpu && args.threads.is_some() {
+        return Err(Error::usage("--threads is the CPU's: not with --backend wgpu"));
+    }
+    match given.iter().find(|(_, given)| *given && matches!(kind, Kind::Wgpu | Kind::Rust)) {
+        Some((flag, _)) => {
+            Err(Error::usage(format!("{flag} is ONNX Runtime's: not with --backend {}", kind.name())))
+        }
         None => Ok(()),
     }
 }
@@ -87,6 +86,12 @@ impl Prepared {
         let other = self.settings.as_ref().filter(|s| s.model_sha256 != report.model.sha256);
         report.warnings.extend(other.map(|s| Warning::OtherSettings { model: s.model.clone() }));
     }
+}
+
+/// What computes and why, on stderr: for commands whose answer has no place for it.
+pub fn tell_backend(subject: &Subject) {
+    let b = subject.backend.info();
+    eprintln!("backend {} {} on {} ({})", b.name, b.version, b.providers.join(", "), b.why);
 }
 
 /// 1 to `most`.

@@ -1,12 +1,16 @@
 //! A model ready to be judged: a bundle, or a plain .onnx file, loaded by a backend.
 
+use crate::auto::{self, Choice};
 use crate::backend::{Backend, Kind, Named, Options};
 #[cfg(feature = "wgpu")]
 use crate::gpu::WgpuBackend;
 use crate::onnx::OnnxModel;
 use crate::ort_backend::{self, OrtBackend};
 use crate::providers::{self, Providers};
+#[cfg(feature = "rust")]
+use crate::rten_backend::RtenBackend;
 use gtn_core::bundle::Bundle;
+use gtn_core::device::Device;
 use gtn_core::preprocess::Preprocess;
 use gtn_core::report::Model;
 use gtn_core::tensors::{Data, Tensor};
@@ -18,9 +22,6 @@ use std::time::Instant;
 pub const PREPROCESS_KEY: &str = "gtn.preprocess";
 /// JSON array of class names.
 pub const LABELS_KEY: &str = "gtn.labels";
-
-/// Why ONNX Runtime on the CPU, where nothing else was asked for.
-const BUILT_IN: &str = "the one built in";
 
 /// A loaded model and what is known about it.
 pub struct Subject {
@@ -66,13 +67,13 @@ impl Subject {
             params: Some(m.params),
         };
         let (preprocess, labels) = (Some(m.preprocess.clone()), Some(m.labels.clone()));
-        let (providers, why) = match &options.providers {
-            Providers::Profile if options.kind == Kind::Wgpu => (Providers::Cpu, String::new()),
-            Providers::Profile => by_profile(&bundle, options)?,
-            asked => (asked.clone(), why(asked)),
-        };
-        let options = Options { providers, ..options.clone() };
-        let (backend, init_ms) = load(&bundle.model, &path, &options, &why)?;
+        let device = bundle.device()?;
+        let mut choice = auto::choose(options, Some(&device.backends))?;
+        let mut options = options.clone();
+        if choice.kind == Kind::Ort && options.providers == Providers::Profile {
+            (options.providers, choice.why) = by_profile(&bundle, &device, &options, choice.why)?;
+        }
+        let (backend, init_ms) = load(&bundle.model, &path, &options, &choice)?;
         Ok(Self { onnx, model, preprocess, labels, backend, init_ms, bundle: Some(bundle) })
     }
 
@@ -102,7 +103,7 @@ impl Subject {
             macs: None,
             params: None,
         };
-        let (backend, init_ms) = load(&bytes, path, options, &why(&options.providers))?;
+        let (backend, init_ms) = load(&bytes, path, options, &auto::choose(options, None)?)?;
         Ok(Self { bundle: None, onnx, model, preprocess, labels, backend, init_ms })
     }
 
@@ -171,33 +172,34 @@ impl Subject {
     }
 }
 
-/// Why these, for reports.
-fn why(providers: &Providers) -> String {
-    match providers {
-        Providers::Profile => BUILT_IN.into(),
-        Providers::Cpu => "asked for".into(),
-        Providers::Named(names) => format!("--ep {}", names.join(",")),
-    }
-}
-
-fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<(Box<dyn Backend>, f64)> {
+fn load(model: &[u8], path: &Path, options: &Options, choice: &Choice) -> Result<(Box<dyn Backend>, f64)> {
     let start = Instant::now();
-    let backend: Box<dyn Backend> = match options.kind {
+    let why = choice.why.as_str();
+    let backend: Box<dyn Backend> = match choice.kind {
         Kind::Auto | Kind::Ort => Box::new(OrtBackend::load(model, path, options, why)?),
         #[cfg(feature = "wgpu")]
-        Kind::Wgpu => Box::new(WgpuBackend::load(model, path, options, "asked for")?),
-        #[cfg(not(feature = "wgpu"))]
-        Kind::Wgpu => return Err(Error::Unavailable("this program was built without backend wgpu".into())),
+        Kind::Wgpu => Box::new(WgpuBackend::load(model, path, options, why)?),
+        #[cfg(feature = "rust")]
+        Kind::Rust => Box::new(RtenBackend::load(model, path, options, why)?),
+        #[cfg(not(all(feature = "wgpu", feature = "rust")))]
+        other => {
+            let what = format!("this program was built without backend {}", other.name());
+            return Err(Error::Unavailable(what));
+        }
     };
     Ok((backend, start.elapsed().as_secs_f64() * 1e3))
 }
 
 /// What the bundle's profile prefers to the CPU, so far as the library has it. A profile none of whose
 /// providers is there is an error: a latency on the CPU would not be what the bundle is for.
-fn by_profile(bundle: &Bundle, options: &Options) -> Result<(Providers, String)> {
-    let device = bundle.device()?;
+fn by_profile(
+    bundle: &Bundle,
+    device: &Device,
+    options: &Options,
+    why: String,
+) -> Result<(Providers, String)> {
     if device.execution_providers.is_empty() {
-        return Ok((Providers::Cpu, BUILT_IN.into()));
+        return Ok((Providers::Cpu, why));
     }
     ort_backend::start(options.ort_lib.as_deref())?;
     let have = providers::available();

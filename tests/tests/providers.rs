@@ -53,5 +53,5 @@ fn the_profiles_providers_are_wanted_too() {
     assert_eq!(run("gtn-run", &format!("verify {b}")).not_refused(3, &wanted), None);
     let report: Value =
         serde_json::from_str(&run("gtn-run", &format!("verify {b} --ep cpu --json -")).ok()).unwrap();
-    assert_eq!(report["backend"]["why"], "asked for");
+    assert_eq!(report["backend"]["why"], "--ep cpu");
 }

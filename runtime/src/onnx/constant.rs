@@ -58,6 +58,7 @@ impl Constant {
 
 impl Numbers {
     /// In memory.
+    #[cfg(feature = "wgpu")]
     pub fn bytes(&self) -> usize {
         self.len() * if matches!(self, Self::I64(_)) { 8 } else { 4 }
     }

@@ -1,0 +1,102 @@
+//! What `--backend auto` takes, and why: the first of the profile's backends that can run here. A GPU is taken only
+//! where a profile says that it is the faster (docs/wgpu.md).
+
+use crate::backend::{Kind, Options};
+use crate::ort_library;
+use crate::providers::Providers;
+use gtn_core::{Error, Result};
+
+/// Where no profile says otherwise.
+const USUAL: [&str; 2] = ["ort", "rust"];
+
+/// A backend and the reason for it, for reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Not [`Kind::Auto`].
+    pub kind: Kind,
+    /// Half a sentence.
+    pub why: String,
+}
+
+/// What was asked for, or else the first of `backends` (a profile's names, best first) that this program and
+/// system have. Errors: [`Error::Unavailable`] with the reason against each. ONNX Runtime that is there but unfit
+/// is an error of its own: going on without it would hide it.
+pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<Choice> {
+    let asked = match (options.kind, &options.providers) {
+        (Kind::Auto | Kind::Ort, Providers::Named(names)) => {
+            Some((Kind::Ort, format!("--ep {}", names.join(","))))
+        }
+        (Kind::Auto, Providers::Cpu) => Some((Kind::Ort, "--ep cpu".into())),
+        (Kind::Auto, _) if options.ort_lib.is_some() => Some((Kind::Ort, "--ort-lib".into())),
+        (Kind::Auto, _) => None,
+        (kind, _) => Some((kind, "asked for".into())),
+    };
+    if let Some((kind, why)) = asked {
+        return Ok(Choice { kind, why });
+    }
+    let usual = USUAL.map(str::to_owned);
+    let list = backends.unwrap_or(&usual);
+    let by = if backends.is_some() { "the profile's" } else { "the usual" };
+    let mut against = Vec::new();
+    for name in list {
+        let tried = match name.as_str() {
+            "ort" => match ort_library::find(None) {
+                Ok(_) => Ok(Kind::Ort),
+                Err(Error::Unavailable(why)) => Err(why),
+                Err(unfit) => return Err(unfit),
+            },
+            "rust" if built_in(name) => Ok(Kind::Rust),
+            "wgpu" if built_in(name) => Ok(Kind::Wgpu),
+            other => Err(format!("this program was built without backend {other}")),
+        };
+        match tried {
+            Ok(kind) if against.is_empty() => {
+                return Ok(Choice { kind, why: format!("auto: {by} first choice") });
+            }
+            Ok(kind) => return Ok(Choice { kind, why: format!("auto: {}", against.join("; ")) }),
+            Err(why) => against.push(why),
+        }
+    }
+    let others = ["rust", "wgpu"].into_iter().filter(|o| built_in(o) && !list.iter().any(|name| name == o));
+    let others: Vec<String> = others.map(|o| format!("--backend {o}")).collect();
+    let hint = if others.is_empty() { String::new() } else { format!(" ({} may do)", others.join(" or ")) };
+    Err(Error::Unavailable(format!("{}{hint}", against.join("; "))))
+}
+
+/// Whether this program was built with a backend.
+pub fn built_in(name: &str) -> bool {
+    match Kind::named(name) {
+        Some(Kind::Ort) => true,
+        Some(Kind::Rust) => cfg!(feature = "rust"),
+        Some(Kind::Wgpu) => cfg!(feature = "wgpu"),
+        Some(Kind::Auto) | None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_taken() {
+        let ask = |kind| choose(&Options { kind, ..Options::default() }, None).unwrap();
+        assert_eq!(ask(Kind::Wgpu), Choice { kind: Kind::Wgpu, why: "asked for".into() });
+        let named = Options { providers: Providers::Named(vec!["cuda".into()]), ..Options::default() };
+        assert_eq!(choose(&named, Some(&["rust".to_owned()])).unwrap().kind, Kind::Ort);
+    }
+
+    #[test]
+    #[cfg(feature = "rust")]
+    fn the_profile_s_order_counts() {
+        let list = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        let taken = |names: &[&str]| choose(&Options::default(), Some(&list(names)));
+        let first = taken(&["rust", "ort"]).unwrap();
+        assert_eq!(first, Choice { kind: Kind::Rust, why: "auto: the profile's first choice".into() });
+        let second = taken(&["npu", "rust"]).unwrap();
+        assert_eq!(second.kind, Kind::Rust);
+        assert_eq!(second.why, "auto: this program was built without backend npu");
+        let none = taken(&["npu"]).unwrap_err();
+        assert_eq!(none.exit_code(), 3);
+        assert!(none.to_string().contains("without backend npu (--backend rust"), "{none}");
+    }
+}
