@@ -22,8 +22,8 @@ for threads in 1 2; do
   cargo run --release --locked -q -p gtn-tests --example prediction -- --threads $threads
 done
 echo "running: against Python's ONNX Runtime, repeatability, compare, processes"
-scripts/setup.sh --oracles
-for threads in 1 2; do cargo run --release --locked -q -p gtn-tests --example running -- peer --threads $threads; done
+scripts/setup.sh --peers
+for threads in 1 2; do cargo run --release --locked -q -p gtn-tests --example running -- peer peers --threads $threads; done
 cargo run --release --locked -q -p gtn-tests --example running -- repeat same slower process
 echo "MobileNetV2 224 x 224, and the time of an export:"
 cargo run --release --locked -q -p gtn-tests --example mobilenet_v2

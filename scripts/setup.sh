@@ -3,12 +3,13 @@
 # gtn-run and gtn-export). Idempotent: what is there is checked, not fetched again; an
 # interrupted download leaves nothing half-made. Needs no root, --vulkan aside.
 #
-#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--vulkan]    no part named: --ort --torch
+#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--peers] [--vulkan]    no part named: --ort --torch
 #
 #   --torch     the small libtorch set (CPU runs of the CUDA build), or TORCH_DIR=<torch> to use
 #               an existing torch 2.11 (the folder that holds include/ and lib/)
 #   --cuda      with --torch: the full set, so that `gtn-train --device cuda` works
 #   --oracles   numpy, onnx and onnxruntime for Python: test-time oracles only
+#   --peers     with the oracles: tract and OpenVINO for Python, which benchmarks compare with
 #   --vulkan    a Vulkan adapter for the tests of backend wgpu: what the system has, else lavapipe, which needs
 #               no GPU, from Debian's or Ubuntu's packages
 set -euo pipefail
@@ -20,12 +21,12 @@ PYTHON=${PYTHON:-python3}
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-ort= torch= cuda= oracles= vulkan=
+ort= torch= cuda= oracles= peers= vulkan=
 for arg in "$@"; do
   case $arg in
     --ort) ort=1 ;; --torch) torch=1 ;; --cuda) cuda=1 torch=1 ;; --oracles) oracles=1 ;;
-    --vulkan) vulkan=1 ;;
-    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --vulkan)" ;;
+    --peers) oracles=1 peers=1 ;; --vulkan) vulkan=1 ;;
+    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --peers --vulkan)" ;;
   esac
 done
 [ -n "$ort$torch$oracles$vulkan" ] || { ort=1; torch=1; }
@@ -140,6 +141,13 @@ setup_oracles() {
   say "test oracles: $dir ready"
 }
 
+setup_peers() {
+  local dir=.venv-oracles
+  has $dir tract 0.23.9 && has $dir openvino 2026.4.1 && return
+  say "downloading tract and OpenVINO for Python: about 75 MB"
+  $dir/bin/pip install -q tract==0.23.9 openvino==2026.4.1
+}
+
 setup_vulkan() {
   local packages="libvulkan1 mesa-vulkan-drivers" as_root=
   has_vulkan() {
@@ -159,4 +167,5 @@ setup_vulkan() {
 [ -z "$ort" ] || setup_ort
 [ -z "$torch" ] || setup_torch
 [ -z "$oracles" ] || setup_oracles
+[ -z "$peers" ] || setup_peers
 [ -z "$vulkan" ] || setup_vulkan

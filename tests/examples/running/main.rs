@@ -1,13 +1,13 @@
 //! What gtn-run costs and how far its numbers can be trusted, on this machine:
 //!
 //! ```text
-//! cargo run --release -p gtn-tests --example running -- [peer|repeat|same|slower|process]... [--threads N]
+//! cargo run --release -p gtn-tests --example running -- [peer|peers|repeat|same|slower|process]... [--threads N]
 //! ```
 //!
-//! `peer`: against ONNX Runtime's Python interface, in turn. `repeat`: the spread of p50 over 20 runs of 10 s.
+//! `peer`: against ONNX Runtime's Python interface, in turn. `peers`: beside rten, tract and OpenVINO. `repeat`: the spread of p50 over 20 runs of 10 s.
 //! `same`, `slower`: how often `compare` is right about a network against itself, and against itself made
 //! 5 % slower. `process`: memory growth, 200 starts, the wall time of `verify`. Without a name: all. Needs the
-//! release programs and the Python oracles (scripts/setup.sh --oracles); a quiet machine.
+//! release programs and the Python oracles (scripts/setup.sh --peers); a quiet machine.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement that cannot be made has no result
 
 mod peer;
@@ -27,9 +27,13 @@ fn main() {
     let dir = root().join("target/running");
     std::fs::create_dir_all(&dir).unwrap();
     if wants("peer") {
-        println!("{}", peer::measure(&dir, threads).render());
+        println!("{}", peer::against_python(&dir, threads).render());
     }
-    let bundle = bundle(&dir);
+    let bundle = bundle(&dir, "fp32");
+    if wants("peers") {
+        let bundles = [bundle.clone().into(), self::bundle(&dir, "int8").into()];
+        println!("{}", peer::others(&dir, &bundles, threads).render());
+    }
     if wants("repeat") {
         println!("{}\n", trust::repeat(&bundle, threads));
     }
@@ -44,12 +48,13 @@ fn main() {
 }
 
 /// The demo's student with random weights: what is measured here does not depend on them.
-fn bundle(dir: &Path) -> String {
-    let path = dir.join("student.gtn");
+fn bundle(dir: &Path, precision: &str) -> String {
+    let path = dir.join(format!("student-{precision}.gtn"));
     let input = Input { channels: 1, height: 28, width: 28 };
     let arch = gtn_core::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
     random_student(&dir.join("student"), arch, "fashion-mnist-mini", 64, 1).unwrap();
     let _ = std::fs::remove_dir_all(&path); // an older one
-    run("gtn-export", &format!("--target host {0}/student --out {0}/student.gtn", dir.display())).ok();
+    let flags = format!("--precision {precision} --max-drop 100 --calib-images 64 --out {}", path.display());
+    run("gtn-export", &format!("--target host {}/student {flags}", dir.display())).ok();
     path.display().to_string()
 }

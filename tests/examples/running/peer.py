@@ -1,10 +1,11 @@
-"""The peer that gtn-run is measured against: ONNX Runtime's own Python interface.
+"""The peers that gtn-run is measured against: other engines' Python interfaces.
 
-peer.py models DIR              writes the three models
-peer.py serve MODEL THREADS     reads a count a line, runs that many inferences with IoBinding, and prints the
-                                nanoseconds of each on one line
+peer.py models DIR                      writes the three models
+peer.py serve PACKAGE MODEL THREADS     reads a count a line, runs that many inferences on a tensor made once,
+                                        and prints the nanoseconds of each on one line
 """
 import sys
+from tempfile import NamedTemporaryFile
 from time import perf_counter_ns
 
 import numpy as np
@@ -91,7 +92,7 @@ def models(folder):
     tiny.write(f"{folder}/tiny.onnx", 8, 8, 8)
 
 
-def serve(path, threads):
+def onnxruntime(path, threads):
     import onnxruntime as ort
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -101,15 +102,61 @@ def serve(path, threads):
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     image = session.get_inputs()[0]
     binding = session.io_binding()
-    value = np.random.default_rng(1).normal(size=image.shape).astype(np.float32)
-    binding.bind_ortvalue_input(image.name, ort.OrtValue.ortvalue_from_numpy(value))
+    binding.bind_ortvalue_input(image.name, ort.OrtValue.ortvalue_from_numpy(made_up(image.shape)))
     binding.bind_output("logits")
-    print(ort.__version__, flush=True)
+    return ort.__version__, lambda: session.run_with_iobinding(binding)
+
+
+def tract(path, threads):
+    import tract
+    from onnx import load, save
+    assert threads == 1, "tract's Python package runs one thread"
+    # tract wants one size wherever the file says N.
+    proto, shape = load(path), image_shape(path)
+    for value in [*proto.graph.input, *proto.graph.output, *proto.graph.value_info]:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_value = 1
+    with NamedTemporaryFile(suffix=".onnx") as fixed:
+        save(proto, fixed.name)
+        runnable = tract.onnx().load(fixed.name).into_model().into_runnable()
+    inputs = [tract.Tensor.from_numpy(made_up(shape))]
+    return tract.version(), lambda: runnable.run(inputs)
+
+
+def openvino(path, threads):
+    import openvino as ov
+    core = ov.Core()
+    model = core.read_model(path)
+    shape = image_shape(path)
+    model.reshape(shape)
+    # As the others: float32 stays float32, one inference at a time.
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
+                                                 "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+    request = compiled.create_infer_request()
+    request.set_input_tensor(ov.Tensor(made_up(shape)))
+    request.infer()
+    return ov.__version__.split("-")[0], request.infer
+
+
+def image_shape(path):
+    from onnx import load
+    dims = load(path).graph.input[0].type.tensor_type.shape.dim
+    return [d.dim_value or 1 for d in dims]
+
+
+def made_up(shape):
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+def serve(package, path, threads):
+    version, infer = {"onnxruntime": onnxruntime, "tract": tract, "openvino": openvino}[package](path, threads)
+    print(version, flush=True)
     for line in sys.stdin:
         times = []
         for _ in range(int(line)):
             start = perf_counter_ns()
-            session.run_with_iobinding(binding)
+            infer()
             times.append(perf_counter_ns() - start)
         print(*times, flush=True)
 
@@ -117,4 +164,4 @@ def serve(path, threads):
 if sys.argv[1] == "models":
     models(sys.argv[2])
 else:
-    serve(sys.argv[2], int(sys.argv[3]))
+    serve(sys.argv[2], sys.argv[3], int(sys.argv[4]))
