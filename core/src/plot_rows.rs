@@ -3,34 +3,109 @@
 use crate::plot::{Axes, BOTTOM, RIGHT, TOP, WIDTH, bounds, tick_label, ticks};
 use std::fmt::Write;
 
-/// Horizontal bars of shares (0 to 1) with their 95 % intervals.
-pub fn bars(rows: &[(String, f64, [f64; 2])], x_label: &str, title: &str) -> String {
-    let longest = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0).min(24);
-    let left = 16.0 + 7.0 * longest as f64;
-    let row_height = 20.0;
-    let height = TOP + BOTTOM + row_height * rows.len() as f64;
-    let mut axes = Axes::new([0.0, 1.0], [0.0, 1.0], height, title);
-    let px = |x: f64| left + x * (WIDTH - left - RIGHT - 40.0);
-    let base = height - BOTTOM;
-    for t in [0.0, 0.25, 0.5, 0.75, 1.0] {
-        axes.line((px(t), TOP), (px(t), base), "grid");
-        axes.text(px(t), base + 17.0, "tick mid", &format!("{:.0}", t * 100.0));
+/// Characters of a row's name that are shown.
+const NAME: usize = 28;
+
+/// Room for a character: on a phone they are larger, beside the plot (html.css).
+const CHARACTER: f64 = 7.6;
+
+/// Rows below each other over a common axis: names, grid and ticks.
+struct Rows {
+    axes: Axes,
+    left: f64,
+    right: f64,
+    low: f64,
+    high: f64,
+    row_height: f64,
+    base: f64,
+}
+
+impl Rows {
+    /// The axis goes from `low` to `high`; `right` is left free for remarks.
+    fn new<'a>(
+        names: impl Iterator<Item = &'a str> + Clone,
+        [low, high]: [f64; 2],
+        right: f64,
+        row_height: f64,
+        title: &str,
+    ) -> Self {
+        let longest = names.clone().map(|n| n.chars().count()).max().unwrap_or(0).min(NAME);
+        let left = 16.0 + CHARACTER * longest as f64;
+        let height = TOP + BOTTOM + row_height * names.clone().count() as f64;
+        let axes = Axes::new([0.0, 1.0], [0.0, 1.0], height, title);
+        let high = high.max(low + f64::MIN_POSITIVE);
+        let mut rows = Self { axes, left, right, low, high, row_height, base: height - BOTTOM };
+        let marks = ticks(low, high);
+        let step = if let [a, b, ..] = marks[..] { b - a } else { 1.0 };
+        for t in marks {
+            let x = rows.x(t);
+            rows.axes.line((x, TOP), (x, rows.base), "grid");
+            rows.axes.text(x, rows.base + 17.0, "tick mid", &tick_label(t, step));
+        }
+        for (i, name) in names.enumerate() {
+            let short: String = name.chars().take(NAME).collect();
+            rows.axes.text(left - 6.0, rows.y(i) + 4.0, "tick end", &short);
+        }
+        rows
     }
-    for (i, (name, share, [low, high])) in rows.iter().enumerate() {
-        let y = TOP + row_height * i as f64;
-        let short: String = name.chars().take(24).collect();
-        axes.text(left - 6.0, y + 14.0, "tick end", &short);
-        let (x, w) = (px(0.0), px(*share) - px(0.0));
+
+    fn x(&self, value: f64) -> f64 {
+        let width = (WIDTH - self.left - self.right).max(40.0);
+        self.left + (value - self.low) / (self.high - self.low) * width
+    }
+
+    /// The middle of row `i`.
+    fn y(&self, i: usize) -> f64 {
+        TOP + self.row_height * (i as f64 + 0.5)
+    }
+
+    fn bar(&mut self, i: usize, [from, to]: [f64; 2], height: f64) {
+        let (x, y) = (self.x(from), self.y(i) - height / 2.0);
+        let w = (self.x(to) - x).max(0.5);
         let _ = write!(
-            axes.svg,
-            "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"13\" class=\"fill0\"/>",
-            y + 3.5
+            self.axes.svg,
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{height}\" class=\"fill0\"/>"
         );
-        axes.line((px(*low), y + 10.0), (px(*high), y + 10.0), "interval");
-        axes.text(px(high.max(*share)) + 5.0, y + 14.0, "tick", &format!("{:.1}", share * 100.0));
     }
-    axes.text((left + WIDTH - RIGHT) / 2.0, height - 8.0, "label mid", x_label);
-    axes.done()
+
+    /// Along row `i`.
+    fn line(&mut self, i: usize, [from, to]: [f64; 2], class: &str) {
+        self.axes.line((self.x(from), self.y(i)), (self.x(to), self.y(i)), class);
+    }
+
+    /// Across row `i`.
+    fn mark(&mut self, i: usize, value: f64) {
+        let (x, y) = (self.x(value), self.y(i));
+        self.axes.line((x, y - 8.0), (x, y + 8.0), "interval");
+    }
+
+    /// Behind a value of row `i`.
+    fn note(&mut self, i: usize, value: f64, text: &str) {
+        self.axes.text(self.x(value) + 5.0, self.y(i) + 4.0, "tick", text);
+    }
+
+    fn done(mut self, x_label: &str) -> String {
+        self.axes.text(
+            (self.left + WIDTH - self.right) / 2.0,
+            self.base + BOTTOM - 8.0,
+            "label mid",
+            x_label,
+        );
+        self.axes.done()
+    }
+}
+
+/// Horizontal bars of shares (0 to 1) with their 95 % intervals, in percent.
+pub fn bars(rows: &[(String, f64, [f64; 2])], x_label: &str, title: &str) -> String {
+    let names = rows.iter().map(|(name, ..)| name.as_str());
+    let mut plot = Rows::new(names, [0.0, 100.0], RIGHT + 40.0, 20.0, title);
+    for (i, (_, share, interval)) in rows.iter().enumerate() {
+        let [share, low, high] = [*share, interval[0], interval[1]].map(|v| 100.0 * v);
+        plot.bar(i, [0.0, share], 13.0);
+        plot.line(i, [low, high], "interval");
+        plot.note(i, high.max(share), &format!("{share:.1}"));
+    }
+    plot.done(x_label)
 }
 
 /// A named value with a remark.
@@ -46,35 +121,14 @@ pub struct Bar {
 /// Horizontal bars from zero, in the order given.
 pub fn ranked(rows: &[Bar], x_label: &str, title: &str) -> String {
     let Some([_, most]) = bounds(rows.iter().map(|b| b.value)) else { return String::new() };
-    let longest = rows.iter().map(|b| b.name.chars().count()).max().unwrap_or(0).min(28);
     let notes = rows.iter().map(|b| b.note.chars().count()).max().unwrap_or(0);
-    let (left, right) = (16.0 + 6.6 * longest as f64, 16.0 + 6.2 * notes as f64);
-    let row_height = 19.0;
-    let height = TOP + BOTTOM + row_height * rows.len() as f64;
-    let mut axes = Axes::new([0.0, 1.0], [0.0, 1.0], height, title);
-    let px = |x: f64| left + x / most.max(f64::MIN_POSITIVE) * (WIDTH - left - right).max(40.0);
-    let base = height - BOTTOM;
-    let marks = ticks(0.0, most);
-    let step = if let [a, b, ..] = marks[..] { b - a } else { 1.0 };
-    for t in marks {
-        axes.line((px(t), TOP), (px(t), base), "grid");
-        axes.text(px(t), base + 17.0, "tick mid", &tick_label(t, step));
-    }
+    let names = rows.iter().map(|b| b.name.as_str());
+    let mut plot = Rows::new(names, [0.0, most], 16.0 + CHARACTER * notes as f64, 19.0, title);
     for (i, bar) in rows.iter().enumerate() {
-        let y = TOP + row_height * i as f64;
-        let short: String = bar.name.chars().take(28).collect();
-        axes.text(left - 6.0, y + 13.0, "tick end", &short);
-        let w = (px(bar.value) - px(0.0)).max(0.5);
-        let _ = write!(
-            axes.svg,
-            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"12\" class=\"fill0\"/>",
-            px(0.0),
-            y + 3.0
-        );
-        axes.text(px(bar.value) + 5.0, y + 13.0, "tick", &bar.note);
+        plot.bar(i, [0.0, bar.value], 12.0);
+        plot.note(i, bar.value, &bar.note);
     }
-    axes.text((left + WIDTH - right) / 2.0, height - 8.0, "label mid", x_label);
-    axes.done()
+    plot.done(x_label)
 }
 
 /// A named distribution.
@@ -88,35 +142,14 @@ pub struct Span {
 /// One distribution a row over a common axis from zero.
 pub fn spans(rows: &[Span], x_label: &str, title: &str) -> String {
     let Some([_, most]) = bounds(rows.iter().flat_map(|r| r.marks)) else { return String::new() };
-    let longest = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).min(28);
-    let left = 16.0 + 6.6 * longest as f64;
-    let row_height = 24.0;
-    let height = TOP + BOTTOM + row_height * rows.len() as f64;
-    let mut axes = Axes::new([0.0, 1.0], [0.0, 1.0], height, title);
-    let px = |x: f64| left + x / most.max(f64::MIN_POSITIVE) * (WIDTH - left - RIGHT);
-    let base = height - BOTTOM;
-    let marks = ticks(0.0, most);
-    let step = if let [a, b, ..] = marks[..] { b - a } else { 1.0 };
-    for t in marks {
-        axes.line((px(t), TOP), (px(t), base), "grid");
-        axes.text(px(t), base + 17.0, "tick mid", &tick_label(t, step));
-    }
+    let mut plot = Rows::new(rows.iter().map(|r| r.name.as_str()), [0.0, most], RIGHT, 24.0, title);
     for (i, row) in rows.iter().enumerate() {
-        let y = TOP + row_height * (i as f64 + 0.5);
-        let short: String = row.name.chars().take(28).collect();
-        axes.text(left - 6.0, y + 4.0, "tick end", &short);
         let [min, p50, p90, p99] = row.marks;
-        axes.line((px(min), y), (px(p99), y), "axis");
-        let (x, w) = (px(min), (px(p90) - px(min)).max(1.0));
-        let _ = write!(
-            axes.svg,
-            "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"8\" class=\"fill0\"/>",
-            y - 4.0
-        );
-        axes.line((px(p50), y - 8.0), (px(p50), y + 8.0), "interval");
+        plot.line(i, [min, p99], "axis");
+        plot.bar(i, [min, p90], 8.0);
+        plot.mark(i, p50);
     }
-    axes.text((left + WIDTH - RIGHT) / 2.0, height - 8.0, "label mid", x_label);
-    axes.done()
+    plot.done(x_label)
 }
 
 /// Named values.
@@ -134,35 +167,19 @@ pub fn dots(rows: &[Dots], x_label: &str, title: &str) -> String {
     let all = rows.iter().flat_map(|r| r.values.iter().copied().chain(r.mean.into_iter().flatten()));
     let Some([low, high]) = bounds(all) else { return String::new() };
     let pad = (0.05 * (high - low)).max(1e-6);
-    let (low, high) = (low - pad, high + pad);
-    let longest = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).min(28);
-    let left = 16.0 + 6.6 * longest as f64;
-    let row_height = 24.0;
-    let height = TOP + BOTTOM + row_height * rows.len() as f64;
-    let mut axes = Axes::new([0.0, 1.0], [0.0, 1.0], height, title);
-    let px = |x: f64| left + (x - low) / (high - low) * (WIDTH - left - RIGHT);
-    let base = height - BOTTOM;
-    let marks = ticks(low, high);
-    let step = if let [a, b, ..] = marks[..] { b - a } else { 1.0 };
-    for t in marks {
-        axes.line((px(t), TOP), (px(t), base), "grid");
-        axes.text(px(t), base + 17.0, "tick mid", &tick_label(t, step));
-    }
+    let names = rows.iter().map(|r| r.name.as_str());
+    let mut plot = Rows::new(names, [low - pad, high + pad], RIGHT, 24.0, title);
     for (i, row) in rows.iter().enumerate() {
-        let y = TOP + row_height * (i as f64 + 0.5);
-        let short: String = row.name.chars().take(28).collect();
-        axes.text(left - 6.0, y + 4.0, "tick end", &short);
         if let Some([mean, from, to]) = row.mean {
-            axes.line((px(from), y), (px(to), y), "interval");
-            axes.line((px(mean), y - 8.0), (px(mean), y + 8.0), "interval");
+            plot.line(i, [from, to], "interval");
+            plot.mark(i, mean);
         }
-        for x in row.values.iter().filter(|x| x.is_finite()) {
-            let _ =
-                write!(axes.svg, "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.5\" class=\"fill0\"/>", px(*x));
+        for &value in row.values.iter().filter(|x| x.is_finite()) {
+            let (x, y) = (plot.x(value), plot.y(i));
+            let _ = write!(plot.axes.svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" class=\"fill0\"/>");
         }
     }
-    axes.text((left + WIDTH - RIGHT) / 2.0, height - 8.0, "label mid", x_label);
-    axes.done()
+    plot.done(x_label)
 }
 
 #[cfg(test)]

@@ -23,9 +23,9 @@ impl Table {
         self
     }
 
-    /// Whether column `i` holds numbers (its first non-empty cell starts with a digit or sign).
+    /// Whether column `i` holds numbers (its first cell that is neither empty nor `-` starts with a digit or sign).
     pub fn numeric(&self, i: usize) -> bool {
-        let first = self.rows.iter().filter_map(|r| r.get(i)).find(|c| !c.is_empty());
+        let first = self.rows.iter().filter_map(|r| r.get(i)).find(|c| !c.is_empty() && *c != "-");
         first.is_some_and(|c| {
             c.trim_start_matches(['-', '+', '<', '~']).starts_with(|d: char| d.is_ascii_digit())
         })
@@ -100,6 +100,9 @@ mod tests {
         let mut t = Table::new(["who", "n"]);
         t.row(["a", "5"]).row(["bcd", "1234"]);
         assert_eq!(t.render(), "who      n\n──────────\na        5\nbcd   1234\n");
+        let mut gap = Table::new(["n", "who"]);
+        gap.row(["-", "-"]).row(["1", "a"]);
+        assert!(gap.numeric(0) && !gap.numeric(1));
         assert_eq!(t.to_markdown(), "| who |    n |\n| --- | ---: |\n| a   |    5 |\n| bcd | 1234 |\n");
     }
 }

@@ -69,8 +69,12 @@ pub struct Known<'a> {
 impl Predictor {
     /// From the table where one is given, else from the profile at its own number of threads.
     pub fn new(device: &Device, table: Option<&Path>, precision: &str) -> Result<Self> {
+        Self::of(device, read(table)?.as_ref(), precision)
+    }
+
+    fn of(device: &Device, table: Option<&(Table, &Path)>, precision: &str) -> Result<Self> {
         Ok(match table {
-            Some(path) => Self::Table(Box::new(Fitted::new(&Table::read(path)?, precision, path)?)),
+            Some((table, path)) => Self::Table(Box::new(Fitted::new(table, precision, path)?)),
             None => Self::Roofline(Box::new(Roofline::new(device, precision, device.cpu.threads.value)?)),
         })
     }
@@ -78,17 +82,17 @@ impl Predictor {
     /// One for each of `precisions` that the table, or else the profile, has figures for, in that order; and
     /// those that it has none for. None at all is an error.
     pub fn known<'a>(device: &Device, table: Option<&Path>, precisions: &[&'a str]) -> Result<Known<'a>> {
-        let has: Vec<String> = match (table, &device.performance) {
-            (Some(path), _) => Table::read(path)?.networks.into_iter().map(|n| n.precision).collect(),
-            (None, Some(performance)) => performance.speed.keys().cloned().collect(),
+        let table = read(table)?;
+        let has: Vec<&str> = match (&table, &device.performance) {
+            (Some((table, _)), _) => table.networks.iter().map(|n| n.precision.as_str()).collect(),
+            (None, Some(performance)) => performance.speed.keys().map(String::as_str).collect(),
             (None, None) => Vec::new(),
         };
-        let (mut known, unknown): (Vec<&str>, Vec<&str>) =
-            precisions.iter().partition(|p| has.iter().any(|h| h == *p));
+        let (mut known, unknown): (Vec<&str>, Vec<&str>) = precisions.iter().partition(|p| has.contains(p));
         if known.is_empty() {
             known.extend(precisions.first()); // whose error says what there is
         }
-        let predictor = |p: &'a str| Ok((p, Self::new(device, table, p)?));
+        let predictor = |p: &'a str| Ok((p, Self::of(device, table.as_ref(), p)?));
         Ok(Known { predictors: known.into_iter().map(predictor).collect::<Result<_>>()?, unknown })
     }
 
@@ -115,6 +119,10 @@ impl Predictor {
             Self::Roofline(_) => Basis::Roofline,
         }
     }
+}
+
+fn read(table: Option<&Path>) -> Result<Option<(Table, &Path)>> {
+    table.map(|path| Ok((Table::read(path)?, path))).transpose()
 }
 
 impl std::fmt::Display for Prediction {
