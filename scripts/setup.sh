@@ -3,7 +3,7 @@
 # gtn-run and gtn-export). Idempotent: what is there is checked, not fetched again; an
 # interrupted download leaves nothing half-made. Needs no root, --vulkan aside.
 #
-#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--peers] [--vulkan]    no part named: --ort --torch
+#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--peers] [--vulkan] [--sshd]    no part named: --ort --torch
 #
 #   --torch     the small libtorch set (CPU runs of the CUDA build), or TORCH_DIR=<torch> to use
 #               an existing torch 2.11 (the folder that holds include/ and lib/)
@@ -12,6 +12,8 @@
 #   --peers     with the oracles: tract and OpenVINO for Python, which benchmarks compare with
 #   --vulkan    a Vulkan adapter for the tests of backend wgpu: what the system has, else lavapipe, which needs
 #               no GPU, from Debian's or Ubuntu's packages
+#   --sshd      an sshd for the tests of `gtn-run --on`: what the system has, else unpacked from Debian's or Ubuntu's
+#               package into .sshd/ (not installed, and run by the tests alone)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,15 +23,15 @@ PYTHON=${PYTHON:-python3}
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-ort= torch= cuda= oracles= peers= vulkan=
+ort= torch= cuda= oracles= peers= vulkan= sshd=
 for arg in "$@"; do
   case $arg in
     --ort) ort=1 ;; --torch) torch=1 ;; --cuda) cuda=1 torch=1 ;; --oracles) oracles=1 ;;
-    --peers) oracles=1 peers=1 ;; --vulkan) vulkan=1 ;;
-    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --peers --vulkan)" ;;
+    --peers) oracles=1 peers=1 ;; --vulkan) vulkan=1 ;; --sshd) sshd=1 ;;
+    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --peers --vulkan --sshd)" ;;
   esac
 done
-[ -n "$ort$torch$oracles$vulkan" ] || { ort=1; torch=1; }
+[ -n "$ort$torch$oracles$vulkan$sshd" ] || { ort=1; torch=1; }
 
 # venv DIR: makes it unless it is there and works
 venv() {
@@ -164,8 +166,36 @@ setup_vulkan() {
   say "Vulkan: ready"
 }
 
+setup_sshd() {
+  local tmp
+  command -v ssh >/dev/null && command -v ssh-keygen >/dev/null || die "ssh not found: install OpenSSH's client (Debian, Ubuntu: openssh-client)"
+  if [ ! -x /usr/sbin/sshd ] && [ ! -x .sshd/usr/sbin/sshd ]; then
+    command -v apt-get >/dev/null || die "no /usr/sbin/sshd: install OpenSSH's server"
+    say "downloading openssh-server into .sshd: under 1 MB"
+    tmp=$(mktemp -d .sshd.XXXXXX)
+    # shellcheck disable=SC2064
+    trap "rm -rf '$tmp'" EXIT
+    (cd "$tmp" && apt-get download -q openssh-server libwrap0 >/dev/null 2>&1) || {
+      local as_root=; [ "$(id -u)" = 0 ] || as_root="sudo -n"
+      $as_root apt-get update -q >/dev/null
+      (cd "$tmp" && apt-get download -q openssh-server libwrap0 >/dev/null)
+    }
+    for package in "$tmp"/*.deb; do dpkg -x "$package" "$tmp/root"; done
+    rm -rf .sshd
+    mv "$tmp/root" .sshd
+    rm -rf "$tmp"
+  fi
+  if [ "$(id -u)" = 0 ]; then
+    # An sshd of root gives up its rights to this user, in this folder, before anyone has logged in.
+    id sshd >/dev/null 2>&1 || useradd --system --no-create-home --home-dir /run/sshd --shell /usr/sbin/nologin sshd
+    mkdir -p -m 755 /run/sshd
+  fi
+  say "sshd: ready"
+}
+
 [ -z "$ort" ] || setup_ort
 [ -z "$torch" ] || setup_torch
 [ -z "$oracles" ] || setup_oracles
 [ -z "$peers" ] || setup_peers
 [ -z "$vulkan" ] || setup_vulkan
+[ -z "$sshd" ] || setup_sshd

@@ -2,7 +2,7 @@
 # make test: set-up, formatting, lints, all tests. The last line is `N passed, N failed, N skipped`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/setup.sh --ort --torch --oracles --vulkan
+scripts/setup.sh --ort --torch --oracles --vulkan --sshd
 # Busy-waiting threads of libtorch would starve the other tests on a small machine.
 export OMP_WAIT_POLICY=passive
 set -x

@@ -36,6 +36,9 @@ pub enum Error {
     /// Stopped by a signal after saving. Exit status 128 + signal.
     #[error("stopped by signal {0}; progress is saved")]
     Interrupted(i32),
+    /// Stopped by a signal; there was nothing to save. Exit status 128 + signal.
+    #[error("stopped by signal {0}")]
+    Stopped(i32),
 }
 
 /// Core's result.
@@ -63,7 +66,7 @@ impl Error {
             Self::Input { .. } | Self::Usage(_) | Self::Io { .. } => 2,
             Self::Failed(_) => 1,
             Self::Unavailable(_) => 3,
-            Self::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(1),
+            Self::Interrupted(signal) | Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(1),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The command line.
 
+use crate::remote::Address;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Proves a bundle's accuracy and latency on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "gtn-run", version, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
+#[command(name = "gtn-run", version, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do; a bundle alone: verify, eval and bench in one report
     #[command(subcommand)]
@@ -13,6 +14,12 @@ pub struct Cli {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub all: AllArgs,
+    /// Run there: ssh:[USER@]HOST[:PORT] or adb:SERIAL; copies what is missing, brings the results here
+    #[arg(long, global = true, value_name = "WHERE", help_heading = "Another machine")]
+    pub on: Option<Address>,
+    /// What to run there, as `make dist` made it (default: this program where machines are alike, else dist/)
+    #[arg(long, global = true, value_name = "DIR|TAR.GZ", help_heading = "Another machine")]
+    pub dist: Option<PathBuf>,
 }
 
 /// What to do.

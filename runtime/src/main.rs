@@ -8,16 +8,34 @@ mod infer;
 mod info;
 mod inside;
 mod prepare;
+mod remote;
 mod table;
 mod tune_command;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
+use gtn_core::{Error, Result};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    gtn_core::exit::run("gtn-run", move || match &cli.command {
+    gtn_core::exit::run("gtn-run", || {
+        let mut command = Cli::command();
+        let matches = command.get_matches_mut();
+        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+        one_of_both(&matches)?;
+        let Some(address) = &cli.on else {
+            return if cli.dist.is_some() { Err(Error::usage("--dist: only with --on")) } else { here(&cli) };
+        };
+        match remote::run(&command, &matches, address, cli.dist.as_deref())? {
+            0 => Ok(()),
+            code => std::process::exit(code.into()), // the program there has said why
+        }
+    })
+}
+
+fn here(cli: &Cli) -> Result<()> {
+    match &cli.command {
         None => commands::all(&cli.all),
         Some(Command::Verify(args)) => commands::verify(args),
         Some(Command::Eval(args)) => commands::eval(args),
@@ -31,5 +49,16 @@ fn main() -> ExitCode {
         Some(Command::Infer(args)) => infer::run(args),
         Some(Command::Table(args)) => table::run(args),
         Some(Command::Info(args)) => info::run(args),
-    })
+    }
+}
+
+/// What stands before a command is for a bundle alone, and would be without effect: only where to run may be there.
+fn one_of_both(matches: &ArgMatches) -> Result<()> {
+    let Some((command, _)) = matches.subcommand() else { return Ok(()) };
+    let given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let stray = matches.ids().map(|id| id.as_str()).filter(given).find(|id| !["on", "dist"].contains(id));
+    match stray {
+        Some(id) => Err(Error::usage(format!("`{id}` before {command}: put it after the command"))),
+        None => Ok(()),
+    }
 }

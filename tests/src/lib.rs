@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the built programs, small data sets, students with random weights.
 
 pub mod random_students;
+pub mod sshd;
 
 use gtn_core::arch::ArchSpec;
 use gtn_core::data::DataSource;

@@ -1,0 +1,126 @@
+//! The gtn-run that another machine runs: this one where the machines are alike, else what `make dist` made for it.
+
+use super::Address;
+use gtn_core::{Error, Result};
+use gtn_run::ort_library;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A program and ONNX Runtime's library for it.
+#[derive(Debug)]
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// None: it has a backend of its own, or the device has the library.
+    pub library: Option<PathBuf>,
+    /// Where an archive was unpacked; gone with this.
+    _unpacked: Option<tempfile::TempDir>,
+}
+
+impl Program {
+    /// For the machine that `uname -sm` names: `dist` (a folder or archive of `make dist`), or what is found here.
+    pub fn choose(machine: &str, to: &Address, dist: Option<&Path>) -> Result<Self> {
+        if let Some(dist) = dist {
+            return Self::of_dist(dist);
+        }
+        let phone = matches!(to, Address::Adb { .. });
+        let Some(arch) = machine.strip_prefix("Linux ").filter(|arch| ["x86_64", "aarch64"].contains(arch))
+        else {
+            let what = format!("{to}: is `{machine}`: wanted Linux on x86_64 or aarch64, or --dist");
+            return Err(Error::Unavailable(what));
+        };
+        // A phone has no glibc.
+        if cfg!(target_os = "linux")
+            && arch == std::env::consts::ARCH
+            && (!phone || cfg!(target_env = "musl"))
+        {
+            let path = std::env::current_exe()
+                .map_err(|e| Error::Failed(format!("this program's own file: {e}")))?;
+            return Ok(Self { path, library: ort_library::find(None).ok().map(|l| l.path), _unpacked: None });
+        }
+        let libcs: &[&str] = if phone { &["musl"] } else { &["gnu", "musl"] };
+        let names: Vec<String> = libcs
+            .iter()
+            .map(|libc| format!("gtn-run-{}-{arch}-unknown-linux-{libc}.tar.gz", env!("CARGO_PKG_VERSION")))
+            .collect();
+        let folders = folders();
+        let mut archives = names.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name)));
+        match archives.find(|path| path.is_file()) {
+            Some(path) => Self::of_dist(&path),
+            None => Err(Error::Unavailable(format!(
+                "{to}: is `{machine}`, for which there is no {} in {}: make dist makes it, --dist names it",
+                names.join(" or "),
+                folders.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+
+    fn of_dist(dist: &Path) -> Result<Self> {
+        if dist.is_dir() {
+            return Self::of_folder(dist, None);
+        }
+        if !dist.is_file() {
+            return Err(Error::input(dist, "no such file or folder (--dist)"));
+        }
+        let temp = tempfile::Builder::new().prefix("gtn-on.").tempdir();
+        let temp = temp.map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
+        let mut tar = Command::new("tar");
+        tar.arg("-xzf").arg(std::path::absolute(dist).map_err(|e| Error::io(dist, "resolve", e))?);
+        let done =
+            tar.current_dir(temp.path()).output().map_err(|e| Error::io(dist, "unpack with tar", e))?;
+        if !done.status.success() {
+            let why = String::from_utf8_lossy(&done.stderr);
+            let why = why.lines().next().unwrap_or("tar failed");
+            return Err(Error::input(dist, format!("cannot be unpacked: {why}")));
+        }
+        let mut entries = std::fs::read_dir(temp.path()).map_err(|e| Error::io(dist, "read", e))?.flatten();
+        let Some(folder) = entries.next().map(|e| e.path()).filter(|p| p.is_dir()) else {
+            return Err(Error::input(dist, "holds no folder: not what make dist makes"));
+        };
+        Self::of_folder(&folder, Some(temp))
+    }
+
+    fn of_folder(folder: &Path, unpacked: Option<tempfile::TempDir>) -> Result<Self> {
+        let path = folder.join("gtn-run");
+        if !path.is_file() {
+            return Err(Error::input(folder, "holds no gtn-run: not what make dist makes"));
+        }
+        let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, "read", e))?.flatten();
+        let mut names = entries.filter(|e| e.file_name().to_string_lossy().starts_with("libonnxruntime.so"));
+        Ok(Self { path, library: names.next().map(|e| e.path()), _unpacked: unpacked })
+    }
+}
+
+/// `dist/` in the working folder, and beside or above this program.
+fn folders() -> Vec<PathBuf> {
+    let mut folders = vec![PathBuf::from("dist")];
+    if let Ok(program) = std::env::current_exe() {
+        folders.extend(program.ancestors().skip(1).take(4).map(|dir| dir.join("dist")));
+    }
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_program_is_told() {
+        let to: Address = "ssh:pi".parse().unwrap();
+        for machine in ["Darwin arm64", "Linux armv7l", "", "Linux aarch64; rm"] {
+            let error = Program::choose(machine, &to, None).unwrap_err();
+            assert!(error.to_string().starts_with("ssh:pi: is `") && error.exit_code() == 3, "{error}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.tar.gz");
+        std::fs::write(&file, "no archive").unwrap();
+        for (dist, wanted) in [
+            (dir.path(), "holds no gtn-run"),
+            (&file, "cannot be unpacked"),
+            (Path::new("no/such"), "no such file"),
+        ] {
+            let error = Program::choose("Linux x86_64", &to, Some(dist)).unwrap_err();
+            assert!(error.to_string().contains(wanted) && error.exit_code() == 2, "{error}");
+        }
+    }
+}
