@@ -1,7 +1,7 @@
 //! The gtn-run that another machine runs: this one where the machines are alike, else what `make dist` made for it.
 
 use super::Address;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Result, artifact};
 use gtn_run::ort_library;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +21,13 @@ impl Program {
     /// For the machine that `uname -sm` names: `dist` (a folder or archive of `make dist`), or what is found here.
     pub fn choose(machine: &str, to: &Address, dist: Option<&Path>) -> Result<Self> {
         if let Some(dist) = dist {
-            return Self::of_dist(dist);
+            let program = Self::of_dist(dist)?;
+            return match processor(&program.path)? {
+                Some(found) if machine.rsplit(' ').next() != Some(found) => {
+                    Err(Error::input(dist, format!("is for {found}, {to} is `{machine}`")))
+                }
+                _ => Ok(program),
+            };
         }
         let phone = matches!(to, Address::Adb { .. });
         let Some(arch) = machine.strip_prefix("Linux ").filter(|arch| ["x86_64", "aarch64"].contains(arch))
@@ -91,6 +97,19 @@ impl Program {
     }
 }
 
+/// The processor, as `uname -m` names it, that a program is for, from its ELF header (System V ABI, `e_machine`); none: not
+/// one known here. A shell takes a program of another processor for a script, and runs it.
+fn processor(path: &Path) -> Result<Option<&'static str>> {
+    let bytes = artifact::read(path)?;
+    let field = bytes.get(18..20).filter(|_| bytes.starts_with(b"\x7fELF"));
+    match field {
+        Some([62, 0]) => Ok(Some("x86_64")),
+        Some([183, 0]) => Ok(Some("aarch64")),
+        Some(_) => Ok(None),
+        None => Err(Error::input(path, "is not a program for Linux (ELF)")),
+    }
+}
+
 /// `dist/` in the working folder, and beside or above this program.
 fn folders() -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from("dist")];
@@ -103,6 +122,24 @@ fn folders() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_for_another_processor_is_told() {
+        let to: Address = "ssh:pi".parse().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let put = |bytes: &[u8]| std::fs::write(dir.path().join("gtn-run"), bytes).unwrap();
+        let mut elf = *b"\x7fELF____________\x02\x00\xb7\x00";
+        put(&elf);
+        let choose = |machine: &str| Program::choose(machine, &to, Some(dir.path()));
+        assert!(choose("Linux aarch64").unwrap().library.is_none());
+        let error = choose("Linux x86_64").unwrap_err();
+        assert!(error.to_string().contains("is for aarch64, ssh:pi is `Linux x86_64`"), "{error}");
+        elf[18] = 243; // RISC-V
+        put(&elf);
+        assert!(choose("Linux riscv64").is_ok());
+        put(b"#!/bin/sh");
+        assert!(choose("Linux x86_64").unwrap_err().to_string().contains("is not a program"));
+    }
 
     #[test]
     fn a_machine_without_a_program_is_told() {
