@@ -6,6 +6,8 @@ use gtn_export::{check, export, kit, selection, targets};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // SAFETY: the first thing in this program.
+    unsafe { gtn_run::ort_library::disable_telemetry() };
     let cli = Cli::parse();
     gtn_core::exit::run("gtn-export", move || match &cli.command {
         None if cli.export.selects() => selection::run(&cli.export),

@@ -19,6 +19,8 @@ use gtn_core::{Error, Result};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // SAFETY: the first thing in this program.
+    unsafe { gtn_run::ort_library::disable_telemetry() };
     gtn_core::exit::run("gtn-run", || {
         let mut command = Cli::command();
         let matches = command.get_matches_mut();

@@ -27,6 +27,16 @@ struct OrtApiBase {
     get_version_string: unsafe extern "C" fn() -> *const c_char,
 }
 
+/// ONNX Runtime's library for Linux (1.32) keeps a device id and a database of events below the home folder, whatever
+/// its environment is told, unless this variable is set. Nothing of ours is anybody's business.
+///
+/// # Safety
+/// No other thread may run: the first thing in a program's `main`.
+pub unsafe fn disable_telemetry() {
+    // SAFETY: nobody else reads or writes the environment, by this function's own condition.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+}
+
 /// Finds and checks the library.
 pub fn find(explicit: Option<&Path>) -> Result<OrtLibrary> {
     if let Some(path) = explicit {

@@ -372,7 +372,7 @@ fn wrong_onnx_runtime() {
     fs::create_dir(dir.join("bin")).unwrap();
     fs::copy(gtn_tests::program("gtn-run"), &lonely).unwrap();
     let mut run = Command::new(&lonely);
-    run.args(model.split(' ')).current_dir(dir).env_remove("ORT_DYLIB_PATH");
+    run.args(model.split(' ')).args(["--backend", "ort"]).current_dir(dir).env_remove("ORT_DYLIB_PATH");
     let done = Done::from(run.output().unwrap());
     assert_eq!(done.not_refused(3, &["was not found", "--ort-lib", "bin"]), None);
     // Beside the program it is found.
@@ -380,6 +380,24 @@ fn wrong_onnx_runtime() {
     let lib = lib.into_iter().find(|p| p.to_string_lossy().contains("libonnxruntime.")).unwrap();
     fs::copy(&lib, dir.join("bin").join(lib.file_name().unwrap())).unwrap();
     assert_eq!(run.arg("--seconds").arg("0").output().unwrap().status.code(), Some(0));
+}
+
+/// ONNX Runtime's own library would keep a device id and a database there.
+#[test]
+fn nothing_is_left_in_the_home_folder() {
+    let temp = tempfile::tempdir().unwrap();
+    let home = temp.path().join("home");
+    fs::create_dir(&home).unwrap();
+    student(temp.path());
+    let t = temp.path().display();
+    for (program, args) in [
+        ("gtn-export", format!("--target host --precision fp32 {t}/s --out {t}/b.gtn --eval-set 50")),
+        ("gtn-run", format!("verify {t}/b.gtn")),
+    ] {
+        let out = command(program, &args).env("HOME", &home).env_remove("XDG_CACHE_HOME").output().unwrap();
+        Done::from(out).ok();
+    }
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
 }
 
 /// /sys refuses new files even to root; a limit on file size stands for a full disk (both are errors of
