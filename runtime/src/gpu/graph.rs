@@ -111,7 +111,7 @@ impl Value {
     }
 }
 
-/// A shader file; its text is all there is (nothing is pasted into it).
+/// Shader files, one after the other; their text is all there is (nothing is pasted into it).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shader {
     /// The file's stem.

@@ -5,13 +5,9 @@ use crate::gpu::graph::{DType, Fuse, Shader};
 use crate::onnx::Numbers;
 
 /// Floats.
-pub const FLOAT: Shader = Shader {
-    name: "activation",
-    source: concat!(include_str!("activate.wgsl"), include_str!("activation.wgsl")),
-};
+pub const FLOAT: Shader = shader!("activation": "float", "step", "activate", "activation");
 /// Integers.
-pub const INTEGER: Shader =
-    Shader { name: "activation_integer", source: include_str!("activation_integer.wgsl") };
+pub const INTEGER: Shader = shader!("activation_integer": "integer", "step", "activation_integer");
 
 /// As `act`, `act_a`, `act_b` in activate.wgsl.
 type Activation = (u32, f32, f32);

@@ -1,8 +1,4 @@
-// y = activate(x), element by element (after activate.wgsl).
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<f32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
+// y = activate(x), element by element.
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>) {

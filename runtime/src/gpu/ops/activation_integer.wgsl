@@ -1,8 +1,4 @@
 // y = min(max(x, lo), hi) of integers (Clip, Relu).
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<i32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
 override lo: i32 = 0;
 override hi: i32 = 0;
 

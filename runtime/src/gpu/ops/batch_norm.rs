@@ -4,7 +4,7 @@ use super::Node;
 use crate::gpu::graph::{DType, Shader};
 
 /// batch_norm.wgsl
-pub const SHADER: Shader = Shader { name: "batch_norm", source: include_str!("batch_norm.wgsl") };
+pub const SHADER: Shader = shader!("batch_norm": "float", "step", "batch_norm");
 
 /// ONNX BatchNormalization with one output; `momentum` is for training.
 pub fn lower(n: &mut Node) -> Result<(), String> {

@@ -1,8 +1,5 @@
 // y[n, c, i] = (x - mean[c]) / sqrt(var[c] + epsilon) * scale[c] + bias[c]
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 } // x, scale, bias, mean, var
-@group(0) @binding(0) var<storage, read_write> mem: array<f32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
+// x, then w: scale, b: bias, r: mean, s: var
 override channels: u32 = 1;
 override plane: u32 = 1;
 override epsilon: f32 = 0;

@@ -5,10 +5,9 @@ use super::node::strides;
 use crate::gpu::graph::{DType, Fuse, MAX_RANK, Shader, ValueId};
 
 /// Floats.
-pub const FLOAT: Shader =
-    Shader { name: "binary", source: concat!(include_str!("activate.wgsl"), include_str!("binary.wgsl")) };
+pub const FLOAT: Shader = shader!("binary": "float", "step", "activate", "broadcast", "binary");
 /// Integers.
-pub const INTEGER: Shader = Shader { name: "binary_integer", source: include_str!("binary_integer.wgsl") };
+pub const INTEGER: Shader = shader!("binary_integer": "integer", "step", "broadcast", "binary_integer");
 
 const D: [&str; MAX_RANK] = ["", "d1", "d2", "d3", "d4", "d5"];
 const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];

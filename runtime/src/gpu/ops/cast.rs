@@ -4,7 +4,7 @@ use super::Node;
 use crate::gpu::graph::{DType, Shader};
 
 /// cast.wgsl
-pub const SHADER: Shader = Shader { name: "cast", source: include_str!("cast.wgsl") };
+pub const SHADER: Shader = shader!("cast": "integer", "step", "cast");
 
 /// ONNX Cast; `saturate` is for 8-bit floats, which are not supported.
 pub fn lower(n: &mut Node) -> Result<(), String> {

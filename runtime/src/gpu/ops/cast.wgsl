@@ -1,9 +1,5 @@
 // Between float and integers of up to 32 bits. main_integer: float to integer, towards zero, within lo..hi
 // (beyond them ONNX leaves it undefined); main_float: integer to float; main_wrap: to a narrower integer.
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<i32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
 override lo: f32 = 0;
 override hi: f32 = 0;
 override bits: u32 = 32;

@@ -5,7 +5,7 @@ use super::node::axis;
 use crate::gpu::graph::Shader;
 
 /// concat.wgsl
-pub const SHADER: Shader = Shader { name: "concat", source: include_str!("concat.wgsl") };
+pub const SHADER: Shader = shader!("concat": "integer", "step", "concat");
 
 /// ONNX Concat: one step for each input.
 pub fn lower(n: &mut Node) -> Result<(), String> {

@@ -1,8 +1,4 @@
 // One input of Concat into its place: rows of `width` elements, `stride` apart in y, beginning at `start`.
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<u32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
 override width: u32 = 1;
 override stride: u32 = 1;
 override start: u32 = 0;

@@ -6,8 +6,7 @@ use super::window::{Window, spatial};
 use crate::gpu::graph::{DType, Fuse, Shader};
 
 /// conv.wgsl
-pub const SHADER: Shader =
-    Shader { name: "conv", source: concat!(include_str!("activate.wgsl"), include_str!("conv.wgsl")) };
+pub const SHADER: Shader = shader!("conv": "float", "step", "window", "activate", "conv_sums", "conv");
 
 /// Channels by group, as constants of a shader.
 pub struct Groups {

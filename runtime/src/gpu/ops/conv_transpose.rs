@@ -5,10 +5,7 @@ use super::window::{Window, pads, per_dimension, spatial};
 use crate::gpu::graph::{DType, Fuse, Shader};
 
 /// conv_transpose.wgsl
-pub const SHADER: Shader = Shader {
-    name: "conv_transpose",
-    source: concat!(include_str!("activate.wgsl"), include_str!("conv_transpose.wgsl")),
-};
+pub const SHADER: Shader = shader!("conv_transpose": "float", "step", "window", "activate", "conv_transpose");
 
 /// ONNX ConvTranspose with one to three spatial dimensions.
 pub fn lower(n: &mut Node) -> Result<(), String> {

@@ -1,19 +1,9 @@
 // Transposed convolution of [N, C, D, H, W] with [C, M / groups, KD, KH, KW]: each output gathers the inputs
-// whose window covers it. (After activate.wgsl.)
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<f32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
+// whose window covers it.
 override bias: bool = false;
 override groups: u32 = 1;
 override cg: u32 = 1;
 override mg: u32 = 1;
-override in_d: u32 = 1; override in_h: u32 = 1; override in_w: u32 = 1;
-override out_d: u32 = 1; override out_h: u32 = 1; override out_w: u32 = 1;
-override kd: u32 = 1; override kh: u32 = 1; override kw: u32 = 1;
-override sd: u32 = 1; override sh: u32 = 1; override sw: u32 = 1;
-override ld: u32 = 1; override lh: u32 = 1; override lw: u32 = 1;
-override pd: u32 = 0; override ph: u32 = 0; override pw: u32 = 0;
 
 // The input whose window's tap lies on `o`, or something too large.
 fn source(o: u32, pad: u32, tap: u32, stride: u32) -> u32 {

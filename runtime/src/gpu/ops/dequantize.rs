@@ -6,7 +6,7 @@ use crate::gpu::graph::{Affine, DType, Shader};
 use crate::onnx::{Constant, Numbers};
 
 /// dequantize.wgsl
-pub const SHADER: Shader = Shader { name: "dequantize", source: include_str!("dequantize.wgsl") };
+pub const SHADER: Shader = shader!("dequantize": "integer", "step", "dequantize");
 
 /// ONNX DequantizeLinear, per tensor or per axis. What reads the result may go back to the integers, and
 /// then nothing is computed here.

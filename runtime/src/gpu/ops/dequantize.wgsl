@@ -1,8 +1,5 @@
 // y = (x - zero) * scale, the scale of x's index along an axis.
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 } // w: scales, b: zero points
-@group(0) @binding(0) var<storage, read_write> mem: array<i32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
+// w: scales, b: zero points
 override channels: u32 = 1;
 override plane: u32 = 1;
 

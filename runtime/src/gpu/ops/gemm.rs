@@ -8,8 +8,7 @@ use super::window::Window;
 use crate::gpu::graph::{DType, Fuse, Shader};
 
 /// gemm.wgsl
-pub const SHADER: Shader =
-    Shader { name: "gemm", source: concat!(include_str!("activate.wgsl"), include_str!("gemm.wgsl")) };
+pub const SHADER: Shader = shader!("gemm": "float", "step", "activate", "gemm");
 
 /// ONNX Gemm: alpha A' B' + beta C.
 pub fn gemm(n: &mut Node) -> Result<(), String> {

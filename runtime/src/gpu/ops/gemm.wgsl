@@ -1,9 +1,5 @@
 // y[.., i, j] = alpha * sum over k of a[.., i, k] * b[.., k, j] + beta * c, activated; batches, rows and columns
-// by strides, 0 along what is repeated. (After activate.wgsl.)
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<f32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
+// by strides, 0 along what is repeated.
 override rows: u32 = 1;
 override columns: u32 = 1;
 override depth: u32 = 1;

@@ -9,7 +9,7 @@ use crate::onnx::Numbers;
 use std::rc::Rc;
 
 /// integer_conv.wgsl
-pub const SHADER: Shader = Shader { name: "integer_conv", source: include_str!("integer_conv.wgsl") };
+pub const SHADER: Shader = shader!("integer_conv": "integer", "step", "window", "conv_sums", "integer_conv");
 
 /// Where the scales are among the step's reads.
 const SCALES: usize = 3;

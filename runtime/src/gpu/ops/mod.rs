@@ -1,5 +1,12 @@
 //! The operators: one file each, found here by name. To add one: a file with `lower`, a `.wgsl` of the same
-//! stem, a line in [`OPS`]; its node tests go into tests/onnx-node-tests.txt.
+//! stem (`shader!` puts its preludes before it), a line in [`OPS`]; its node tests go into tests/onnx-node-tests.txt.
+
+/// A shader's name and the files whose texts, one after the other, are its source: preludes first.
+macro_rules! shader {
+    ($name:literal: $($file:literal),+) => {
+        Shader { name: $name, source: concat!($(include_str!(concat!($file, ".wgsl"))),+) }
+    };
+}
 
 mod activation;
 mod batch_norm;
@@ -128,8 +135,9 @@ mod tests {
         &gemm::SHADER,
         &integer_conv::SHADER,
         &pad::SHADER,
-        &pool::FLOAT,
-        &pool::INTEGER,
+        &pool::AVERAGE,
+        &pool::MAX,
+        &pool::MAX_INTEGER,
         &quantize::SHADER,
         &reduce_mean::SHADER,
         &resize::SHADER,

@@ -5,7 +5,7 @@ use crate::gpu::graph::{DType, MAX_RANK, Shader};
 use crate::onnx::Numbers;
 
 /// pad.wgsl
-pub const SHADER: Shader = Shader { name: "pad", source: include_str!("pad.wgsl") };
+pub const SHADER: Shader = shader!("pad": "integer", "step", "pad");
 
 /// ONNX Pad: pads and value are attributes up to opset 10, then inputs; negative pads cut off.
 pub fn lower(n: &mut Node) -> Result<(), String> {

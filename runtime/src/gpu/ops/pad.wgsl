@@ -1,9 +1,5 @@
 // y[i] = x[i - begin] inside; outside: mode 0 the fill, 1 the edge, 2 mirrored without the edge, 3 wrapped.
 // d*: the result's dimensions, e*: x's, p*: begin, as i32 (negative: cut off).
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<u32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
 override mode: u32 = 0;
 override fill: f32 = 0;
 override fill_integer: i32 = 0;
@@ -45,9 +41,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     let s5 = source(i % d5, p5, e5);
     if min(min(min(s0, s1), min(s2, s3)), min(s4, s5)) < 0 {
         if integer {
-            mem[at.y + i] = bitcast<u32>(fill_integer);
+            mem[at.y + i] = fill_integer;
         } else {
-            mem[at.y + i] = bitcast<u32>(fill);
+            mem[at.y + i] = bitcast<i32>(fill);
         }
         return;
     }

@@ -4,10 +4,12 @@ use super::node::Node;
 use super::window::Window;
 use crate::gpu::graph::{DType, Shader};
 
-/// Floats.
-pub const FLOAT: Shader = Shader { name: "pool", source: include_str!("pool.wgsl") };
-/// Integers.
-pub const INTEGER: Shader = Shader { name: "pool_integer", source: include_str!("pool_integer.wgsl") };
+/// Largest of floats.
+pub const MAX: Shader = shader!("max_pool": "float", "step", "window", "max_pool");
+/// Largest of integers.
+pub const MAX_INTEGER: Shader = shader!("max_pool_integer": "integer", "step", "window", "max_pool");
+/// Mean of floats.
+pub const AVERAGE: Shader = shader!("average_pool": "float", "step", "window", "average_pool");
 
 /// ONNX MaxPool with one output; `storage_order` is about the other.
 pub fn max(n: &mut Node) -> Result<(), String> {
@@ -19,12 +21,12 @@ pub fn max(n: &mut Node) -> Result<(), String> {
     let value = n.value(x)?.clone();
     let window = Window::read(n, &value.shape, None)?;
     let (shader, dtype) = match value.dtype {
-        DType::F32 => (&FLOAT, DType::F32),
-        DType::U8 | DType::I8 => (&INTEGER, value.dtype),
+        DType::F32 => (&MAX, DType::F32),
+        DType::U8 | DType::I8 => (&MAX_INTEGER, value.dtype),
         other => return Err(format!("of {}: not supported", other.name())),
     };
     let y = n.output(0, dtype, &output(&window, &value.shape))?;
-    n.push(shader, "main_max", &[Some(x)], y, window.constants())
+    n.push(shader, "main", &[Some(x)], y, window.constants())
 }
 
 /// ONNX AveragePool.
@@ -38,7 +40,7 @@ pub fn average(n: &mut Node) -> Result<(), String> {
     constants.extend(["ed", "eh", "ew"].into_iter().zip(window.end).map(|(name, e)| (name, e as f64)));
     let include = n.int("count_include_pad", 0)? != 0;
     constants.push(("include_pad", f64::from(u8::from(include))));
-    n.push(&FLOAT, "main_average", &[Some(x)], y, constants)
+    n.push(&AVERAGE, "main", &[Some(x)], y, constants)
 }
 
 fn output(window: &Window, shape: &[usize]) -> Vec<usize> {

@@ -6,7 +6,7 @@ use crate::gpu::graph::{DType, Shader};
 use crate::onnx::Numbers;
 
 /// quantize.wgsl
-pub const SHADER: Shader = Shader { name: "quantize", source: include_str!("quantize.wgsl") };
+pub const SHADER: Shader = shader!("quantize": "integer", "step", "quantize");
 
 /// Constant scales and zero points: one, or one for each index of `axis`.
 pub struct Scales {

@@ -5,7 +5,7 @@ use super::node::{Node, axis, strides};
 use crate::gpu::graph::{DType, MAX_RANK, Shader};
 
 /// reduce_mean.wgsl
-pub const SHADER: Shader = Shader { name: "reduce_mean", source: include_str!("reduce_mean.wgsl") };
+pub const SHADER: Shader = shader!("reduce_mean": "float", "step", "reduce_mean");
 
 /// ONNX GlobalAveragePool: the mean over everything but image and channel.
 pub fn global_average_pool(n: &mut Node) -> Result<(), String> {

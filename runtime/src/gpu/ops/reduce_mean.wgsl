@@ -1,9 +1,5 @@
 // y[i] = the mean over the reduced dimensions. k*, r*: sizes of the kept and the reduced dimensions; ks*, rs*:
 // their strides in x.
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<f32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
 override k1: u32 = 1; override k2: u32 = 1; override k3: u32 = 1; override k4: u32 = 1; override k5: u32 = 1;
 override ks0: u32 = 0; override ks1: u32 = 0; override ks2: u32 = 0;
 override ks3: u32 = 0; override ks4: u32 = 0; override ks5: u32 = 0;

@@ -6,7 +6,7 @@ use crate::gpu::graph::{DType, MAX_RANK, Shader};
 use crate::onnx::Numbers;
 
 /// resize.wgsl
-pub const SHADER: Shader = Shader { name: "resize", source: include_str!("resize.wgsl") };
+pub const SHADER: Shader = shader!("resize": "integer", "step", "resize");
 
 /// One dimension's old and new size and scale.
 #[derive(Debug, Clone, Copy)]

@@ -1,9 +1,6 @@
 // Resize along up to six dimensions by tables: for each index along each dimension of y, the two indices of x
 // around it (as element offsets) and the weight of the second. main_nearest takes the first.
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 } // w: the tables, one dimension after the other
-@group(0) @binding(0) var<storage, read_write> mem: array<u32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
+// w: the tables, one dimension after the other
 override d0: u32 = 1; override d1: u32 = 1; override d2: u32 = 1;
 override d3: u32 = 1; override d4: u32 = 1; override d5: u32 = 1;
 
@@ -25,7 +22,7 @@ fn main_nearest(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
     if i >= total { return; }
     let e = entries(i);
     var place = at.x;
-    for (var k = 0u; k < 6u; k++) { place += mem[e[k]]; }
+    for (var k = 0u; k < 6u; k++) { place += bitcast<u32>(mem[e[k]]); }
     mem[at.y + i] = mem[place];
 }
 
@@ -42,9 +39,9 @@ fn main_linear(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgr
             let second = (corner >> k) & 1u;
             let share = bitcast<f32>(mem[e[k] + 2u]);
             weight *= select(1.0 - share, share, second == 1u);
-            place += mem[e[k] + second];
+            place += bitcast<u32>(mem[e[k] + second]);
         }
         if weight != 0.0 { sum += weight * bitcast<f32>(mem[place]); }
     }
-    mem[at.y + i] = bitcast<u32>(sum);
+    mem[at.y + i] = bitcast<i32>(sum);
 }

@@ -1,8 +1,4 @@
 // Softmax along one axis: an invocation computes a whole row of `len` elements, `inner` apart.
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<f32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
 override len: u32 = 1;
 override inner: u32 = 1;
 

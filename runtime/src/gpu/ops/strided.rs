@@ -5,7 +5,7 @@ use super::node::{Node, axis, strides};
 use crate::gpu::graph::{MAX_RANK, Shader};
 
 /// strided.wgsl
-pub const SHADER: Shader = Shader { name: "strided", source: include_str!("strided.wgsl") };
+pub const SHADER: Shader = shader!("strided": "integer", "step", "strided");
 
 /// ONNX Transpose.
 pub fn transpose(n: &mut Node) -> Result<(), String> {

@@ -1,8 +1,4 @@
 // y[i0, ..., i5] = x[start + i0 * x0 + ... + i5 * x5] (modulo 2^32, so that strides may be negative).
-struct At { x: u32, w: u32, b: u32, r: u32, s: u32, y: u32 }
-@group(0) @binding(0) var<storage, read_write> mem: array<u32>;
-@group(0) @binding(1) var<uniform> at: At;
-override total: u32 = 1;
 override start: u32 = 0;
 override d1: u32 = 1; override d2: u32 = 1; override d3: u32 = 1; override d4: u32 = 1; override d5: u32 = 1;
 override x0: u32 = 0; override x1: u32 = 0; override x2: u32 = 0;
