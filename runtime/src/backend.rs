@@ -59,6 +59,37 @@ impl Kind {
     }
 }
 
+/// How backend wgpu computes convolutions of floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kernels {
+    /// One kernel for all.
+    General,
+    /// In registers: for small GPUs and for CPUs that play one.
+    #[default]
+    Block,
+    /// In shared memory: for large GPUs.
+    Tile,
+}
+
+impl Kernels {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::General, Self::Block, Self::Tile];
+
+    /// As flags and files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::General => "general",
+            Self::Block => "block",
+            Self::Tile => "tile",
+        }
+    }
+
+    /// By name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
+}
+
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -66,6 +97,10 @@ pub struct Options {
     pub kind: Kind,
     /// Backend wgpu may use an adapter that is the CPU.
     pub allow_software: bool,
+    /// Backend wgpu's; none: as suits the adapter.
+    pub kernels: Option<Kernels>,
+    /// Where backend wgpu keeps compiled pipelines and what tuning chose; none: nowhere.
+    pub cache_dir: Option<PathBuf>,
     /// Compute threads; none: all cores.
     pub threads: Option<usize>,
     /// What the named dimension `N` becomes.

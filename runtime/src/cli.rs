@@ -163,6 +163,12 @@ pub struct TuneArgs {
     /// Images per inference
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub batch: usize,
+    /// ort: threads, spinning and cores; wgpu: kernels, kept for the next time
+    #[arg(long, default_value = "ort")]
+    pub backend: String,
+    /// Let backend wgpu use a software adapter
+    #[arg(long)]
+    pub allow_software: bool,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
     pub ort_lib: Option<PathBuf>,
@@ -341,6 +347,9 @@ pub struct BackendArgs {
     /// Let backend wgpu use a software adapter
     #[arg(long)]
     pub allow_software: bool,
+    /// How backend wgpu computes convolutions: general, block or tile (default: as suits the adapter)
+    #[arg(long, value_name = "NAME")]
+    pub kernels: Option<String>,
     /// ONNX Runtime's execution providers, best first (default: as the bundle's profile says); cpu: none
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub ep: Vec<String>,

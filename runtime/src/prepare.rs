@@ -7,7 +7,7 @@ use gtn_core::report::Report;
 use gtn_core::warning::Warning;
 use gtn_core::{Error, Result};
 use gtn_run::affinity;
-use gtn_run::backend::{Kind, Options};
+use gtn_run::backend::{Kernels, Kind, Options};
 use gtn_run::bench::{self, Io};
 use gtn_run::providers::Providers;
 use gtn_run::settings::Settings;
@@ -26,6 +26,9 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     let kind = Kind::named(&args.backend)
         .ok_or_else(|| Error::usage(format!("--backend {}: wanted auto, ort, wgpu or rust", args.backend)))?;
     only_onnx_runtime_s(kind, args)?;
+    if kind != Kind::Wgpu && args.kernels.is_some() {
+        return Err(Error::usage("--kernels is backend wgpu's: with --backend wgpu only"));
+    }
     within("--threads", args.threads.unwrap_or(1), 1024)?;
     within("--batch", args.batch, 4096)?;
     let host = Host::read();
@@ -39,6 +42,8 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     let options = Options {
         kind,
         allow_software: args.allow_software,
+        cache_dir: cache_dir(),
+        kernels: args.kernels.as_deref().map(kernels).transpose()?,
         threads: args.threads.or(choice.map(|c| c.threads)),
         batch: args.batch,
         ort_lib: args.ort_lib.clone(),
@@ -47,6 +52,19 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         profile: false,
     };
     Ok(Prepared { options, settings })
+}
+
+/// Where backend wgpu keeps what it compiles.
+fn cache_dir() -> Option<std::path::PathBuf> {
+    #[cfg(feature = "wgpu")]
+    return gtn_run::gpu::default_dir();
+    #[cfg(not(feature = "wgpu"))]
+    None
+}
+
+fn kernels(name: &str) -> Result<Kernels> {
+    let known = || Kernels::ALL.map(Kernels::name).join(", ");
+    Kernels::named(name).ok_or_else(|| Error::usage(format!("--kernels {name}: wanted one of {}", known())))
 }
 
 /// What only ONNX Runtime heeds is a mistake with another backend, and not silently without effect.

@@ -1,11 +1,11 @@
-//! `gtn-run tune`: measures ways to run a model and writes the best as a settings file.
+//! `gtn-run tune`: measures ways to run a model; ONNX Runtime's best becomes a settings file, backend wgpu keeps its.
 
 use crate::cli::TuneArgs;
 use crate::commands::PROGRAM;
 use crate::prepare::{seconds, within};
 use gtn_core::host::Host;
 use gtn_core::table::Table;
-use gtn_core::{Result, artifact, exit, format};
+use gtn_core::{Error, Result, artifact, exit, format};
 use gtn_run::backend::Options;
 use gtn_run::settings::{Choice, SCHEMA, Settings, Tried};
 use gtn_run::tune;
@@ -14,6 +14,40 @@ use gtn_run::tune;
 pub fn run(args: &TuneArgs) -> Result<()> {
     seconds("--seconds", args.seconds)?;
     within("--batch", args.batch, 4096)?;
+    match args.backend.as_str() {
+        "ort" => on_ort(args),
+        "wgpu" => on_wgpu(args),
+        other => Err(Error::usage(format!("--backend {other}: wanted ort or wgpu"))),
+    }
+}
+
+/// Measures the kernels, which the next load finds.
+#[cfg(feature = "wgpu")]
+fn on_wgpu(args: &TuneArgs) -> Result<()> {
+    if args.out.is_some() || args.ort_lib.is_some() {
+        return Err(Error::usage("--out and --ort-lib are ONNX Runtime's: not with --backend wgpu"));
+    }
+    let cache_dir = gtn_run::gpu::default_dir();
+    let options =
+        Options { batch: args.batch, allow_software: args.allow_software, cache_dir, ..Options::default() };
+    let tuned = gtn_run::gpu::tune::tune(&args.model, &options, args.seconds)?;
+    let best = tuned.tried.first().map_or(1.0, |t| t.p50_ms);
+    let mut table = Table::new(["kernels", "p50", "over the fastest"]);
+    for t in &tuned.tried {
+        table.row([t.kernels.name().into(), format::ms(t.p50_ms), format!("{:.3}", t.p50_ms / best)]);
+    }
+    let chosen = tuned.tried.first().map_or("", |t| t.kernels.name());
+    let path = tuned.path.display();
+    exit::print(&format!("{}\nchosen on {}: {chosen}\n{path}\n", table.render(), tuned.adapter));
+    Ok(())
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn on_wgpu(_: &TuneArgs) -> Result<()> {
+    Err(Error::Unavailable("this program was built without backend wgpu".into()))
+}
+
+fn on_ort(args: &TuneArgs) -> Result<()> {
     args.out.as_deref().map_or(Ok(()), artifact::check_writable)?;
     let host = Host::read();
     let base = Options { batch: args.batch, ort_lib: args.ort_lib.clone(), ..Options::default() };

@@ -118,3 +118,52 @@ fn without_a_gpu_the_reason_is_told() {
     let odd = run("gtn-run", &format!("verify {bundle} --backend vulkan"));
     assert_eq!(odd.not_refused(2, &["wanted auto, ort, wgpu or rust"]), None);
 }
+
+#[test]
+fn tuning_is_kept_and_a_damaged_cache_does_no_harm() {
+    let temp = tempfile::tempdir().unwrap();
+    let bundle = bundle(temp.path(), "fp32");
+    let flags = "--backend wgpu --allow-software";
+    let within = |cache: &Path, args: &str| {
+        let done = command("gtn-run", args).env("XDG_CACHE_HOME", cache).output().unwrap();
+        gtn_tests::Done::from(done).ok()
+    };
+    let options = |cache: &Path| {
+        let report = within(cache, &format!("verify {bundle} {flags} --json -"));
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let report = report.get(0).unwrap_or(&report).clone();
+        assert_eq!(report["parity"][0]["parity"]["pass"], true, "{report}");
+        report["backend"]["options"].clone()
+    };
+    let cache = temp.path().join("cache");
+    let text = within(&cache, &format!("tune {bundle} {flags} --seconds 0.3"));
+    let chosen = ["general", "block", "tile"].into_iter().find(|k| text.contains(&format!(": {k}\n")));
+    assert_eq!(options(&cache)["kernels"], chosen.unwrap());
+    let files: Vec<_> = fs::read_dir(cache.join("gtn-run")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert!(files.iter().any(|f| f.extension().is_some_and(|e| e == "json")), "{files:?}");
+    for file in files {
+        let mut bytes = fs::read(&file).unwrap();
+        let last = bytes.len() - 2;
+        bytes[last] ^= 0x55;
+        fs::write(&file, bytes).unwrap();
+    }
+    options(&cache);
+    // Nothing can be written below a file.
+    let file = temp.path().join("file");
+    fs::write(&file, "").unwrap();
+    options(&file);
+}
+
+#[test]
+fn every_step_is_timed() {
+    let temp = tempfile::tempdir().unwrap();
+    let flags = "--backend wgpu --allow-software --runs 3 --json -";
+    let text = run("gtn-run", &format!("profile {} {flags}", bundle(temp.path(), "fp32"))).ok();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let report = report.get(0).unwrap_or(&report);
+    let ops = report["profile"]["ops"].as_array().unwrap().clone();
+    let macs: u64 = ops.iter().map(|o| o["macs"].as_u64().unwrap()).sum();
+    assert_eq!(Some(macs), report["model"]["macs"].as_u64());
+    assert!(ops.iter().all(|o| o["us"].as_f64().unwrap() > 0.0), "{ops:?}");
+    assert!(ops.iter().all(|o| o["provider"] == "wgpu"));
+}

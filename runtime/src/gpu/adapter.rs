@@ -1,5 +1,6 @@
 //! The GPU: finding one, opening it with the limits of a small one, and hearing of everything that goes wrong.
 
+use crate::backend::Kernels;
 use gtn_core::{Error, Result};
 use std::future::Future;
 use std::pin::pin;
@@ -23,15 +24,20 @@ pub struct Gpu {
     trouble: Arc<Mutex<Option<String>>>,
 }
 
-/// Opens the best adapter whose storage bindings hold `bytes`. Software adapters (a CPU that plays a GPU) are
-/// for tests: they want `allow_software`.
-pub fn open(bytes: u64, allow_software: bool) -> Result<Gpu> {
+/// An adapter, not yet open.
+pub struct Found {
+    adapter: wgpu::Adapter,
+    info: wgpu::AdapterInfo,
+}
+
+/// The best adapter. Software adapters (a CPU that plays a GPU) are for tests: they want `allow_software`.
+pub fn find(allow_software: bool) -> Result<Found> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.flags = wgpu::InstanceFlags::empty();
     let instance = wgpu::Instance::new(descriptor);
     let mut adapters = wait(instance.enumerate_adapters(wgpu::Backends::all()))?;
     adapters.sort_by_key(|a| rank(a.get_info().device_type));
-    let Some(adapter) = adapters.first() else {
+    let Some(adapter) = adapters.into_iter().next() else {
         return Err(Error::Unavailable(
             "backend wgpu: no GPU found (on Linux it wants a Vulkan driver: Debian's packages libvulkan1 and \
              mesa-vulkan-drivers)"
@@ -45,10 +51,32 @@ pub fn open(bytes: u64, allow_software: bool) -> Result<Gpu> {
             info.name
         )));
     }
+    Ok(Found { adapter, info })
+}
+
+impl Found {
+    /// Name, driver.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// The kernels that suit it: what a large GPU gains by shared memory, a small one or a CPU loses by barriers.
+    pub fn kernels(&self) -> Kernels {
+        match self.info.device_type {
+            DeviceType::DiscreteGpu => Kernels::Tile,
+            _ => Kernels::Block,
+        }
+    }
+}
+
+/// Opens an adapter whose storage bindings hold `bytes`.
+pub fn open(Found { adapter, info }: Found, bytes: u64) -> Result<Gpu> {
     let limits = limits(&adapter.limits(), bytes)
         .map_err(|what| Error::Unavailable(format!("backend wgpu: {}: {what}", info.name)))?;
+    let wanted = wgpu::Features::PIPELINE_CACHE | wgpu::Features::TIMESTAMP_QUERY;
     let request = wgpu::DeviceDescriptor {
         label: Some("gtn-run"),
+        required_features: adapter.features() & wanted,
         required_limits: limits,
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()

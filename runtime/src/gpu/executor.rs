@@ -1,27 +1,30 @@
 //! Buffers, pipelines, and one inference: the backend itself.
 
 use super::adapter::{self, Gpu};
-use super::graph::{DType, READS, Step, Value, ValueId};
+use super::cache::{self, Pipelines};
+use super::graph::{DType, Graph, READS, Step, Value, ValueId};
+use super::layout;
 use super::load::{Loaded, load};
+use super::pipelines::{Compiled, compile};
 use super::plan::{Plan, plan};
-use crate::backend::{Backend, Named, Options, Slot, check_inputs};
+use super::timing::Timing;
+use crate::backend::{Backend, Named, NodeTime, Options, Slot, check_inputs};
 use crate::onnx::Numbers;
 use gtn_core::report::BackendInfo;
 use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{Error, Result};
-use std::collections::{BTreeMap, HashMap};
+use gtn_core::{Error, Result, artifact};
+use std::collections::BTreeMap;
 use std::path::Path;
 use wgpu::{BufferUsages, ShaderStages};
 
 /// wgpu's version, as in Cargo.toml.
-const VERSION: &str = "30.0";
+pub const VERSION: &str = "30.0";
 /// Bytes between the steps' offsets: the alignment that every adapter takes.
 const AT_STRIDE: usize = 256;
-/// The shaders' `At`: up to five reads and a write.
-const AT_BYTES: u64 = 32;
-/// Invocations of a workgroup, and workgroups along a dimension, at most.
-const GROUP: usize = 64;
-const MAX_GROUPS: usize = 65_535;
+/// The shaders' `At`: up to five reads, a write, and a step's own parameters.
+const AT_BYTES: u64 = 128;
+/// Bytes of what shaders read at once: a vector of four.
+const VECTOR: u64 = 16;
 
 /// A model on a GPU.
 pub struct WgpuBackend {
@@ -40,11 +43,17 @@ pub struct WgpuBackend {
     staging: wgpu::Buffer,
     /// Bound inputs: memory is reused during an inference, so they are copied in each time.
     bound: Option<wgpu::Buffer>,
+    /// What each step computes, for [`Backend::node_times`].
+    work: Vec<Work>,
+    timing: Option<Timing>,
 }
 
-struct Compiled {
-    pipeline: wgpu::ComputePipeline,
-    groups: [u32; 2],
+/// A step by the names and shapes of the model.
+struct Work {
+    node: String,
+    op: String,
+    inputs: Vec<Vec<usize>>,
+    output: Vec<usize>,
 }
 
 impl WgpuBackend {
@@ -61,18 +70,29 @@ impl WgpuBackend {
         why: &str,
         known: &[Named],
     ) -> Result<Self> {
-        let Loaded { graph, inputs, outputs } = load(model, path, options.batch.max(1), known)?;
+        let mut loaded = load(model, path, options.batch.max(1), known)?;
+        let adapter = adapter::find(options.allow_software)?;
+        let cache = options.cache_dir.as_deref();
+        let tuned = || {
+            let key = cache::key(adapter.info(), VERSION);
+            cache::chosen(cache, &key, &artifact::sha256(model), options.batch.max(1))
+        };
+        let kernels = options.kernels.or_else(tuned).unwrap_or_else(|| adapter.kernels());
+        layout::apply(&mut loaded, kernels).map_err(|what| Error::input(path, what))?;
+        let Loaded { graph, inputs, outputs } = loaded;
         let (inputs, input_ids): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         let (outputs, output_ids): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
         let plan = plan(&graph, &input_ids, &output_ids);
         let bytes = 4 * (plan.constants + plan.activations) as u64;
-        let gpu = adapter::open(bytes, options.allow_software)?;
+        let packed_bytes = 4 * plan.packed as u64;
+        let gpu = adapter::open(adapter, bytes.max(packed_bytes))?;
         let memory = buffer(
             &gpu,
             "memory",
             bytes,
             BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
         )?;
+        let packed = buffer(&gpu, "packed", packed_bytes, BufferUsages::STORAGE | BufferUsages::COPY_DST)?;
         let out_bytes: u64 =
             output_ids.iter().filter_map(|o| graph.values.get(o.0)).map(|v| 4 * v.len() as u64).sum();
         let staging = buffer(&gpu, "outputs", out_bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
@@ -82,10 +102,15 @@ impl WgpuBackend {
             (graph.steps.len() * AT_STRIDE) as u64,
             BufferUsages::UNIFORM | BufferUsages::COPY_DST,
         )?;
-        gpu.scoped(|| upload(&gpu, &graph.values, &graph.steps, &plan, &memory, &at))?;
-        let (layout, bind_group) = gpu.scoped(|| bindings(&gpu.device, &memory, &at))?;
-        let steps = compile(&gpu, &layout, &graph.steps)?;
+        gpu.scoped(|| upload(&gpu, &graph.values, &graph.steps, &plan, [&memory, &packed], &at))?;
+        let (layout, bind_group) = gpu.scoped(|| bindings(&gpu.device, &memory, &packed, &at))?;
+        let pipelines = Pipelines::open(&gpu, options.cache_dir.as_deref(), VERSION)?;
+        let steps = compile(&gpu, &layout, &graph.steps, pipelines.as_ref().map(|p| &p.cache))?;
         gpu.finish()?;
+        let timing = options.profile.then(|| Timing::new(&gpu, steps.len())).transpose()?;
+        let mut told = BTreeMap::from([("kernels".into(), kernels.name().into())]);
+        told.extend(pipelines.map(|p| ("pipeline cache".into(), p.save())));
+        told.extend(timing.as_ref().map(|t| ("timing".into(), t.clock().into())));
         let a = &gpu.info;
         let info = BackendInfo {
             name: "wgpu".into(),
@@ -95,9 +120,11 @@ impl WgpuBackend {
             threads: 1,
             batch: options.batch.max(1),
             why: why.into(),
-            options: BTreeMap::new(),
+            options: told,
             nodes: BTreeMap::new(),
         };
+        let work = graph.steps.iter().map(|s| work(&graph, s)).collect::<Result<_, _>>();
+        let work = work.map_err(|what| Error::input(path, what))?;
         let values = graph.values;
         Ok(Self {
             gpu,
@@ -113,6 +140,8 @@ impl WgpuBackend {
             steps,
             staging,
             bound: None,
+            work,
+            timing,
         })
     }
 
@@ -132,7 +161,7 @@ impl WgpuBackend {
     }
 
     /// One inference on inputs that are in place; its outputs wait in the staging buffer, mapped.
-    fn compute(&self) -> Result<()> {
+    fn compute(&self, timing: &mut Option<Timing>) -> Result<()> {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         if let Some(bound) = &self.bound {
             let mut from = 0;
@@ -142,15 +171,17 @@ impl WgpuBackend {
                 from += bytes;
             }
         }
-        {
+        if let Some(timing) = timing {
+            self.gpu.queue.submit([encoder.finish()]);
+            let (steps, bind_group) = (&self.steps, &self.bind_group);
+            timing.run(&self.gpu, |i, pass| {
+                let own = steps.iter().enumerate().skip(i).take(1);
+                own.for_each(|(i, step)| dispatch(pass, bind_group, i, step));
+            })?;
+            encoder = self.gpu.device.create_command_encoder(&Default::default());
+        } else {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            let mut at = 0;
-            for step in &self.steps {
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &self.bind_group, &[at]);
-                pass.dispatch_workgroups(step.groups[0], step.groups[1], 1);
-                at += AT_STRIDE as u32;
-            }
+            self.steps.iter().enumerate().for_each(|(i, s)| dispatch(&mut pass, &self.bind_group, i, s));
         }
         let mut to = 0;
         for &id in &self.output_ids {
@@ -200,17 +231,17 @@ impl Backend for WgpuBackend {
 
     fn run(&mut self, inputs: &[Named]) -> Result<Vec<Named>> {
         let words = self.words(inputs)?;
-        let bound = self.bound.take();
+        let (bound, mut timing) = (self.bound.take(), self.timing.take());
         let done = self.gpu.scoped(|| -> Result<Vec<Named>> {
             for (&id, bytes) in self.input_ids.iter().zip(&words) {
                 self.gpu.queue.write_buffer(&self.memory, self.place(id)?.0, bytes);
             }
-            self.compute()?;
+            self.compute(&mut timing)?;
             let outputs = self.read_outputs();
             self.staging.unmap();
             outputs
         });
-        self.bound = bound;
+        (self.bound, self.timing) = (bound, timing);
         done?
     }
 
@@ -227,10 +258,39 @@ impl Backend for WgpuBackend {
         if self.bound.is_none() {
             return Err(Error::Failed("no inputs are bound".into()));
         }
-        let done = self.compute();
+        let mut timing = self.timing.take();
+        let done = self.compute(&mut timing);
+        self.timing = timing;
         self.staging.unmap();
         done
     }
+
+    fn node_times(&mut self) -> Result<Vec<NodeTime>> {
+        let timing = self.timing.take().ok_or_else(|| Error::Failed("nodes were not timed".into()))?;
+        let provider = self.info.name.clone();
+        let one = |(work, us): (&Work, Vec<f64>)| NodeTime {
+            name: work.node.clone(),
+            op: work.op.clone(),
+            provider: provider.clone(),
+            inputs: work.inputs.clone(),
+            output: work.output.clone(),
+            us,
+        };
+        Ok(self.work.iter().zip(timing.us).map(one).collect())
+    }
+}
+
+fn dispatch(pass: &mut wgpu::ComputePass, bind_group: &wgpu::BindGroup, i: usize, step: &Compiled) {
+    let at = u32::try_from(i * AT_STRIDE).unwrap_or(u32::MAX); // load bounds the steps
+    pass.set_pipeline(&step.pipeline);
+    pass.set_bind_group(0, bind_group, &[at]);
+    pass.dispatch_workgroups(step.groups[0], step.groups[1], 1);
+}
+
+fn work(graph: &Graph, step: &Step) -> Result<Work, String> {
+    let shape = |id: ValueId| graph.value(id).map(|v| v.shape.clone());
+    let inputs = step.of_reads.iter().map(|&id| shape(id)).collect::<Result<_, _>>()?;
+    Ok(Work { node: step.node.clone(), op: step.op.clone(), inputs, output: shape(step.of)? })
 }
 
 /// Four bytes for each value.
@@ -242,8 +302,9 @@ fn words(data: &Data) -> Vec<u8> {
     }
 }
 
-fn buffer(gpu: &Gpu, label: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer> {
-    let size = bytes.max(AT_BYTES).next_multiple_of(4);
+/// A buffer of at least so many bytes.
+pub fn buffer(gpu: &Gpu, label: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer> {
+    let size = bytes.max(AT_BYTES).next_multiple_of(VECTOR);
     gpu.scoped(|| {
         let descriptor =
             wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
@@ -257,16 +318,18 @@ fn upload(
     values: &[Value],
     steps: &[Step],
     plan: &Plan,
-    memory: &wgpu::Buffer,
+    [memory, packed]: [&wgpu::Buffer; 2],
     at: &wgpu::Buffer,
 ) {
     for (id, &offset) in &plan.offsets {
-        let bytes: Vec<u8> = match values.get(id.0).and_then(|v| v.constant.as_deref()) {
+        let Some(value) = values.get(id.0) else { continue };
+        let bytes: Vec<u8> = match value.constant.as_deref() {
             Some(Numbers::F32(v)) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Some(Numbers::I32(v)) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Some(Numbers::I64(_)) | None => continue,
         };
-        gpu.queue.write_buffer(memory, 4 * offset as u64, &bytes);
+        let buffer = if value.packed { packed } else { memory };
+        gpu.queue.write_buffer(buffer, 4 * offset as u64, &bytes);
     }
     let place = |id: &ValueId| {
         let root = values.get(id.0).map_or(*id, |v| v.root);
@@ -277,6 +340,7 @@ fn upload(
         let mut offsets: Vec<u32> = step.reads.iter().map(|r| r.as_ref().map_or(0, place)).collect();
         offsets.resize(READS, 0);
         offsets.push(place(&step.write));
+        offsets.extend(&step.params);
         let start = table.len();
         table.extend(offsets.into_iter().flat_map(u32::to_le_bytes));
         table.resize(start + AT_STRIDE, 0);
@@ -285,10 +349,11 @@ fn upload(
     gpu.queue.submit([]);
 }
 
-/// Every shader's: the one buffer, and its step's offsets.
+/// Every shader's: the one buffer, its step's offsets, packed weights.
 fn bindings(
     device: &wgpu::Device,
     memory: &wgpu::Buffer,
+    packed: &wgpu::Buffer,
     at: &wgpu::Buffer,
 ) -> (wgpu::PipelineLayout, wgpu::BindGroup) {
     let entry = |binding, ty, has_dynamic_offset| wgpu::BindGroupLayoutEntry {
@@ -300,6 +365,7 @@ fn bindings(
     let entries = [
         entry(0, wgpu::BufferBindingType::Storage { read_only: false }, false),
         entry(1, wgpu::BufferBindingType::Uniform, true),
+        entry(2, wgpu::BufferBindingType::Storage { read_only: true }, false),
     ];
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some("step"),
@@ -312,6 +378,7 @@ fn bindings(
         entries: &[
             wgpu::BindGroupEntry { binding: 0, resource: memory.as_entire_binding() },
             wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Buffer(offsets) },
+            wgpu::BindGroupEntry { binding: 2, resource: packed.as_entire_binding() },
         ],
     });
     let pipelines = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -320,67 +387,6 @@ fn bindings(
         immediate_size: 0,
     });
     (pipelines, bind_group)
-}
-
-/// A pipeline for each step; equal ones are compiled once.
-fn compile(gpu: &Gpu, layout: &wgpu::PipelineLayout, steps: &[Step]) -> Result<Vec<Compiled>> {
-    let mut modules: HashMap<&'static str, wgpu::ShaderModule> = HashMap::new();
-    let mut pipelines: HashMap<String, wgpu::ComputePipeline> = HashMap::new();
-    let mut all = Vec::with_capacity(steps.len());
-    for step in steps {
-        let mut constants = step.constants.clone();
-        constants.sort_by(|a, b| a.0.cmp(b.0));
-        let key = format!("{} {} {constants:?}", step.shader.name, step.entry);
-        let pipeline = match pipelines.get(&key) {
-            Some(pipeline) => pipeline.clone(),
-            None => {
-                let pipeline = gpu
-                    .scoped(|| pipeline(gpu, layout, &mut modules, step, &constants))
-                    .map_err(|e| Error::Unavailable(format!("{e} (pipeline of node `{}`)", step.node)))?;
-                pipelines.insert(key, pipeline.clone());
-                pipeline
-            }
-        };
-        all.push(Compiled { pipeline, groups: groups(step)? });
-    }
-    Ok(all)
-}
-
-fn pipeline(
-    gpu: &Gpu,
-    layout: &wgpu::PipelineLayout,
-    modules: &mut HashMap<&'static str, wgpu::ShaderModule>,
-    step: &Step,
-    constants: &[(&'static str, f64)],
-) -> wgpu::ComputePipeline {
-    let module = modules.entry(step.shader.name).or_insert_with(|| {
-        gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(step.shader.name),
-            source: wgpu::ShaderSource::Wgsl(step.shader.source.into()),
-        })
-    });
-    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(step.shader.name),
-        layout: Some(layout),
-        module,
-        entry_point: Some(step.entry),
-        compilation_options: wgpu::PipelineCompilationOptions {
-            constants,
-            zero_initialize_workgroup_memory: true,
-        },
-        cache: None,
-    })
-}
-
-/// Workgroups for the wanted invocations: a second dimension where one is not enough.
-fn groups(step: &Step) -> Result<[u32; 2]> {
-    let all = step.invocations.div_ceil(GROUP).max(1);
-    let y = all.div_ceil(MAX_GROUPS);
-    let x = all.div_ceil(y);
-    match (u32::try_from(x), u32::try_from(y)) {
-        (Ok(x), Ok(y)) if y as usize <= MAX_GROUPS => Ok([x, y]),
-        _ => Err(Error::Unavailable(format!("backend wgpu: node `{}` has too much to compute", step.node))),
-    }
 }
 
 #[cfg(test)]

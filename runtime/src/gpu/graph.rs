@@ -1,5 +1,6 @@
 //! The typed graph: values with types and shapes, and the steps that compute them.
 
+use super::ops::{Groups, Window};
 use crate::onnx::{Constant, Numbers};
 use std::rc::Rc;
 
@@ -9,6 +10,8 @@ const MAX_ELEMENTS: usize = 1 << 29;
 pub const MAX_RANK: usize = 6;
 /// Values that a step reads, at most.
 pub const READS: usize = 5;
+/// Invocations of a workgroup, as a rule.
+pub const GROUP: usize = 64;
 
 /// Element types. On the GPU every element takes 4 bytes: a float, or an integer as i32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +105,8 @@ pub struct Value {
     pub step: Option<usize>,
     /// The integers it was dequantised from.
     pub affine: Option<Affine>,
+    /// Whether it lies among the packed weights.
+    pub packed: bool,
 }
 
 impl Value {
@@ -133,6 +138,21 @@ pub enum Fuse {
     Integer,
 }
 
+/// What a step is, where it could also be computed with channels in fours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// Only as it is.
+    Plain,
+    /// Element by element.
+    Elementwise,
+    /// Of floats, constant weights and bias.
+    Conv(Box<(Window, Groups)>),
+    /// Plane by plane.
+    Pool,
+    /// The mean of each plane.
+    Mean,
+}
+
 /// One dispatch.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -150,8 +170,18 @@ pub struct Step {
     pub reads: Vec<Option<ValueId>>,
     /// Its result.
     pub write: ValueId,
+    /// What it computes and from what, as the model has them: `layout` changes `write` and `reads` only.
+    pub of: ValueId,
+    /// What it computes it from.
+    pub of_reads: Vec<ValueId>,
     /// Invocations wanted.
     pub invocations: usize,
+    /// Invocations of a workgroup.
+    pub group: usize,
+    /// What the shader's `At` has behind the places of its values.
+    pub params: Vec<u32>,
+    /// What `layout` may make of it.
+    pub form: Form,
     /// What may be added to it.
     pub fuse: Fuse,
 }
@@ -161,6 +191,12 @@ impl Step {
     pub fn set(&mut self, name: &'static str, value: f64) {
         self.constants.retain(|(n, _)| *n != name);
         self.constants.push((name, value));
+    }
+
+    /// Computes so many invocations, whose number the shader knows as `total`.
+    pub fn set_total(&mut self, total: usize) {
+        self.set("total", total as f64);
+        self.invocations = total;
     }
 }
 
@@ -199,6 +235,7 @@ impl Graph {
             uses,
             step: None,
             affine: None,
+            packed: false,
         });
         Ok(id)
     }
@@ -220,6 +257,15 @@ impl Graph {
         let id = self.add(dtype, &constant.shape, uses)?;
         if let Some(value) = self.values.get_mut(id.0) {
             value.constant = Some(Rc::new(constant.numbers));
+        }
+        Ok(id)
+    }
+
+    /// Adds weights as a kernel wants them, which lie apart.
+    pub fn add_packed(&mut self, constant: Constant) -> Result<ValueId, String> {
+        let id = self.add_constant(constant, 1)?;
+        if let Some(value) = self.values.get_mut(id.0) {
+            value.packed = true;
         }
         Ok(id)
     }

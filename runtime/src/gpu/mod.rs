@@ -2,20 +2,30 @@
 //!
 //! One way through: a file, checked by [`crate::onnx`] -> `load` walks its nodes once and lets each operator
 //! of `ops` (one file each, a `.wgsl` of the same stem beside it) infer shapes and add the steps it needs to a
-//! `graph` (typed values, steps, fusion with the step before) -> `plan` places every value in one buffer,
+//! `graph` (typed values, steps, fusion with the step before) -> `layout` gives convolutions the kernels that
+//! suit the adapter, with channels in fours and packed weights -> `plan` places every value in one buffer,
 //! constants first, then activations that share memory when their lives do not meet -> `executor` compiles
-//! one pipeline per distinct step (shapes are its constants) and runs them in order. `adapter` finds the GPU
-//! and turns whatever goes wrong on it into an error.
+//! one pipeline per distinct step (`pipelines`, kept on disk by `cache`) and runs them in order, `timing` each
+//! where asked; `tune` finds the fastest kernels. `adapter` finds the GPU and turns whatever goes
+//! wrong on it into an error.
 //!
 //! An operator, type or attribute that is not computed exactly is an error at loading, naming the node.
 
 mod adapter;
+mod cache;
+#[cfg(test)]
+mod conv_cases;
 mod executor;
 mod graph;
+mod layout;
 mod load;
 mod ops;
+mod pipelines;
 mod plan;
+mod timing;
+pub mod tune;
 
+pub use cache::default_dir;
 pub use executor::WgpuBackend;
 
 use crate::backend::Options;
@@ -37,11 +47,13 @@ pub struct Needs {
 
 /// Loads and plans a model as [`WgpuBackend::load`] does.
 pub fn needs(model: &[u8], path: &Path, options: &Options) -> Result<Needs> {
-    let loaded = load::load(model, path, options.batch.max(1), &[])?;
+    let mut loaded = load::load(model, path, options.batch.max(1), &[])?;
+    let bad = |what| gtn_core::Error::input(path, what);
+    layout::apply(&mut loaded, options.kernels.unwrap_or_default()).map_err(bad)?;
     let ids = |ends: &[(crate::backend::Slot, graph::ValueId)]| ends.iter().map(|e| e.1).collect::<Vec<_>>();
     let plan = plan::plan(&loaded.graph, &ids(&loaded.inputs), &ids(&loaded.outputs));
     Ok(Needs {
-        constant_bytes: 4 * plan.constants,
+        constant_bytes: 4 * (plan.constants + plan.packed),
         activation_bytes: 4 * plan.activations,
         least_activation_bytes: 4 * plan.lower_bound,
         steps: loaded.graph.steps.len(),

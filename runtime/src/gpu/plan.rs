@@ -1,5 +1,5 @@
 //! Where each value lives in the one buffer: constants first, then activations, which share memory when
-//! their lives do not meet.
+//! their lives do not meet. Packed weights have a buffer of their own.
 
 use super::graph::{Graph, ValueId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,8 @@ pub struct Plan {
     pub offsets: BTreeMap<ValueId, usize>,
     /// Of the constants.
     pub constants: usize,
+    /// Of the packed weights, whose offsets are within a buffer of their own.
+    pub packed: usize,
     /// Of the activations at their peak.
     pub activations: usize,
     /// No plan can do with less: the largest sum of what is alive during one step.
@@ -34,10 +36,12 @@ struct Life {
 pub fn plan(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> Plan {
     let (constants, lives) = lives(graph, inputs, outputs);
     let mut offsets = BTreeMap::new();
-    let mut end = 0;
+    let (mut end, mut packed_end) = (0, 0);
     for (id, size) in constants {
-        offsets.insert(id, end);
-        end += size;
+        let packed = graph.values.get(id.0).is_some_and(|v| v.packed);
+        let end = if packed { &mut packed_end } else { &mut end };
+        offsets.insert(id, *end);
+        *end += size;
     }
     let mut order: Vec<&Life> = lives.iter().collect();
     order.sort_by_key(|l| (std::cmp::Reverse(l.size), l.from));
@@ -56,7 +60,13 @@ pub fn plan(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> Plan {
         activations = activations.max(at + life.size);
         offsets.insert(life.id, end + at);
     }
-    Plan { offsets, constants: end, activations, lower_bound: lower_bound(&lives, graph.steps.len()) }
+    Plan {
+        offsets,
+        constants: end,
+        packed: packed_end,
+        activations,
+        lower_bound: lower_bound(&lives, graph.steps.len()),
+    }
 }
 
 fn lower_bound(lives: &[Life], steps: usize) -> usize {

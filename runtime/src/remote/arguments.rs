@@ -251,7 +251,7 @@ mod tests {
     /// A new argument that holds a path in a text would be taken for no path: it must be thought of here.
     #[test]
     fn every_argument_has_a_role() {
-        let texts = ["backend", "ep", "pin", "spin", "on"];
+        let texts = ["backend", "ep", "pin", "spin", "on", "kernels"];
         let numbers = [TypeId::of::<usize>(), TypeId::of::<u64>(), TypeId::of::<f64>()];
         let program = Cli::command();
         for command in program.get_subcommands().chain([&program]) {

@@ -1,7 +1,7 @@
 //! Relu, Clip, HardSwish, HardSigmoid, Sigmoid: by themselves, or at the end of the step before.
 
 use super::Node;
-use crate::gpu::graph::{DType, Fuse, Shader};
+use crate::gpu::graph::{DType, Form, Fuse, Shader};
 use crate::onnx::Numbers;
 
 /// Floats.
@@ -82,5 +82,5 @@ fn float(n: &mut Node, (act, a, b): Activation) -> Result<(), String> {
         n.graph.retarget(at, n.op(), y);
         return Ok(());
     }
-    n.push(&FLOAT, "main", &[Some(x)], y, constants)
+    n.push_form(&FLOAT, "main", &[Some(x)], y, constants, Form::Elementwise)
 }

@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::node::strides;
-use crate::gpu::graph::{DType, Fuse, MAX_RANK, Shader, ValueId};
+use crate::gpu::graph::{DType, Form, Fuse, MAX_RANK, Shader, ValueId};
 
 /// Floats.
 pub const FLOAT: Shader = shader!("binary": "float", "step", "activate", "broadcast", "binary");
@@ -30,17 +30,15 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         "Mul" => 2,
         _ => 3,
     };
-    let mut constants = vec![("op", f64::from(op))];
-    constants.extend(padded(&shape, 1).into_iter().zip(D).skip(1).map(|(d, name)| (name, d as f64)));
-    for (names, own) in [(X, xs), (W, ws)] {
-        let steps = strides(&own);
-        let repeated = own.iter().zip(steps).map(|(&d, s)| if d == 1 { 0 } else { s });
-        let steps = padded(&repeated.collect::<Vec<_>>(), 0);
-        constants.extend(steps.into_iter().zip(names).map(|(s, name)| (name, s as f64)));
-    }
+    let repeated = |own: &[usize]| -> Vec<usize> {
+        own.iter().zip(strides(own)).map(|(&d, s)| if d == 1 { 0 } else { s }).collect()
+    };
+    let mut constants = addressing(&shape, [&repeated(&xs), &repeated(&ws)]);
+    constants.push(("op", f64::from(op)));
     if dtype == DType::F32 {
         let mut step = n.step(&FLOAT, "main", &[Some(x), Some(w)], y, constants)?;
         step.fuse = Fuse::Activation;
+        step.form = Form::Elementwise;
         n.graph.push(step);
         return Ok(());
     }
@@ -55,6 +53,14 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     };
     constants.extend([("bits", f64::from(bits)), ("unsigned", f64::from(unsigned))]);
     n.push(&INTEGER, "main", &[Some(x), Some(w)], y, constants)
+}
+
+/// The result's dimensions and the operands' strides, as broadcast.wgsl has them.
+pub fn addressing(dims: &[usize], operands: [&[usize]; 2]) -> Vec<(&'static str, f64)> {
+    let sizes = padded(dims, 1).into_iter().zip(D).skip(1);
+    let steps = |(names, own): ([&'static str; MAX_RANK], &[usize])| padded(own, 0).into_iter().zip(names);
+    let steps = [X, W].into_iter().zip(operands).flat_map(steps);
+    sizes.chain(steps).map(|(v, name)| (name, v as f64)).collect()
 }
 
 /// A residual: the later of two convolutions reads the other value. One of them may be no convolution.

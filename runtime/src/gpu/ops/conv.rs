@@ -3,12 +3,13 @@
 use super::integer_conv;
 use super::node::Node;
 use super::window::{Window, spatial};
-use crate::gpu::graph::{DType, Fuse, Shader};
+use crate::gpu::graph::{DType, Form, Fuse, Shader, ValueId};
 
 /// conv.wgsl
 pub const SHADER: Shader = shader!("conv": "float", "step", "window", "activate", "conv_sums", "conv");
 
 /// Channels by group, as constants of a shader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Groups {
     /// `group`.
     pub groups: usize,
@@ -50,6 +51,13 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     let mut step = n.step(&SHADER, "main", &[Some(x), Some(w), bias], y, constants)?;
     groups.four_channels_each(&mut step, &shape);
     step.fuse = Fuse::Float;
+    let known = |id: Option<ValueId>| match id {
+        Some(id) => n.value(id).map(|v| v.constant.is_some()),
+        None => Ok(true),
+    };
+    if known(Some(w))? && known(bias)? {
+        step.form = Form::Conv(Box::new((window, groups)));
+    }
     n.graph.push(step);
     Ok(())
 }
@@ -75,7 +83,6 @@ impl Groups {
         let places: usize = shape.iter().skip(2).product();
         let images = shape.first().copied().unwrap_or(1);
         let total = images * self.groups * self.mg.div_ceil(4) * places;
-        step.set("total", total as f64);
-        step.invocations = total;
+        step.set_total(total);
     }
 }

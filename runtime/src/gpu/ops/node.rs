@@ -1,6 +1,6 @@
 //! A node as its operator sees it: attributes, inputs, outputs, and the graph to add to.
 
-use crate::gpu::graph::{DType, Fuse, Graph, READS, Shader, Step, Value, ValueId};
+use crate::gpu::graph::{DType, Form, Fuse, GROUP, Graph, READS, Shader, Step, Value, ValueId};
 use crate::onnx::proto::{AttributeProto, NodeProto};
 use crate::onnx::{Constant, Numbers};
 use std::collections::BTreeMap;
@@ -219,10 +219,15 @@ impl<'a> Node<'a> {
             constants,
             reads: reads.to_vec(),
             write,
+            of: write,
+            of_reads: Vec::new(),
             invocations: total,
+            group: GROUP,
+            params: Vec::new(),
+            form: Form::Plain,
             fuse: Fuse::No,
         };
-        step.set("total", total as f64);
+        step.set_total(total);
         Ok(step)
     }
 
@@ -235,7 +240,20 @@ impl<'a> Node<'a> {
         write: ValueId,
         constants: Vec<(&'static str, f64)>,
     ) -> Result<(), String> {
-        let step = self.step(shader, entry, reads, write, constants)?;
+        self.push_form(shader, entry, reads, write, constants, Form::Plain)
+    }
+
+    /// [`Self::push`] of a step that `layout` may change.
+    pub fn push_form(
+        &mut self,
+        shader: &'static Shader,
+        entry: &'static str,
+        reads: &[Option<ValueId>],
+        write: ValueId,
+        constants: Vec<(&'static str, f64)>,
+        form: Form,
+    ) -> Result<(), String> {
+        let step = Step { form, ..self.step(shader, entry, reads, write, constants)? };
         self.graph.push(step);
         Ok(())
     }

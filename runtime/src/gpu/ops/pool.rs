@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::window::Window;
-use crate::gpu::graph::{DType, Shader};
+use crate::gpu::graph::{DType, Form, Shader};
 
 /// Largest of floats.
 pub const MAX: Shader = shader!("max_pool": "float", "step", "window", "max_pool");
@@ -26,7 +26,7 @@ pub fn max(n: &mut Node) -> Result<(), String> {
         other => return Err(format!("of {}: not supported", other.name())),
     };
     let y = n.output(0, dtype, &output(&window, &value.shape))?;
-    n.push(shader, "main", &[Some(x)], y, window.constants())
+    n.push_form(shader, "main", &[Some(x)], y, window.constants(), Form::Pool)
 }
 
 /// ONNX AveragePool.
@@ -40,7 +40,7 @@ pub fn average(n: &mut Node) -> Result<(), String> {
     constants.extend(["ed", "eh", "ew"].into_iter().zip(window.end).map(|(name, e)| (name, e as f64)));
     let include = n.int("count_include_pad", 0)? != 0;
     constants.push(("include_pad", f64::from(u8::from(include))));
-    n.push(&AVERAGE, "main", &[Some(x)], y, constants)
+    n.push_form(&AVERAGE, "main", &[Some(x)], y, constants, Form::Pool)
 }
 
 fn output(window: &Window, shape: &[usize]) -> Vec<usize> {

@@ -2,7 +2,7 @@
 
 use super::binary::padded;
 use super::node::{Node, axis, strides};
-use crate::gpu::graph::{DType, MAX_RANK, Shader};
+use crate::gpu::graph::{DType, Form, MAX_RANK, Shader};
 
 /// reduce_mean.wgsl
 pub const SHADER: Shader = shader!("reduce_mean": "float", "step", "reduce_mean");
@@ -63,5 +63,6 @@ fn mean(n: &mut Node, axes: &[usize], keep: bool) -> Result<(), String> {
     }
     let count: usize = part(true).iter().map(|d| d.0).product();
     constants.push(("count", count as f64));
-    n.push(&SHADER, "main", &[Some(x)], y, constants)
+    let planes = shape.len() == 4 && axes == [2, 3];
+    n.push_form(&SHADER, "main", &[Some(x)], y, constants, if planes { Form::Mean } else { Form::Plain })
 }

@@ -1,0 +1,237 @@
+//! Layout of a network: convolutions read and write channels in fours (`[N, C/4, H, W, 4]`), and so does what lies
+//! between them; values change their layout where another step needs them as ONNX has them.
+
+use super::graph::{DType, Form, Graph, Step, ValueId};
+use super::load::Loaded;
+use super::ops::{Groups, Window, addressing, from_fours, to_fours, tunable, tuned};
+use crate::backend::Kernels;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which steps were changed into what.
+struct Layout<'a> {
+    graph: &'a mut Graph,
+    kernels: Kernels,
+    /// Values in fours, by the root of what they stand for.
+    fours: BTreeMap<ValueId, ValueId>,
+    /// Roots that exist in fours only, so far.
+    missing: BTreeSet<ValueId>,
+    steps: Vec<Step>,
+}
+
+/// Rewrites the steps for `kernels`; the general ones need nothing.
+pub fn apply(loaded: &mut Loaded, kernels: Kernels) -> Result<(), String> {
+    let old = std::mem::take(&mut loaded.graph.steps);
+    let mut layout = Layout {
+        graph: &mut loaded.graph,
+        kernels,
+        fours: BTreeMap::new(),
+        missing: BTreeSet::new(),
+        steps: Vec::with_capacity(old.len()),
+    };
+    for mut step in old {
+        step.of = step.write;
+        step.of_reads = step.reads.iter().flatten().copied().collect();
+        let name = step.node.clone();
+        layout.step(step).map_err(|what| format!("node `{name}` {what} (backend wgpu)"))?;
+    }
+    for (slot, id) in &loaded.outputs {
+        layout.plain(*id, &slot.name)?;
+    }
+    let steps = layout.steps;
+    loaded.graph.steps = steps;
+    Ok(())
+}
+
+impl Layout<'_> {
+    fn step(&mut self, step: Step) -> Result<(), String> {
+        let done = match &step.form {
+            Form::Plain => false,
+            Form::Conv(conv) => self.conv(&step, conv)?,
+            Form::Elementwise => self.elementwise(&step)?,
+            Form::Pool => self.pool(&step)?,
+            Form::Mean => self.mean(&step)?,
+        };
+        if done {
+            return Ok(());
+        }
+        for &id in step.reads.iter().flatten() {
+            self.plain(id, &step.node)?;
+        }
+        self.steps.push(step);
+        Ok(())
+    }
+
+    fn root(&self, id: ValueId) -> Result<ValueId, String> {
+        Ok(self.graph.value(id)?.root)
+    }
+
+    /// `[images, channels, places]`.
+    fn sizes(&self, id: ValueId) -> Result<[usize; 3], String> {
+        match &self.graph.value(id)?.shape[..] {
+            [n, c, rest @ ..] => Ok([*n, *c, rest.iter().product()]),
+            other => Err(format!("has a value {other:?}, wanted images and channels")),
+        }
+    }
+
+    /// Makes sure that a value is there as ONNX has it.
+    fn plain(&mut self, id: ValueId, node: &str) -> Result<(), String> {
+        let root = self.root(id)?;
+        if !self.missing.remove(&root) {
+            return Ok(());
+        }
+        let four = self.fours.get(&root).copied().ok_or("reads a value that is nowhere")?;
+        let step = from_fours(four, root, self.sizes(root)?, node);
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// A value in fours.
+    fn four(&mut self, id: ValueId, node: &str) -> Result<ValueId, String> {
+        let root = self.root(id)?;
+        let sizes = self.sizes(id)?;
+        // The same memory in another shape has its channels elsewhere.
+        if let Some(&four) = self.fours.get(&root)
+            && self.sizes(root)? == sizes
+        {
+            return Ok(four);
+        }
+        self.plain(id, node)?;
+        let (four, same) = self.new_four(id)?;
+        if !same {
+            self.steps.push(to_fours(id, four, sizes, node));
+        }
+        if root == id {
+            self.fours.insert(root, four);
+        }
+        Ok(four)
+    }
+
+    /// Memory for a value in fours: its own where both layouts are one.
+    fn new_four(&mut self, id: ValueId) -> Result<(ValueId, bool), String> {
+        let [n, c, plane] = self.sizes(id)?;
+        if plane == 1 && c.is_multiple_of(4) {
+            return Ok((id, true));
+        }
+        Ok((self.graph.add(DType::F32, &[n, c.div_ceil(4), plane, 4], 1)?, false))
+    }
+
+    /// Memory for a step's result in fours.
+    fn result(&mut self, id: ValueId) -> Result<ValueId, String> {
+        let (four, same) = self.new_four(id)?;
+        self.fours.insert(id, four);
+        if !same {
+            self.missing.insert(id);
+        }
+        Ok(four)
+    }
+
+    /// Whether a value is in fours already.
+    fn is_four(&self, id: ValueId) -> Result<bool, String> {
+        Ok(self.fours.contains_key(&id) && self.root(id)? == id)
+    }
+
+    fn conv(&mut self, step: &Step, conv: &(Window, Groups)) -> Result<bool, String> {
+        if !tunable(&conv.0, &conv.1, self.kernels) {
+            return Ok(false);
+        }
+        let read = |i: usize| step.reads.get(i).copied().flatten();
+        let x = read(0).map(|x| self.four(x, &step.node)).transpose()?;
+        let r = read(3).map(|r| self.four(r, &step.node)).transpose()?;
+        let [images, ..] = self.sizes(step.write)?;
+        let y = self.result(step.write)?;
+        let made = tuned(self.graph, step, conv, self.kernels, images, [x, r, Some(y)])?;
+        self.steps.extend(made);
+        Ok(true)
+    }
+
+    /// All operands of the result's size, one of them in fours.
+    fn elementwise(&mut self, step: &Step) -> Result<bool, String> {
+        let shape = self.graph.value(step.write)?.shape.clone();
+        let reads: Vec<ValueId> = step.reads.iter().flatten().copied().collect();
+        let mut any = false;
+        for &id in &reads {
+            any |= self.is_four(id)?;
+            if self.graph.value(id)?.shape != shape {
+                return self.scaled(step, &reads);
+            }
+        }
+        if !any {
+            return Ok(false);
+        }
+        let fours = reads.iter().map(|&id| self.four(id, &step.node)).collect::<Result<Vec<_>, _>>()?;
+        let total = self.four_len(step.write)?;
+        let mut new = Step { reads: fours.into_iter().map(Some).collect(), ..step.clone() };
+        if reads.len() == 2 {
+            addressing(&[total], [&[1], &[1]]).into_iter().for_each(|(name, v)| new.set(name, v));
+        }
+        self.emit(new, total)?;
+        Ok(true)
+    }
+
+    /// A value in fours and one number for each of its planes.
+    fn scaled(&mut self, step: &Step, reads: &[ValueId]) -> Result<bool, String> {
+        let &[a, b] = reads else { return Ok(false) };
+        let [n, c, plane] = self.sizes(step.write)?;
+        let mut is = [false; 2];
+        for (is, id) in is.iter_mut().zip([a, b]) {
+            let shape = &self.graph.value(id)?.shape;
+            *is = shape.len() == 4 && self.sizes(id)? == [n, c, plane];
+        }
+        let other = if is[0] { b } else { a };
+        let scales = self.graph.value(other)?.shape == [n, c, 1, 1];
+        if is[0] == is[1] || !scales || !c.is_multiple_of(4) || !self.is_four(if is[0] { a } else { b })? {
+            return Ok(false);
+        }
+        let (whole, each) = ([4 * plane, 4, 1], [4, 0, 1]);
+        let fours = [self.four(a, &step.node)?, self.four(b, &step.node)?];
+        let mut new = Step { reads: fours.map(Some).to_vec(), ..step.clone() };
+        let operands = if is[0] { [&whole[..], &each] } else { [&each[..], &whole] };
+        addressing(&[n * c / 4, plane, 4], operands).into_iter().for_each(|(name, v)| new.set(name, v));
+        let total = self.four_len(step.write)?;
+        self.emit(new, total)?;
+        Ok(true)
+    }
+
+    fn four_len(&self, id: ValueId) -> Result<usize, String> {
+        let [n, c, plane] = self.sizes(id)?;
+        Ok(n * c.next_multiple_of(4) * plane)
+    }
+
+    /// A step whose result is in fours.
+    fn emit(&mut self, mut step: Step, total: usize) -> Result<(), String> {
+        step.write = self.result(step.write)?;
+        step.set_total(total);
+        self.steps.push(step);
+        Ok(())
+    }
+
+    fn pool(&mut self, step: &Step) -> Result<bool, String> {
+        let Some(&Some(x)) = step.reads.first() else { return Ok(false) };
+        if !self.is_four(x)? {
+            return Ok(false);
+        }
+        let mut new = Step { reads: vec![Some(self.four(x, &step.node)?)], ..step.clone() };
+        new.set("inner", 4.0);
+        let total = self.four_len(step.write)?;
+        self.emit(new, total)?;
+        Ok(true)
+    }
+
+    /// Its result has one number for each channel, and is as ONNX has it.
+    fn mean(&mut self, step: &Step) -> Result<bool, String> {
+        let Some(&Some(x)) = step.reads.first() else { return Ok(false) };
+        let [_, c, plane] = self.sizes(x)?;
+        if !self.is_four(x)? || !c.is_multiple_of(4) {
+            return Ok(false);
+        }
+        let mut new = Step { reads: vec![Some(self.four(x, &step.node)?)], ..step.clone() };
+        new.constants.retain(|(name, _)| ["total", "count"].contains(name));
+        for (name, v) in [("k5", 4), ("ks4", 4 * plane), ("ks5", 1), ("r5", plane), ("rs5", 4)] {
+            new.set(name, v as f64);
+        }
+        let images_and_fours = step.invocations / 4;
+        new.set("k4", images_and_fours as f64);
+        self.steps.push(new);
+        Ok(true)
+    }
+}

@@ -1,0 +1,54 @@
+// In registers: an invocation computes four neighbouring places of a row in eight output channels.
+fn four(w: u32) -> array<vec4<f32>, 4> {
+    return array<vec4<f32>, 4>(packed[w], packed[w + 1u], packed[w + 2u], packed[w + 3u]);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>) {
+    let i = id.x + id.y * n.x * 64u;
+    if i >= at.total { return; }
+    let tiles = (at.out_w + 3u) / 4u;
+    let pairs = (at.m4 + 1u) / 2u;
+    let ow = i % tiles * 4u;
+    let oh = i / tiles % at.out_h;
+    let pair = i / (tiles * at.out_h) % pairs;
+    let image = i / (tiles * at.out_h * pairs);
+    // Places beyond the row compute its last one again.
+    let place = min(vec4<u32>(ow, ow + 1u, ow + 2u, ow + 3u), vec4<u32>(at.out_w - 1u));
+    let start = place * sw - at.pad_w;
+    var w = at.w / 4u + pair * (2u + at.c4 * kh * kw * 8u);
+    var a0 = packed[w]; var a1 = a0; var a2 = a0; var a3 = a0;
+    var b0 = packed[w + 1u]; var b1 = b0; var b2 = b0; var b3 = b0;
+    w += 2u;
+    for (var c = 0u; c < at.c4; c++) {
+        for (var zh = 0u; zh < kh; zh++) {
+            let h = oh * sh + zh * lh - at.pad_h;
+            if padded && h >= at.in_h {
+                w += 8u * kw;
+                continue;
+            }
+            let row = at.x / 4u + ((image * at.c4 + c) * at.in_h + h) * at.in_w;
+            for (var zw = 0u; zw < kw; zw++) {
+                let z = start + zw * lw;
+                let x0 = column(row, z.x);
+                let x1 = column(row, z.y);
+                let x2 = column(row, z.z);
+                let x3 = column(row, z.w);
+                let ka = four(w);
+                a0 = product(a0, x0, ka); a1 = product(a1, x1, ka);
+                a2 = product(a2, x2, ka); a3 = product(a3, x3, ka);
+                let kb = four(w + 4u);
+                b0 = product(b0, x0, kb); b1 = product(b1, x1, kb);
+                b2 = product(b2, x2, kb); b3 = product(b3, x3, kb);
+                w += 8u;
+            }
+        }
+    }
+    let row = ((image * at.m4 + 2u * pair) * at.out_h + oh) * at.out_w;
+    finish(row + place.x, a0); finish(row + place.y, a1); finish(row + place.z, a2); finish(row + place.w, a3);
+    if 2u * pair + 1u < at.m4 {
+        let next = row + at.out_h * at.out_w;
+        finish(next + place.x, b0); finish(next + place.y, b1);
+        finish(next + place.z, b2); finish(next + place.w, b3);
+    }
+}
