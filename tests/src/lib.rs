@@ -2,6 +2,7 @@
 
 pub mod random_students;
 pub mod sshd;
+pub mod wgpu_students;
 
 use gtn_core::arch::ArchSpec;
 use gtn_core::data::DataSource;

@@ -145,6 +145,13 @@ impl WgpuBackend {
         })
     }
 
+    /// Bytes that the driver gave us, and what the plan wants of them (weights and activations); none where the
+    /// driver does not say.
+    pub fn device_memory(&self) -> Option<(u64, u64)> {
+        let planned = 4 * (self.plan.constants + self.plan.packed + self.plan.activations) as u64;
+        Some((self.gpu.device.generate_allocator_report()?.total_allocated_bytes, planned))
+    }
+
     /// Bytes of a value and where it lies.
     fn place(&self, id: ValueId) -> Result<(u64, u64)> {
         let lost = || Error::Failed(format!("backend wgpu: value {} has no place", id.0));
@@ -280,7 +287,8 @@ impl Backend for WgpuBackend {
     }
 }
 
-fn dispatch(pass: &mut wgpu::ComputePass, bind_group: &wgpu::BindGroup, i: usize, step: &Compiled) {
+/// Puts step `i` into a pass.
+pub fn dispatch(pass: &mut wgpu::ComputePass, bind_group: &wgpu::BindGroup, i: usize, step: &Compiled) {
     let at = u32::try_from(i * AT_STRIDE).unwrap_or(u32::MAX); // load bounds the steps
     pass.set_pipeline(&step.pipeline);
     pass.set_bind_group(0, bind_group, &[at]);
@@ -350,7 +358,7 @@ fn upload(
 }
 
 /// Every shader's: the one buffer, its step's offsets, packed weights.
-fn bindings(
+pub fn bindings(
     device: &wgpu::Device,
     memory: &wgpu::Buffer,
     packed: &wgpu::Buffer,

@@ -6,7 +6,8 @@
 //! suit the adapter, with channels in fours and packed weights -> `plan` places every value in one buffer,
 //! constants first, then activations that share memory when their lives do not meet -> `executor` compiles
 //! one pipeline per distinct step (`pipelines`, kept on disk by `cache`) and runs them in order, `timing` each
-//! where asked; `tune` finds the fastest kernels. `adapter` finds the GPU and turns whatever goes
+//! where asked; `tune` finds the fastest kernels, `peak` what
+//! any could do. `adapter` finds the GPU and turns whatever goes
 //! wrong on it into an error.
 //!
 //! An operator, type or attribute that is not computed exactly is an error at loading, naming the node.
@@ -20,6 +21,7 @@ mod graph;
 mod layout;
 mod load;
 mod ops;
+pub mod peak;
 mod pipelines;
 mod plan;
 mod timing;
