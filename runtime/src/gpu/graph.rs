@@ -138,6 +138,17 @@ pub enum Fuse {
     Integer,
 }
 
+/// A convolution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conv {
+    /// Over space.
+    pub window: Window,
+    /// Over channels.
+    pub groups: Groups,
+    /// Of integers, as integer_conv.wgsl computes it.
+    pub integer: bool,
+}
+
 /// What a step is, where it could also be computed with channels in fours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
@@ -145,8 +156,10 @@ pub enum Form {
     Plain,
     /// Element by element.
     Elementwise,
-    /// Of floats, constant weights and bias.
-    Conv(Box<(Window, Groups)>),
+    /// Element by element; what it reads beside the first value is for all of them.
+    PerTensor,
+    /// With constant weights and bias.
+    Conv(Box<Conv>),
     /// Plane by plane.
     Pool,
     /// The mean of each plane.
@@ -268,6 +281,17 @@ impl Graph {
             value.packed = true;
         }
         Ok(id)
+    }
+
+    /// A constant's numbers, if it is one; what nothing else reads is given up here, and its bytes with it.
+    pub fn take_numbers(&mut self, id: ValueId) -> Result<Option<Rc<Numbers>>, String> {
+        let value = self.values.get_mut(id.0).ok_or_else(|| format!("value {} is not there", id.0))?;
+        if value.uses > 1 {
+            return Ok(value.constant.clone());
+        }
+        let numbers = value.constant.take();
+        self.budget += numbers.as_ref().map_or(0, |n| n.bytes());
+        Ok(numbers)
     }
 
     /// The value; ids come from this graph only.

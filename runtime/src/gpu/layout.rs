@@ -1,9 +1,9 @@
-//! Layout of a network: convolutions read and write channels in fours (`[N, C/4, H, W, 4]`), and so does what lies
+//! Layout of a network: convolutions of floats and of integers read and write channels in fours (`[N, C/4, H, W, 4]`), and so does what lies
 //! between them; values change their layout where another step needs them as ONNX has them.
 
-use super::graph::{DType, Form, Graph, Step, ValueId};
+use super::graph::{Conv, Form, Graph, Step, ValueId};
 use super::load::Loaded;
-use super::ops::{Groups, Window, addressing, from_fours, to_fours, tunable, tuned};
+use super::ops::{addressing, from_fours, to_fours, tunable, tuned};
 use crate::backend::Kernels;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,7 @@ impl Layout<'_> {
             Form::Plain => false,
             Form::Conv(conv) => self.conv(&step, conv)?,
             Form::Elementwise => self.elementwise(&step)?,
+            Form::PerTensor => self.per_tensor(&step)?,
             Form::Pool => self.pool(&step)?,
             Form::Mean => self.mean(&step)?,
         };
@@ -112,7 +113,8 @@ impl Layout<'_> {
         if plane == 1 && c.is_multiple_of(4) {
             return Ok((id, true));
         }
-        Ok((self.graph.add(DType::F32, &[n, c.div_ceil(4), plane, 4], 1)?, false))
+        let dtype = self.graph.value(id)?.dtype;
+        Ok((self.graph.add(dtype, &[n, c.div_ceil(4), plane, 4], 1)?, false))
     }
 
     /// Memory for a step's result in fours.
@@ -130,13 +132,14 @@ impl Layout<'_> {
         Ok(self.fours.contains_key(&id) && self.root(id)? == id)
     }
 
-    fn conv(&mut self, step: &Step, conv: &(Window, Groups)) -> Result<bool, String> {
-        if !tunable(&conv.0, &conv.1, self.kernels) {
+    fn conv(&mut self, step: &Step, conv: &Conv) -> Result<bool, String> {
+        if !tunable(conv, self.kernels) {
             return Ok(false);
         }
         let read = |i: usize| step.reads.get(i).copied().flatten();
         let x = read(0).map(|x| self.four(x, &step.node)).transpose()?;
-        let r = read(3).map(|r| self.four(r, &step.node)).transpose()?;
+        // Of integers it is something else.
+        let r = read(3).filter(|_| !conv.integer).map(|r| self.four(r, &step.node)).transpose()?;
         let [images, ..] = self.sizes(step.write)?;
         let y = self.result(step.write)?;
         let made = tuned(self.graph, step, conv, self.kernels, images, [x, r, Some(y)])?;
@@ -164,6 +167,19 @@ impl Layout<'_> {
         if reads.len() == 2 {
             addressing(&[total], [&[1], &[1]]).into_iter().for_each(|(name, v)| new.set(name, v));
         }
+        self.emit(new, total)?;
+        Ok(true)
+    }
+
+    fn per_tensor(&mut self, step: &Step) -> Result<bool, String> {
+        let Some(&Some(x)) = step.reads.first() else { return Ok(false) };
+        if !self.is_four(x)? {
+            return Ok(false);
+        }
+        let mut new = step.clone();
+        let four = self.four(x, &step.node)?;
+        new.reads.iter_mut().take(1).for_each(|r| *r = Some(four));
+        let total = self.four_len(step.write)?;
         self.emit(new, total)?;
         Ok(true)
     }

@@ -48,7 +48,8 @@ pub fn clip(n: &mut Node) -> Result<(), String> {
     let (least, most) = value.dtype.range().ok_or("clips uint32 or int64: not supported")?;
     let (lo, hi) = (integer_bound(n, 1, least)?, integer_bound(n, 2, most)?);
     let y = n.output(0, value.dtype, &value.shape)?;
-    n.push(&INTEGER, "main", &[Some(x)], y, vec![("lo", lo.into()), ("hi", hi.into())])
+    let constants = vec![("lo", lo.into()), ("hi", hi.into())];
+    n.push_form(&INTEGER, "main", &[Some(x)], y, constants, Form::Elementwise)
 }
 
 fn float_bound(n: &Node, i: usize, default: f32) -> Result<f32, String> {

@@ -3,7 +3,7 @@
 use super::integer_conv;
 use super::node::Node;
 use super::window::{Window, spatial};
-use crate::gpu::graph::{DType, Form, Fuse, Shader, ValueId};
+use crate::gpu::graph::{Conv, DType, Form, Fuse, Shader, ValueId};
 
 /// conv.wgsl
 pub const SHADER: Shader = shader!("conv": "float", "step", "window", "activate", "conv_sums", "conv");
@@ -56,7 +56,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         None => Ok(true),
     };
     if known(Some(w))? && known(bias)? {
-        step.form = Form::Conv(Box::new((window, groups)));
+        step.form = Form::Conv(Box::new(Conv { window, groups, integer: false }));
     }
     n.graph.push(step);
     Ok(())

@@ -1,6 +1,6 @@
 // In registers: an invocation computes four neighbouring places of a row in eight output channels.
-fn four(w: u32) -> array<vec4<f32>, 4> {
-    return array<vec4<f32>, 4>(packed[w], packed[w + 1u], packed[w + 2u], packed[w + 3u]);
+fn four(w: u32) -> array<V, 4> {
+    return array<V, 4>(packed[w], packed[w + 1u], packed[w + 2u], packed[w + 3u]);
 }
 
 @compute @workgroup_size(64)
@@ -16,10 +16,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     // Places beyond the row compute its last one again.
     let place = min(vec4<u32>(ow, ow + 1u, ow + 2u, ow + 3u), vec4<u32>(at.out_w - 1u));
     let start = place * sw - at.pad_w;
-    var w = at.w / 4u + pair * (2u + at.c4 * kh * kw * 8u);
+    var w = at.w / 4u + pair * (2u * HEAD + at.c4 * kh * kw * 8u);
     var a0 = packed[w]; var a1 = a0; var a2 = a0; var a3 = a0;
     var b0 = packed[w + 1u]; var b1 = b0; var b2 = b0; var b3 = b0;
-    w += 2u;
+    let scale_a = packed[w + 2u * (HEAD - 1u)];
+    let scale_b = packed[w + 2u * (HEAD - 1u) + 1u];
+    w += 2u * HEAD;
     for (var c = 0u; c < at.c4; c++) {
         for (var zh = 0u; zh < kh; zh++) {
             let h = oh * sh + zh * lh - at.pad_h;
@@ -45,10 +47,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
         }
     }
     let row = ((image * at.m4 + 2u * pair) * at.out_h + oh) * at.out_w;
-    finish(row + place.x, a0); finish(row + place.y, a1); finish(row + place.z, a2); finish(row + place.w, a3);
+    finish(row + place.x, a0, scale_a); finish(row + place.y, a1, scale_a);
+    finish(row + place.z, a2, scale_a); finish(row + place.w, a3, scale_a);
     if 2u * pair + 1u < at.m4 {
         let next = row + at.out_h * at.out_w;
-        finish(next + place.x, b0); finish(next + place.y, b1);
-        finish(next + place.z, b2); finish(next + place.w, b3);
+        finish(next + place.x, b0, scale_b); finish(next + place.y, b1, scale_b);
+        finish(next + place.z, b2, scale_b); finish(next + place.w, b3, scale_b);
     }
 }

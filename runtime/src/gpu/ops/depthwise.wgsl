@@ -1,11 +1,11 @@
 // Depthwise, kernels up to seven wide, strides of one or two: an invocation computes four neighbouring places of a
 // row in four channels, and reads each row of the input once.
-var<private> a: array<vec4<f32>, 4>;
+var<private> a: array<V, 4>;
 
-fn taps(x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>, w: u32) {
+fn taps(x0: V, x1: V, x2: V, x3: V, w: u32) {
     let k = packed[w];
-    a[0] = fma(x0, k, a[0]); a[1] = fma(x1, k, a[1]);
-    a[2] = fma(x2, k, a[2]); a[3] = fma(x3, k, a[3]);
+    a[0] = added(a[0], x0, k); a[1] = added(a[1], x1, k);
+    a[2] = added(a[2], x2, k); a[3] = added(a[3], x3, k);
 }
 
 @compute @workgroup_size(64)
@@ -18,10 +18,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     let c = i / (tiles * at.out_h) % at.c4;
     let image = i / (tiles * at.out_h * at.c4);
     let start = ow * sw - at.pad_w;
-    var w = at.w / 4u + c * (1u + kh * kw);
+    var w = at.w / 4u + c * (HEAD + kh * kw);
     let bias = packed[w];
     a[0] = bias; a[1] = bias; a[2] = bias; a[3] = bias;
-    w += 1u;
+    let scale = packed[w + HEAD - 1u];
+    w += HEAD;
     for (var zh = 0u; zh < kh; zh++) {
         let h = oh * sh + zh * lh - at.pad_h;
         if padded && h >= at.in_h {
@@ -58,6 +59,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     }
     let row = ((image * at.c4 + c) * at.out_h + oh) * at.out_w;
     for (var j = 0u; j < 4u; j++) {
-        if ow + j < at.out_w { finish(row + ow + j, a[j]); }
+        if ow + j < at.out_w { finish(row + ow + j, a[j], scale); }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::quantize::{Scales, scales};
-use crate::gpu::graph::{Affine, DType, Shader};
+use crate::gpu::graph::{Affine, DType, Form, Shader};
 use crate::onnx::{Constant, Numbers};
 
 /// dequantize.wgsl
@@ -38,10 +38,14 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
             let w = n.table(1, Numbers::F32(affine.scales.clone()))?;
             let b = n.table(6, Numbers::I32(affine.zero_points.clone()))?;
             let constants = vec![("plane", plane as f64), ("channels", channels as f64)];
-            n.push(&SHADER, "main", &[Some(x), Some(w), Some(b)], y, constants)?;
+            let form = if channels == 1 { Form::PerTensor } else { Form::Plain };
+            n.push_form(&SHADER, "main", &[Some(x), Some(w), Some(b)], y, constants, form)?;
             y
         }
     };
+    // Whoever reads the result may read the constant.
+    let more = n.value(y)?.uses.saturating_sub(1);
+    n.graph.values.get_mut(x.0).filter(|v| v.constant.is_some()).into_iter().for_each(|v| v.uses += more);
     n.graph.values.get_mut(y.0).into_iter().for_each(|v| v.affine = Some(affine.clone()));
     Ok(())
 }

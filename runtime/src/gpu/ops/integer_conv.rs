@@ -4,7 +4,7 @@
 use super::conv::Groups;
 use super::node::Node;
 use super::window::Window;
-use crate::gpu::graph::{Affine, DType, Fuse, Shader, ValueId};
+use crate::gpu::graph::{Affine, Conv, DType, Form, Fuse, Shader, ValueId};
 use crate::onnx::Numbers;
 use std::rc::Rc;
 
@@ -55,6 +55,7 @@ pub fn push(
     let mut step = n.step(&SHADER, "main_float", &reads, y, constants)?;
     groups.four_channels_each(&mut step, &n.shape(y)?);
     step.fuse = Fuse::Integer;
+    step.form = Form::Conv(Box::new(Conv { window: window.clone(), groups: *groups, integer: true }));
     n.graph.push(step);
     Ok(true)
 }

@@ -2,7 +2,7 @@
 
 use super::integer_conv;
 use super::node::{Node, axis};
-use crate::gpu::graph::{DType, Shader};
+use crate::gpu::graph::{DType, Form, Shader};
 use crate::onnx::Numbers;
 
 /// quantize.wgsl
@@ -65,5 +65,6 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     let w = n.table(1, Numbers::F32(s.values))?;
     let b = n.table(6, Numbers::I32(s.zero_points))?;
     let constants = vec![("plane", plane), ("channels", channels), ("lo", lo.into()), ("hi", hi.into())];
-    n.push(&SHADER, "main", &[Some(x), Some(w), Some(b)], y, constants)
+    let form = if channels == 1.0 { Form::PerTensor } else { Form::Plain };
+    n.push_form(&SHADER, "main", &[Some(x), Some(w), Some(b)], y, constants, form)
 }

@@ -3,7 +3,7 @@
 use crate::gpu::graph::{Form, Fuse, GROUP, Shader, Step, ValueId};
 
 /// relayout.wgsl
-pub const SHADER: Shader = shader!("relayout": "float", "step", "relayout");
+pub const SHADER: Shader = shader!("relayout": "integer", "step", "relayout");
 
 /// `[images, channels, plane]` at `x` becomes `[images, channels / 4, plane, 4]` at `y`.
 pub fn to_fours(x: ValueId, y: ValueId, [images, channels, plane]: [usize; 3], node: &str) -> Step {

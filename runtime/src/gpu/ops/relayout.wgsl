@@ -9,7 +9,7 @@ fn to_fours(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
     let fours = (channels + 3u) / 4u;
     let c = i / (4u * plane) % fours * 4u + i % 4u;
     let image = i / (4u * plane * fours);
-    var v = 0.0;
+    var v = 0;
     if c < channels { v = mem[at.x + (image * channels + c) * plane + i / 4u % plane]; }
     mem[at.y + i] = v;
 }
