@@ -31,21 +31,17 @@ fn bundle_apart(student: &Path, precision: &str, kernels: Option<Kernels>) -> Re
     if done.code != Some(0) {
         return Err(Error::Failed(done.stderr));
     }
-    let logits = |kind| -> Result<Vec<f32>> {
-        let wgpu = kind == Kind::Wgpu;
-        let options = Options {
-            kind,
-            allow_software: true,
-            kernels: kernels.filter(|_| wgpu),
-            threads: Some(1),
-            batch: 4,
-            ..Options::default()
-        };
-        let mut subject = Subject::open(Path::new(&out), &options)?;
-        let golden = subject.bundle.as_ref().map(|b| b.golden.images.clone());
-        let golden = golden.ok_or_else(|| Error::Failed(format!("{out} is no bundle")))?;
-        subject.logits(&golden, |_| ())
-    };
-    let (ort, wgpu) = (logits(Kind::Ort)?, logits(Kind::Wgpu)?);
+    let out = Path::new(&out);
+    let (ort, wgpu) = (logits(out, Kind::Ort, None)?, logits(out, Kind::Wgpu, kernels)?);
     Ok([BOUND, Tolerance::INT8].map(|tolerance| compare(&ort, &wgpu, 10, tolerance)))
+}
+
+/// Of a bundle's golden images.
+pub fn logits(bundle: &Path, kind: Kind, kernels: Option<Kernels>) -> Result<Vec<f32>> {
+    let options =
+        Options { kind, allow_software: true, kernels, threads: Some(1), batch: 4, ..Options::default() };
+    let mut subject = Subject::open(bundle, &options)?;
+    let golden = subject.bundle.as_ref().map(|b| b.golden.images.clone());
+    let golden = golden.ok_or_else(|| Error::Failed(format!("{} is no bundle", bundle.display())))?;
+    subject.logits(&golden, |_| ())
 }

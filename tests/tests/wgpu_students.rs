@@ -2,7 +2,8 @@
 //! Runtime does. (The example of the same name does it with 300.)
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_tests::wgpu_students::{BOUND, apart};
+use gtn_run::backend::{Kernels, Kind};
+use gtn_tests::wgpu_students::{BOUND, apart, logits};
 
 /// Of the 20 int8 students so many must keep [`BOUND`] too, the rest int8's own: docs/wgpu.md says why.
 const INT8_WITHIN_BOUND: usize = 12;
@@ -30,4 +31,18 @@ fn twenty_random_students_of_each_precision_agree_with_onnx_runtime() {
     assert_eq!(done, 20);
     assert!(close >= INT8_WITHIN_BOUND, "{close} of 20 int8 students within {BOUND:?}");
     assert!(failures.is_empty(), "{} of {done}:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Sums of integers have no order.
+#[test]
+fn int8_is_the_same_to_the_bit_on_all_kernels() {
+    let temp = tempfile::tempdir().unwrap();
+    for pool in ["mbv2-mini", "res-cifar"] {
+        apart(temp.path(), pool, 1, None).unwrap();
+        let bundle = temp.path().join(format!("{pool}-1-int8.gtn"));
+        let [general, block, tile] = Kernels::ALL.map(|k| logits(&bundle, Kind::Wgpu, Some(k)).unwrap());
+        assert!(general.iter().any(|&v| v != 0.0));
+        assert_eq!(general, block, "{pool}");
+        assert_eq!(general, tile, "{pool}");
+    }
 }
