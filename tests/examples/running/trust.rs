@@ -19,6 +19,8 @@ const RUNS: usize = 20;
 /// Trials of `compare`, as short as this many seconds of measuring in 16 rounds.
 const TRIALS: u64 = 100;
 const TRIAL_S: f64 = 0.8;
+/// Of each backend, after its warm-up.
+const INFERENCES: usize = 10_000;
 const STARTS: usize = 200;
 
 /// The spread of p50 over runs.
@@ -83,31 +85,32 @@ pub fn trials(bundle: &Path, threads: usize, slower: f64) -> Table {
     table
 }
 
-/// Memory growth, exit statuses of many starts, wall time of `verify`.
+/// Memory growth, exit statuses of many starts, wall time of `verify`; one row a backend.
 pub fn process(bundle: &str) -> Table {
-    let mut table = Table::new(["what", "found"]);
-    let report = run("gtn-run", &format!("memory {bundle} --runs 10000 --json -")).ok();
-    let memory = serde_json::from_str::<Value>(&report).unwrap()["memory"].take();
-    let at = |key: &str| memory[key].as_f64().unwrap();
-    table.row([
-        "resident memory, growth over 10,000 inferences".to_owned(),
-        format!("{:+.0} KiB", (at("end") - at("warm")) / 1024.0),
-    ]);
-    let mut wall = Vec::new();
-    let mut failed = 0;
-    for _ in 0..STARTS {
-        let start = Instant::now();
-        failed += usize::from(run("gtn-run", &format!("verify {bundle}")).code != Some(0));
-        wall.push(start.elapsed().as_secs_f64() * 1e3);
+    let growth = format!("growth over {INFERENCES} inferences");
+    let verify = format!("{STARTS} x verify: exit 0");
+    let mut table = Table::new(["backend", growth.as_str(), verify.as_str(), "wall time p50", "longest"]);
+    // A software adapter is a GPU here, so that the backend is tried everywhere.
+    for backend in ["ort", "rust", "wgpu --allow-software"] {
+        let report =
+            run("gtn-run", &format!("memory {bundle} --backend {backend} --runs {INFERENCES} --json -")).ok();
+        let memory = serde_json::from_str::<Value>(&report).unwrap()["memory"].take();
+        let at = |key: &str| memory[key].as_f64().unwrap();
+        let (mut wall, mut good) = (Vec::new(), 0);
+        for _ in 0..STARTS {
+            let start = Instant::now();
+            let done = run("gtn-run", &format!("verify {bundle} --backend {backend}"));
+            good += usize::from(done.code == Some(0));
+            wall.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        let s = Summary::of(&wall).unwrap();
+        table.row([
+            backend.to_owned(),
+            format!("{:+.0} KiB", (at("end") - at("warm")) / 1024.0),
+            good.to_string(),
+            format::ms(s.p50),
+            format::ms(s.max),
+        ]);
     }
-    let s = Summary::of(&wall).unwrap();
-    table.row([
-        format!("{STARTS} processes `gtn-run verify`"),
-        format!("{failed} with another exit status than 0"),
-    ]);
-    table.row([
-        "wall time of each".to_owned(),
-        format!("median {}, longest {}", format::ms(s.p50), format::ms(s.max)),
-    ]);
     table
 }
