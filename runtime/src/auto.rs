@@ -46,7 +46,11 @@ pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<Choice> 
                 Err(unfit) => return Err(unfit),
             },
             "rust" if built_in(name) => Ok(Kind::Rust),
-            "wgpu" if built_in(name) => Ok(Kind::Wgpu),
+            #[cfg(feature = "wgpu")]
+            "wgpu" => match crate::gpu::look(options.allow_software) {
+                Ok(()) => Ok(Kind::Wgpu),
+                Err(e) => Err(e.to_string()),
+            },
             other => Err(format!("this program was built without backend {other}")),
         };
         match tried {

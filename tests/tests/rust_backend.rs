@@ -142,3 +142,29 @@ fn auto_takes_it_where_onnx_runtime_is_not_and_says_so() {
         assert_eq!(Done::from(done).not_refused(2, &["not with --backend rust"]), None);
     }
 }
+
+#[test]
+fn auto_goes_on_where_a_profile_s_gpu_is_not_and_says_so() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path().display();
+    let profile = fs::read_to_string(gtn_tests::root().join("devices/rpi5.toml")).unwrap();
+    let profile =
+        profile.replace("backends = [\"ort\", \"rust\"]", "backends = [\"wgpu\", \"rust\", \"ort\"]");
+    fs::write(temp.path().join("board.toml"), profile.replace("\"rpi5\"", "\"board\"")).unwrap();
+    let arch = pool::student("res-mini:d111-k333-e111", Input { channels: 1, height: 28, width: 28 }, 10);
+    random_student(&temp.path().join("s"), arch.unwrap(), "fashion-mnist-mini", 16, 1).unwrap();
+    let how = format!("--target {at}/board.toml {at}/s --precision fp32 {QUICK}");
+    run("gtn-export", &format!("{how} --out {at}/b.gtn")).ok();
+    let mut without = command("gtn-run", &format!("verify {at}/b.gtn --json -"));
+    let without = without.env("VK_DRIVER_FILES", "/nowhere").env("VK_ICD_FILENAMES", "/nowhere");
+    let report = Done::from(without.output().unwrap()).ok();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["backend"]["name"], "rust");
+    let why = report["backend"]["why"].as_str().unwrap();
+    assert!(why.starts_with("auto: backend wgpu: no GPU found"), "{why}");
+    // The tests' adapter will do where software is allowed.
+    let there = run("gtn-run", &format!("verify {at}/b.gtn --allow-software --json -")).ok();
+    let there: serde_json::Value = serde_json::from_str(&there).unwrap();
+    assert_eq!(there["backend"]["name"], "wgpu");
+    assert_eq!(there["backend"]["why"], "auto: the profile's first choice");
+}

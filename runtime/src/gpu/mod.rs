@@ -6,9 +6,8 @@
 //! suit the adapter, with channels in fours and packed weights -> `plan` places every value in one buffer,
 //! constants first, then activations that share memory when their lives do not meet -> `executor` compiles
 //! one pipeline per distinct step (`pipelines`, kept on disk by `cache`) and runs them in order, `timing` each
-//! where asked; `tune` finds the fastest kernels, `peak` what
-//! any could do. `adapter` finds the GPU and turns whatever goes
-//! wrong on it into an error.
+//! where asked; `tune` finds the fastest kernels, `peak` what any could do. `adapter` finds the GPU and turns
+//! whatever goes wrong on it into an error.
 //!
 //! An operator, type or attribute that is not computed exactly is an error at loading, naming the node.
 
@@ -45,6 +44,11 @@ pub struct Needs {
     pub least_activation_bytes: usize,
     /// Dispatches of an inference.
     pub steps: usize,
+}
+
+/// Whether there is a GPU to run on; if not, [`gtn_core::Error::Unavailable`] says why.
+pub fn look(allow_software: bool) -> Result<()> {
+    adapter::find(allow_software).map(drop)
 }
 
 /// Loads and plans a model as [`WgpuBackend::load`] does.
