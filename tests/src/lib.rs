@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: the built programs, small data sets, students with random weights.
 
+pub mod damage;
 pub mod random_students;
 pub mod sshd;
 pub mod wgpu_students;

@@ -10,6 +10,7 @@ use gtn_core::tensors::Tensor;
 use gtn_run::backend::{Backend, Kind, Named, Options};
 use gtn_run::rten_backend::RtenBackend;
 use gtn_run::subject::Subject;
+use gtn_tests::damage::mutate;
 use gtn_tests::{Done, command, program, random_student, run};
 use std::fs;
 use std::path::Path;
@@ -61,24 +62,6 @@ fn random_students_agree_with_onnx_runtime() {
         }
     }
     assert!(failures.is_empty(), "{}:\n{}", failures.len(), failures.join("\n"));
-}
-
-/// One change where the graph is: a byte, a gap, a copy, an end.
-fn mutate(model: &[u8], rng: &mut Rng) -> Vec<u8> {
-    let mut bytes = model.to_vec();
-    let mut below = |n: usize| rng.below(n as u64) as usize;
-    let at = below(5000);
-    let at = if at < 4000 { at } else { model.len() - (at - 4000) - 1 };
-    match below(4) {
-        0 => bytes[at] = below(256) as u8,
-        1 => drop(bytes.drain(at..(at + 1 + below(8)).min(model.len()))),
-        2 => {
-            let copy = bytes[at..(at + 1 + below(16)).min(model.len())].to_vec();
-            bytes.splice(at..at, copy);
-        }
-        _ => bytes.truncate(at),
-    }
-    bytes
 }
 
 #[test]

@@ -7,6 +7,7 @@ use gtn_core::pool;
 use gtn_core::rng::Rng;
 use gtn_run::backend::{Backend, Named, Options};
 use gtn_run::gpu::{WgpuBackend, needs};
+use gtn_tests::damage::mutate;
 use gtn_tests::{command, random_student, run};
 use std::fs;
 use std::path::Path;
@@ -36,25 +37,6 @@ fn bundle(dir: &Path, precision: &str) -> String {
     let student = student.display();
     run("gtn-export", &format!("--target host {student} --precision {precision} {quick} --out {out}")).ok();
     out
-}
-
-/// One change where the graph is (weights take any value): a byte, a bit, a gap, a copy, an end.
-fn mutate(model: &[u8], rng: &mut Rng) -> Vec<u8> {
-    let mut bytes = model.to_vec();
-    let mut below = |n: usize| rng.below(n as u64) as usize;
-    let near_an_end = |at: usize| if at < 4000 { at } else { model.len() - (at - 4000) - 1 };
-    let at = near_an_end(below(5000.min(model.len()))).min(model.len() - 1);
-    match below(5) {
-        0 => bytes[at] = below(256) as u8,
-        1 => bytes[at] ^= 1 << below(8),
-        2 => drop(bytes.drain(at..(at + 1 + below(8)).min(model.len()))),
-        3 => {
-            let copy = bytes[at..(at + 1 + below(16)).min(model.len())].to_vec();
-            bytes.splice(at..at, copy);
-        }
-        _ => bytes.truncate(at),
-    }
-    bytes
 }
 
 #[test]

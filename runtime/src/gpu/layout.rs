@@ -1,5 +1,6 @@
-//! Layout of a network: convolutions of floats and of integers read and write channels in fours (`[N, C/4, H, W, 4]`), and so does what lies
-//! between them; values change their layout where another step needs them as ONNX has them.
+//! Layout of a network: convolutions of floats and of integers read and write channels in fours
+//! (`[N, C/4, H, W, 4]`), and so does what lies between them; values change their layout where another step needs
+//! them as ONNX has them.
 
 use super::graph::{Conv, Form, Graph, Step, ValueId};
 use super::load::Loaded;
