@@ -17,7 +17,6 @@ pub mod cli;
 pub mod contest;
 pub mod export;
 pub mod fallback;
-pub mod half;
 pub mod int8;
 pub mod kit;
 pub mod lanes;

@@ -1,12 +1,12 @@
 //! Each of our nodes as ONNX operators (onnx.ai/onnx/operators), and the file around them. The same
 //! input gives the same bytes: nothing here depends on time, host or hash order.
 
-use crate::half;
 use crate::onnx_proto::{DataType, f32_bytes, float, initializer, int, ints, node, value_info};
 use gtn_core::arch::Activation;
 use gtn_core::graph::{BN_EPSILON, Graph, IMAGE, Node, NodeOp, ValueId};
 use gtn_core::weights::Weights;
 use gtn_core::{Error, Result};
+use half::f16;
 use onnx_protobuf::{
     AttributeProto, GraphProto, Message, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
 };
@@ -121,9 +121,9 @@ impl<'a> Emitter<'a> {
         if self.float == DataType::Float {
             return Ok(f32_bytes(values));
         }
-        match values.iter().find(|v| v.abs() > half::MAX) {
-            Some(large) => Err(format!("holds {large}, beyond {}", half::MAX)),
-            None => Ok(values.iter().flat_map(|&v| half::from_f32(v).to_le_bytes()).collect()),
+        match values.iter().find(|v| v.abs() > f16::MAX.to_f32()) {
+            Some(large) => Err(format!("holds {large}, beyond {}", f16::MAX)),
+            None => Ok(values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect()),
         }
     }
 

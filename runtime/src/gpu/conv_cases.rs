@@ -1,19 +1,20 @@
 //! Random convolutions, every kernel against plain loops.
 
 use super::WgpuBackend;
+use super::test_model::{cast, encode, int, ints, node, tensor, value};
 use crate::backend::{Backend, Kernels, Named, Options};
-use crate::onnx::proto::{
-    AttributeProto, DimProto, GraphProto, ModelProto, NodeProto, OperatorSetId, ShapeProto, TensorProto,
-    TensorType, TypeProto, ValueInfo,
-};
+use crate::onnx::proto::GraphProto;
 use gtn_core::rng::Rng;
 use gtn_core::tensors::{Data, Tensor};
-use prost::Message;
+use half::f16;
 use std::path::Path;
 
 const CASES: usize = 1000;
 /// Of the largest answer: sums of at most a few thousand products, in f32 and in another order.
 const BOUND: f64 = 1e-5;
+const HALF_CASES: usize = 300;
+/// The answer rounded to float16: half a unit of its last place is 2^-11 of it at most.
+const HALF_BOUND: f64 = 1.0 / 2048.0 + 1e-5;
 
 /// A convolution of `[n, groups * cg, size...]`, perhaps a residual, perhaps an activation.
 #[derive(Debug, Clone)]
@@ -86,47 +87,32 @@ impl Case {
         (0..self.size.len()).map(one).collect()
     }
 
-    fn model(&self, output: &[usize], weights: &[f32], bias: &[f32]) -> Vec<u8> {
-        let ints = |name: &str, v: Vec<usize>| AttributeProto {
-            name: name.into(),
-            r#type: 7,
-            ints: v.into_iter().map(|x| x as i64).collect(),
-            ..Default::default()
-        };
-        let node = |op: &str, input: &[&str], output: &str| NodeProto {
-            op_type: op.into(),
-            input: input.iter().map(|s| s.to_string()).collect(),
-            output: vec![output.into()],
-            ..Default::default()
-        };
-        let tensor = |name: &str, dims: Vec<usize>, v: &[f32]| TensorProto {
-            name: name.into(),
-            dims: dims.into_iter().map(|d| d as i64).collect(),
-            data_type: 1,
-            raw_data: v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>().into(),
-            ..Default::default()
-        };
-        let value = |name: &str, shape: &[usize]| {
-            let dim = |&d: &usize| DimProto { dim_value: Some(d as i64), dim_param: None };
-            let shape = Some(ShapeProto { dim: shape.iter().map(dim).collect() });
-            let tensor_type = Some(TensorType { elem_type: 1, shape });
-            ValueInfo { name: name.into(), r#type: Some(TypeProto { tensor_type }) }
-        };
+    /// With `half` everything but the model's ends is float16.
+    fn model(&self, output: &[usize], weights: &[f32], bias: &[f32], half: bool) -> Vec<u8> {
         let m = self.groups * self.mg;
-        let conv_inputs: &[&str] = if self.bias { &["x", "w", "b"] } else { &["x", "w"] };
+        let end = |name: &str| if half { format!("{name}16") } else { name.to_owned() };
+        let (x, r) = (end("x"), end("r"));
+        let conv_inputs: &[&str] = if self.bias { &[&x, "w", "b"] } else { &[&x, "w"] };
         let mut conv = node("Conv", conv_inputs, "c");
         conv.attribute = vec![
-            ints("kernel_shape", self.kernel.clone()),
-            ints("strides", self.stride.clone()),
-            ints("dilations", self.dilation.clone()),
-            ints("pads", [&self.begin[..], &self.end].concat()),
-            AttributeProto { name: "group".into(), r#type: 2, i: self.groups as i64, ..Default::default() },
+            ints("kernel_shape", &self.kernel),
+            ints("strides", &self.stride),
+            ints("dilations", &self.dilation),
+            ints("pads", &[&self.begin[..], &self.end].concat()),
+            int("group", self.groups as i64),
         ];
-        let mut nodes = vec![conv];
-        let mut last = "c";
+        let mut nodes = Vec::new();
         let mut inputs = vec![value("x", &self.input_shape())];
+        if half {
+            nodes.push(cast("x", &x, 10));
+        }
+        nodes.push(conv);
+        let mut last = "c";
         if self.residual {
-            nodes.push(node("Add", &["c", "r"], "s"));
+            if half {
+                nodes.push(cast("r", &r, 10));
+            }
+            nodes.push(node("Add", &["c", &r], "s"));
             inputs.push(value("r", &self.output_shape(output)));
             last = "s";
         }
@@ -134,21 +120,17 @@ impl Case {
             nodes.push(node(act, &[last], "a"));
             last = "a";
         }
+        if half {
+            nodes.push(cast(last, "y", 1));
+            last = "y";
+        }
         let mut initializer = vec![
-            tensor("w", [&[m, self.cg], &self.kernel[..]].concat(), weights),
-            tensor("b", vec![m], bias),
+            tensor("w", &[&[m, self.cg], &self.kernel[..]].concat(), weights, half),
+            tensor("b", &[m], bias, half),
         ];
         initializer.truncate(if self.bias { 2 } else { 1 });
-        let graph = GraphProto {
-            node: nodes,
-            initializer,
-            input: inputs,
-            output: vec![value(last, &self.output_shape(output))],
-            ..Default::default()
-        };
-        let opset = OperatorSetId { domain: String::new(), version: 17 };
-        ModelProto { ir_version: 8, graph: Some(graph), opset_import: vec![opset], ..Default::default() }
-            .encode_to_vec()
+        let output = vec![value(last, &self.output_shape(output))];
+        encode(GraphProto { node: nodes, initializer, input: inputs, output, ..Default::default() })
     }
 
     fn input_shape(&self) -> Vec<usize> {
@@ -199,10 +181,14 @@ impl Case {
 }
 
 /// The backend's answer against [`Case::reference`].
-fn check(case: &Case, kernels: Kernels, seed: u64) -> Result<(), String> {
+fn check(case: &Case, kernels: Kernels, seed: u64, half: bool) -> Result<(), String> {
     let Some(output) = case.output() else { return Ok(()) };
     let mut rng = Rng::new(seed, "values", 0);
-    let mut some = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.unit_f64() as f32 * 2.0 - 1.0).collect() };
+    let mut one = || {
+        let v = rng.unit_f64() as f32 * 2.0 - 1.0;
+        if half { f16::from_f32(v).to_f32() } else { v }
+    };
+    let mut some = |n: usize| -> Vec<f32> { (0..n).map(|_| one()).collect() };
     let count = |shape: &[usize]| shape.iter().product::<usize>();
     let m = case.groups * case.mg;
     let x = some(count(&case.input_shape()));
@@ -210,8 +196,9 @@ fn check(case: &Case, kernels: Kernels, seed: u64) -> Result<(), String> {
     let b = some(m);
     let r = some(count(&case.output_shape(&output)));
     let options = Options { batch: 1, allow_software: true, kernels: Some(kernels), ..Options::default() };
-    let mut backend = WgpuBackend::load(&case.model(&output, &w, &b), Path::new("m.onnx"), &options, "test")
-        .map_err(|e| e.to_string())?;
+    let mut backend =
+        WgpuBackend::load(&case.model(&output, &w, &b, half), Path::new("m.onnx"), &options, "test")
+            .map_err(|e| e.to_string())?;
     let mut inputs = vec![Named { name: "x".into(), tensor: Tensor::f32(&case.input_shape(), x.clone()) }];
     if case.residual {
         inputs.push(Named { name: "r".into(), tensor: Tensor::f32(&case.output_shape(&output), r.clone()) });
@@ -221,34 +208,44 @@ fn check(case: &Case, kernels: Kernels, seed: u64) -> Result<(), String> {
     let wanted = case.reference(&output, &x, &w, &b, &r);
     let most = wanted.iter().fold(1.0f64, |m, v| m.max(v.abs()));
     let worst = found.iter().zip(&wanted).map(|(f, w)| (f64::from(*f) - w).abs()).fold(0.0, f64::max);
-    if found.len() != wanted.len() || worst.is_nan() || worst > BOUND * most {
+    if found.len() != wanted.len() || worst.is_nan() || worst > if half { HALF_BOUND } else { BOUND } * most {
         return Err(format!("{} of {} values, off by {worst:e} of {most}", found.len(), wanted.len()));
     }
     Ok(())
 }
 
-#[test]
-fn a_thousand_random_convolutions_follow_the_definition() {
-    let cases: Vec<(u64, Case)> = (0..)
+/// So many cases from `first` on, on each of the kernels by turns.
+fn check_all(first: u64, count: usize, half: bool) {
+    let cases: Vec<(u64, Case)> = (first..)
         .map(|seed| (seed, Case::random(seed)))
         .filter(|(_, case)| case.output().is_some())
-        .take(CASES)
+        .take(count)
         .collect();
-    // The kernels take turns; the general one also meets what the others leave to it.
+    // The general kernels also meet what the others leave to them.
     let kernels = |seed: u64| Kernels::ALL[(seed % 3) as usize];
     let judge = |(seed, case): &(u64, Case)| {
-        let why = check(case, kernels(*seed), *seed).err()?;
+        let why = check(case, kernels(*seed), *seed, half).err()?;
         Some(format!("{seed} {}: {why}\n  {case:?}", kernels(*seed).name()))
     };
     let failures: Vec<String> = std::thread::scope(|scope| {
         let halves: Vec<_> = cases
-            .chunks(CASES.div_ceil(2))
+            .chunks(count.div_ceil(2))
             .map(|half| scope.spawn(move || half.iter().filter_map(judge).collect::<Vec<_>>()))
             .collect();
         halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
     });
     let of = |k: Kernels| cases.iter().filter(|(seed, _)| kernels(*seed) == k).count();
-    assert!(Kernels::ALL.into_iter().all(|k| of(k) > CASES / 4), "every kernel has its share");
+    assert!(Kernels::ALL.into_iter().all(|k| of(k) > count / 4), "every kernel has its share");
     let shown = failures.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
-    assert!(failures.is_empty(), "{} of {CASES}:\n{shown}", failures.len());
+    assert!(failures.is_empty(), "{} of {count}:\n{shown}", failures.len());
+}
+
+#[test]
+fn a_thousand_random_convolutions_follow_the_definition() {
+    check_all(0, CASES, false);
+}
+
+#[test]
+fn three_hundred_random_convolutions_of_float16_follow_the_definition() {
+    check_all(1_000_000, HALF_CASES, true);
 }

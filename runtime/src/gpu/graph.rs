@@ -18,6 +18,8 @@ pub const GROUP: usize = 64;
 #[allow(missing_docs)] // the names are the types'
 pub enum DType {
     F32,
+    /// On the GPU an f32.
+    F16,
     U8,
     I8,
     U16,
@@ -33,6 +35,7 @@ impl DType {
     pub fn of(elem_type: i32) -> Result<Self, String> {
         Ok(match elem_type {
             1 => Self::F32,
+            10 => Self::F16,
             2 => Self::U8,
             3 => Self::I8,
             4 => Self::U16,
@@ -52,14 +55,20 @@ impl DType {
             Self::U16 => (0, 65_535),
             Self::I16 => (-32_768, 32_767),
             Self::I32 => (i32::MIN, i32::MAX),
-            Self::F32 | Self::U32 | Self::I64 => return None,
+            Self::F32 | Self::F16 | Self::U32 | Self::I64 => return None,
         })
+    }
+
+    /// Whether it is one of the floats.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F16)
     }
 
     /// ONNX's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "float",
+            Self::F16 => "float16",
             Self::U8 => "uint8",
             Self::I8 => "int8",
             Self::U16 => "uint16",

@@ -23,6 +23,8 @@ mod ops;
 pub mod peak;
 mod pipelines;
 mod plan;
+#[cfg(test)]
+mod test_model;
 mod timing;
 pub mod tune;
 

@@ -2,11 +2,12 @@
 
 use super::proto::TensorProto;
 use super::{MAX_ELEMENTS, check_tensor};
+use half::f16;
 
 /// Values as a program computes with them: every integer type of up to 32 bits is i32 (uint32 by its bits).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Numbers {
-    /// float.
+    /// float, float16.
     F32(Vec<f32>),
     /// int8, uint8, int16, uint16, int32, uint32.
     I32(Vec<i32>),
@@ -37,6 +38,12 @@ impl Constant {
             1 => Numbers::F32(raw.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()),
             7 if listed => Numbers::I64(tensor.int64_data.clone()),
             7 => Numbers::I64(raw.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect()),
+            10 if listed => {
+                let bits = |&v: &i32| u16::try_from(v).map(|b| f16::from_bits(b).to_f32());
+                let all: Result<_, _> = tensor.int32_data.iter().map(bits).collect();
+                Numbers::F32(all.map_err(|_| "lists a float16 of more than 16 bits")?)
+            }
+            10 => Numbers::F32(raw.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect()),
             2..=6 if listed => Numbers::I32(tensor.int32_data.clone()),
             2 => Numbers::I32(raw.iter().map(|&b| i32::from(b)).collect()),
             3 => Numbers::I32(raw.iter().map(|&b| i32::from(i8::from_le_bytes([b]))).collect()),

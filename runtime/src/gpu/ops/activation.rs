@@ -1,7 +1,7 @@
 //! Relu, Clip, HardSwish, HardSigmoid, Sigmoid: by themselves, or at the end of the step before.
 
 use super::Node;
-use crate::gpu::graph::{DType, Form, Fuse, Shader};
+use crate::gpu::graph::{Form, Fuse, Shader};
 use crate::onnx::Numbers;
 
 /// Floats.
@@ -37,7 +37,7 @@ pub fn sigmoid(n: &mut Node) -> Result<(), String> {
 pub fn clip(n: &mut Node) -> Result<(), String> {
     let x = n.input(0)?;
     let value = n.value(x)?.clone();
-    if value.dtype == DType::F32 {
+    if value.dtype.is_float() {
         let (lo, hi) = if n.opset < 11 {
             (n.float("min", f32::MIN)?, n.float("max", f32::MAX)?)
         } else {
@@ -71,9 +71,9 @@ fn integer_bound(n: &Node, i: usize, default: i32) -> Result<i32, String> {
 
 fn float(n: &mut Node, (act, a, b): Activation) -> Result<(), String> {
     let x = n.input(0)?;
-    n.want(x, DType::F32)?;
+    let dtype = n.float_type(&[Some(x)])?;
     let shape = n.shape(x)?;
-    let y = n.output(0, DType::F32, &shape)?;
+    let y = n.output(0, dtype, &shape)?;
     let constants = vec![("act", f64::from(act)), ("act_a", a.into()), ("act_b", b.into())];
     if let Some((at, step)) =
         n.graph.sole_step(x).filter(|(_, s)| matches!(s.fuse, Fuse::Float | Fuse::Activation))

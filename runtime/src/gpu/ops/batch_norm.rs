@@ -1,7 +1,7 @@
 //! BatchNormalization in inference.
 
 use super::Node;
-use crate::gpu::graph::{DType, Shader};
+use crate::gpu::graph::Shader;
 
 /// batch_norm.wgsl
 pub const SHADER: Shader = shader!("batch_norm": "float", "step", "batch_norm");
@@ -15,10 +15,9 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     let epsilon = n.float("epsilon", 1e-5)?;
     let mut reads = Vec::new();
     for i in 0..5 {
-        let id = n.input(i)?;
-        n.want(id, DType::F32)?;
-        reads.push(Some(id));
+        reads.push(Some(n.input(i)?));
     }
+    let dtype = n.float_type(&reads)?;
     let shape = n.shape(n.input(0)?)?;
     let channels = *shape.get(1).ok_or("input has no channels")?;
     for i in 1..5 {
@@ -28,7 +27,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         }
     }
     let plane: usize = shape.iter().skip(2).product();
-    let y = n.output(0, DType::F32, &shape)?;
+    let y = n.output(0, dtype, &shape)?;
     let constants = vec![("channels", channels as f64), ("plane", plane as f64), ("epsilon", epsilon.into())];
     n.push(&SHADER, "main", &reads, y, constants)
 }

@@ -21,7 +21,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     let (xs, ws) = (n.shape(x)?, n.shape(w)?);
     let shape = broadcast(&xs, &ws)?;
     let y = n.output(0, dtype, &shape)?;
-    if n.op() == "Add" && xs == ws && dtype == DType::F32 && fuse(n, x, w, y)? {
+    if n.op() == "Add" && xs == ws && dtype.is_float() && fuse(n, x, w, y)? {
         return Ok(());
     }
     let op = match n.op() {
@@ -35,7 +35,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     };
     let mut constants = addressing(&shape, [&repeated(&xs), &repeated(&ws)]);
     constants.push(("op", f64::from(op)));
-    if dtype == DType::F32 {
+    if dtype.is_float() {
         let mut step = n.step(&FLOAT, "main", &[Some(x), Some(w)], y, constants)?;
         step.fuse = Fuse::Activation;
         step.form = Form::Elementwise;
@@ -49,7 +49,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         DType::I16 => (16, 0),
         DType::I32 => (32, 0),
         DType::U32 => (32, 1),
-        DType::F32 | DType::I64 => return Err("works on int64: not supported".into()),
+        DType::F32 | DType::F16 | DType::I64 => return Err("works on int64: not supported".into()),
     };
     constants.extend([("bits", f64::from(bits)), ("unsigned", f64::from(unsigned))]);
     n.push(&INTEGER, "main", &[Some(x), Some(w)], y, constants)

@@ -1,4 +1,4 @@
-//! Cast between float and the integer types of up to 32 bits.
+//! Cast between float, float16 and the integer types of up to 32 bits.
 
 use super::Node;
 use crate::gpu::graph::{DType, Shader};
@@ -13,17 +13,21 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     let to = DType::of(to)?;
     let x = n.input(0)?;
     let value = n.value(x)?.clone();
-    if value.dtype == to {
-        return n.alias(x, &value.shape);
+    // A float16 is kept in an f32.
+    if value.dtype == to || value.dtype == DType::F16 && to == DType::F32 {
+        return n.alias_as(x, &value.shape, to);
     }
     let unsupported = || format!("from {} to {}: not supported", value.dtype.name(), to.name());
     let (entry, constants) = match (value.dtype.range(), to.range()) {
         // The largest float below 2^31 is 2^31 - 128.
-        (None, Some((lo, hi))) if value.dtype == DType::F32 => {
+        (None, Some((lo, hi))) if value.dtype.is_float() => {
             let hi = f64::from(hi).min(2_147_483_520.0);
             ("main_integer", vec![("lo", f64::from(lo)), ("hi", hi)])
         }
-        (Some(_), None) if to == DType::F32 => ("main_float", vec![]),
+        (Some(_), None) if to.is_float() => {
+            ("main_float", vec![("half", f64::from(u8::from(to == DType::F16)))])
+        }
+        (None, None) if value.dtype == DType::F32 && to == DType::F16 => ("main_half", vec![]),
         (Some(_), Some((lo, _))) => {
             let bits = match to {
                 DType::U8 | DType::I8 => 8,
@@ -36,4 +40,42 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     };
     let y = n.output(0, to, &value.shape)?;
     n.push(&SHADER, entry, &[Some(x)], y, constants)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::backend::{Backend, Named, Options};
+    use crate::gpu::WgpuBackend;
+    use crate::gpu::test_model::{cast, encode, value};
+    use crate::onnx::proto::GraphProto;
+    use gtn_core::tensors::{Data, Tensor};
+    use half::f16;
+    use std::path::Path;
+
+    #[test]
+    fn float16_is_the_nearest_and_the_middle_goes_to_even() {
+        let mut x: Vec<f32> = Vec::new();
+        for bits in 0..=u16::MAX {
+            let (h, next) = (f16::from_bits(bits).to_f32(), f16::from_bits(bits.saturating_add(1)).to_f32());
+            let middle = (h + next) / 2.0;
+            x.extend([h, middle, middle.next_up(), middle.next_down()]);
+        }
+        x.extend([65519.99, 65520.0, 1e30, -1e30, 1e-10, -1e-10, f32::MIN_POSITIVE / 4.0]);
+        x.retain(|v| !v.is_nan());
+        let graph = GraphProto {
+            node: vec![cast("x", "h", 10), cast("h", "y", 1)],
+            input: vec![value("x", &[x.len()])],
+            output: vec![value("y", &[x.len()])],
+            ..Default::default()
+        };
+        let options = Options { batch: 1, allow_software: true, ..Options::default() };
+        let mut backend = WgpuBackend::load(&encode(graph), Path::new("m.onnx"), &options, "test").unwrap();
+        let input = Named { name: "x".into(), tensor: Tensor::f32(&[x.len()], x.clone()) };
+        let found = backend.run(&[input]).unwrap();
+        let Data::F32(found) = &found[0].tensor.data else { panic!("no floats") };
+        assert_eq!(found.len(), x.len());
+        for (x, y) in x.iter().zip(found) {
+            assert_eq!(y.to_bits(), f16::from_f32(*x).to_f32().to_bits(), "{x:e} became {y:e}");
+        }
+    }
 }

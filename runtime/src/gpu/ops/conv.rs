@@ -3,7 +3,7 @@
 use super::integer_conv;
 use super::node::Node;
 use super::window::{Window, spatial};
-use crate::gpu::graph::{Conv, DType, Form, Fuse, Shader, ValueId};
+use crate::gpu::graph::{Conv, Form, Fuse, Shader, ValueId};
 
 /// conv.wgsl
 pub const SHADER: Shader = shader!("conv": "float", "step", "window", "activate", "conv_sums", "conv");
@@ -38,12 +38,10 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         }
     }
     let shape = window.output_shape(xs.first().copied().unwrap_or(1), m);
-    let y = n.output(0, DType::F32, &shape)?;
+    let dtype = n.float_type(&[Some(x), Some(w), bias])?;
+    let y = n.output(0, dtype, &shape)?;
     if integer_conv::push(n, [Some(x), Some(w), bias], y, &window, &groups)? {
         return Ok(());
-    }
-    for id in [Some(x), Some(w), bias].into_iter().flatten() {
-        n.want(id, DType::F32)?;
     }
     let mut constants = window.constants();
     constants.extend(groups.constants());

@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::window::{Window, pads, per_dimension, spatial};
-use crate::gpu::graph::{DType, Fuse, Shader};
+use crate::gpu::graph::{Fuse, Shader};
 
 /// conv_transpose.wgsl
 pub const SHADER: Shader = shader!("conv_transpose": "float", "step", "window", "activate", "conv_transpose");
@@ -10,9 +10,7 @@ pub const SHADER: Shader = shader!("conv_transpose": "float", "step", "window", 
 /// ONNX ConvTranspose with one to three spatial dimensions.
 pub fn lower(n: &mut Node) -> Result<(), String> {
     let (x, w, bias) = (n.input(0)?, n.input(1)?, n.optional(2)?);
-    for id in [Some(x), Some(w), bias].into_iter().flatten() {
-        n.want(id, DType::F32)?;
-    }
+    let dtype = n.float_type(&[Some(x), Some(w), bias])?;
     let (xs, ws) = (n.shape(x)?, n.shape(w)?);
     let groups =
         usize::try_from(n.int("group", 1)?).ok().filter(|&g| g > 0).ok_or("group is not positive")?;
@@ -30,7 +28,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         }
     }
     let window = window(n, &xs, spatial(&ws)?)?;
-    let y = n.output(0, DType::F32, &window.output_shape(images, m))?;
+    let y = n.output(0, dtype, &window.output_shape(images, m))?;
     let mut constants = window.constants();
     let has = f64::from(u8::from(bias.is_some()));
     constants.extend([

@@ -5,7 +5,7 @@ use super::conv::Groups;
 use super::integer_conv;
 use super::node::{Node, strides};
 use super::window::Window;
-use crate::gpu::graph::{DType, Fuse, Shader};
+use crate::gpu::graph::{Fuse, Shader};
 
 /// gemm.wgsl
 pub const SHADER: Shader = shader!("gemm": "float", "step", "activate", "gemm");
@@ -37,7 +37,8 @@ pub fn gemm(n: &mut Node) -> Result<(), String> {
             [row.unwrap_or(0), column]
         }
     };
-    let y = n.output(0, DType::F32, &[rows, columns])?;
+    let dtype = n.float_type(&[Some(x), Some(w), bias])?;
+    let y = n.output(0, dtype, &[rows, columns])?;
     // A 1x1 convolution of 1x1 images, where it is one of integers.
     if !trans_a && trans_b && alpha == 1.0 && beta == 1.0 && b_strides[0] == 0 {
         let ones = [1; 3];
@@ -55,9 +56,6 @@ pub fn gemm(n: &mut Node) -> Result<(), String> {
         if integer_conv::push(n, [Some(x), Some(w), bias], y, &window, &groups)? {
             return Ok(());
         }
-    }
-    for id in [Some(x), Some(w), bias].into_iter().flatten() {
-        n.want(id, DType::F32)?;
     }
     let (x_row, x_depth) = if trans_a { (1, x1) } else { (x1, 1) };
     let (w_column, w_depth) = if trans_b { (w1, 1) } else { (1, w1) };
@@ -84,8 +82,7 @@ pub fn gemm(n: &mut Node) -> Result<(), String> {
 /// ONNX MatMul: NumPy's rules, with up to four batch dimensions.
 pub fn mat_mul(n: &mut Node) -> Result<(), String> {
     let (x, w) = (n.input(0)?, n.input(1)?);
-    n.want(x, DType::F32)?;
-    n.want(w, DType::F32)?;
+    let dtype = n.float_type(&[Some(x), Some(w)])?;
     let (xs, ws) = (n.shape(x)?, n.shape(w)?);
     let bad = || format!("inputs {xs:?} and {ws:?} do not go together");
     let (x_batch, rows, depth) = match &xs[..] {
@@ -103,7 +100,7 @@ pub fn mat_mul(n: &mut Node) -> Result<(), String> {
         return Err(bad());
     }
     let shape: Vec<usize> = batch.iter().copied().chain(rows).chain(columns).collect();
-    let y = n.output(0, DType::F32, &shape)?;
+    let y = n.output(0, dtype, &shape)?;
     let m = columns.unwrap_or(1);
     let sizes = [
         ("rows", rows.unwrap_or(1)),

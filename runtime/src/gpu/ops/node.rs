@@ -129,6 +129,20 @@ impl<'a> Node<'a> {
         Err(format!("an input is {}, wanted {}: not supported", found.name(), dtype.name()))
     }
 
+    /// The float type that all of these have; an error where they differ.
+    pub fn float_type(&self, ids: &[Option<ValueId>]) -> Result<DType, String> {
+        let mut types = ids.iter().flatten().map(|&id| self.graph.value(id).map(|v| v.dtype));
+        let first = types.next().ok_or("has no input")??;
+        if !first.is_float() {
+            return Err(format!("an input is {}, wanted float or float16: not supported", first.name()));
+        }
+        types.try_for_each(|t| match t? {
+            t if t == first => Ok(()),
+            t => Err(format!("inputs are {} and {}", first.name(), t.name())),
+        })?;
+        Ok(first)
+    }
+
     /// The integers of a constant int64 (or int32) input, if it is there.
     pub fn constant_ints(&self, i: usize) -> Result<Option<Vec<i64>>, String> {
         let Some(id) = self.optional(i)? else { return Ok(None) };
@@ -182,11 +196,16 @@ impl<'a> Node<'a> {
 
     /// Makes the output the same memory as `of`, in another shape.
     pub fn alias(&mut self, of: ValueId, shape: &[usize]) -> Result<(), String> {
+        self.alias_as(of, shape, self.value(of)?.dtype)
+    }
+
+    /// [`Self::alias`] of another type that memory holds alike.
+    pub fn alias_as(&mut self, of: ValueId, shape: &[usize], dtype: DType) -> Result<(), String> {
         let value = self.graph.value(of)?.clone();
         if shape.iter().product::<usize>() != value.len() {
             return Err(format!("{:?} cannot become {shape:?}", value.shape));
         }
-        let id = self.output(0, value.dtype, shape)?;
+        let id = self.output(0, dtype, shape)?;
         if let Some(v) = self.graph.values.get_mut(id.0) {
             (v.root, v.constant) = (value.root, value.constant);
             // Per tensor only: an axis would not survive.

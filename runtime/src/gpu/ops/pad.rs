@@ -64,9 +64,11 @@ fn fill(n: &Node, dtype: DType) -> Result<Vec<(&'static str, f64)>, String> {
         |v: f32| if v.is_finite() { Ok(f64::from(v)) } else { Err(format!("pads with {v}: not supported")) };
     match (dtype, given.as_deref()) {
         (DType::I64, _) => Err("of int64: not supported".into()),
-        (DType::F32, None) => Ok(vec![("fill", finite(n.float("value", 0.0)?)?)]),
+        (DType::F32 | DType::F16, None) => Ok(vec![("fill", finite(n.float("value", 0.0)?)?)]),
         (_, None) => Ok(vec![("integer", 1.0)]),
-        (DType::F32, Some(Numbers::F32(v))) => Ok(vec![("fill", finite(v.first().copied().unwrap_or(0.0))?)]),
+        (DType::F32 | DType::F16, Some(Numbers::F32(v))) => {
+            Ok(vec![("fill", finite(v.first().copied().unwrap_or(0.0))?)])
+        }
         (_, Some(Numbers::I32(v))) => {
             Ok(vec![("integer", 1.0), ("fill_integer", f64::from(v.first().copied().unwrap_or(0)))])
         }

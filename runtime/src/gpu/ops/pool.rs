@@ -21,7 +21,7 @@ pub fn max(n: &mut Node) -> Result<(), String> {
     let value = n.value(x)?.clone();
     let window = Window::read(n, &value.shape, None)?;
     let (shader, dtype) = match value.dtype {
-        DType::F32 => (&MAX, DType::F32),
+        DType::F32 | DType::F16 => (&MAX, value.dtype),
         DType::U8 | DType::I8 => (&MAX_INTEGER, value.dtype),
         other => return Err(format!("of {}: not supported", other.name())),
     };
@@ -32,10 +32,10 @@ pub fn max(n: &mut Node) -> Result<(), String> {
 /// ONNX AveragePool.
 pub fn average(n: &mut Node) -> Result<(), String> {
     let x = n.input(0)?;
-    n.want(x, DType::F32)?;
+    let dtype = n.float_type(&[Some(x)])?;
     let shape = n.shape(x)?;
     let window = Window::read(n, &shape, None)?;
-    let y = n.output(0, DType::F32, &output(&window, &shape))?;
+    let y = n.output(0, dtype, &output(&window, &shape))?;
     let mut constants = window.constants();
     constants.extend(["ed", "eh", "ew"].into_iter().zip(window.end).map(|(name, e)| (name, e as f64)));
     let include = n.int("count_include_pad", 0)? != 0;

@@ -22,6 +22,7 @@ pub struct Scales {
 
 /// Inputs 1 and 2 of a node whose input 0 has this shape.
 pub fn scales(n: &Node, shape: &[usize]) -> Result<Scales, String> {
+    n.want(n.input(1)?, DType::F32)?;
     let values = n.constant_floats(1)?.ok_or("has no scale")?;
     if values.is_empty() || !values.iter().all(|s| s.is_finite() && *s > 0.0) {
         return Err("a scale is not a positive number".into());

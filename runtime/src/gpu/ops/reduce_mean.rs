@@ -2,7 +2,7 @@
 
 use super::binary::padded;
 use super::node::{Node, axis, strides};
-use crate::gpu::graph::{DType, Form, MAX_RANK, Shader};
+use crate::gpu::graph::{Form, MAX_RANK, Shader};
 
 /// reduce_mean.wgsl
 pub const SHADER: Shader = shader!("reduce_mean": "float", "step", "reduce_mean");
@@ -39,7 +39,7 @@ fn mean(n: &mut Node, axes: &[usize], keep: bool) -> Result<(), String> {
     const REDUCED: [[&str; MAX_RANK]; 2] =
         [["", "r1", "r2", "r3", "r4", "r5"], ["rs0", "rs1", "rs2", "rs3", "rs4", "rs5"]];
     let x = n.input(0)?;
-    n.want(x, DType::F32)?;
+    let dtype = n.float_type(&[Some(x)])?;
     let shape = n.shape(x)?;
     let dims = || shape.iter().copied().zip(strides(&shape)).enumerate();
     let part = |reduced: bool| -> Vec<(usize, usize)> {
@@ -51,7 +51,7 @@ fn mean(n: &mut Node, axes: &[usize], keep: bool) -> Result<(), String> {
         (false, _) => Some(d),
     };
     let y_shape: Vec<usize> = dims().filter_map(size).collect();
-    let y = n.output(0, DType::F32, &y_shape)?;
+    let y = n.output(0, dtype, &y_shape)?;
     let mut constants = Vec::new();
     for (names, reduced) in [(KEPT, false), (REDUCED, true)] {
         let own = part(reduced);

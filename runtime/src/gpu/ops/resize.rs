@@ -31,7 +31,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     if !["nearest", "linear"].contains(&mode) || value.dtype == DType::I64 {
         return Err(format!("mode `{mode}` of {}: not supported", value.dtype.name()));
     }
-    if mode == "linear" && value.dtype != DType::F32 {
+    if mode == "linear" && !value.dtype.is_float() {
         return Err(format!("mode `linear` of {}: not supported", value.dtype.name()));
     }
     let along = sizes(n, &value.shape)?;
