@@ -7,13 +7,13 @@ use clap::ValueEnum;
 use gtn_core::cost::Cost;
 use gtn_core::device::{self, Device};
 use gtn_core::html::Page;
-use gtn_core::latency::{Basis, Known, Prediction, Predictor, Time};
+use gtn_core::latency::{Basis, Known, Prediction, Predictor, Runtime, Time};
 use gtn_core::plot::{Point, scatter};
 use gtn_core::progress::Progress;
 use gtn_core::select::{Budget, Candidate, choose, pareto, students as students_of};
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, format};
-use gtn_run::backend::Options;
+use gtn_run::backend::{Kind, Options};
 use gtn_run::bursts::Bursts;
 use serde::Serialize;
 use serde_json::json;
@@ -44,6 +44,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         budget,
         device,
         threads: timed.threads,
+        runtime: timed.runtime,
         candidates: timed.candidates,
         skipped: found.skipped,
         unknown: timed.unknown,
@@ -85,6 +86,7 @@ struct Selection {
     budget: Budget,
     device: Device,
     threads: usize,
+    runtime: Option<Runtime>,
     candidates: Vec<Candidate>,
     skipped: Vec<students::Skipped>,
     unknown: Vec<String>,
@@ -133,6 +135,8 @@ struct Timed {
     candidates: Vec<Candidate>,
     /// Compute threads that the latencies hold for.
     threads: usize,
+    /// What the table was measured with, where there is one.
+    runtime: Option<Runtime>,
     /// Precisions of the profile that nothing is known of.
     unknown: Vec<String>,
 }
@@ -150,13 +154,22 @@ fn timed(
     }
     let Known { predictors, unknown } = Predictor::known(device, args.table.as_deref(), precisions)?;
     let threads = predictors.first().map_or(1, |(_, p)| p.threads(device));
+    let runtime = predictors.first().and_then(|(_, p)| p.runtime()).cloned();
+    if let (Some(runtime), Some(first)) = (&runtime, device.backends.first())
+        && runtime.name != *first
+    {
+        eprintln!(
+            "the table was measured with {}: its times hold for gtn-run --backend {0}, {}'s profile has {first} first",
+            runtime.name, device.name
+        );
+    }
     let mut candidates = Vec::new();
     for student in students {
         for (precision, predictor) in &predictors {
             candidates.push(candidate(student, precision, predictor.predict(&student.graph)?));
         }
     }
-    Ok(Timed { candidates, threads, unknown: unknown.into_iter().map(str::to_owned).collect() })
+    Ok(Timed { candidates, threads, runtime, unknown: unknown.into_iter().map(str::to_owned).collect() })
 }
 
 /// All candidates side by side, with random weights: time does not depend on them.
@@ -167,8 +180,13 @@ fn measured(
     students: &[students::Student],
 ) -> Result<Timed> {
     let threads = device.cpu.threads.value;
-    let options =
-        Options { threads: Some(threads), batch: 1, ort_lib: args.ort_lib.clone(), ..Options::default() };
+    let options = Options {
+        kind: Kind::Ort,
+        threads: Some(threads),
+        batch: 1,
+        ort_lib: args.ort_lib.clone(),
+        ..Options::default()
+    };
     let all: Vec<(&students::Student, &str)> =
         students.iter().flat_map(|s| precisions.iter().map(move |p| (s, *p))).collect();
     let mut models = BTreeMap::new();
@@ -191,7 +209,7 @@ fn measured(
         Ok(candidate(student, precision, Prediction { ms, band, basis: Basis::Measured }))
     };
     let candidates = all.iter().zip(bursts.medians_us.values()).map(timed).collect::<Result<_>>()?;
-    Ok(Timed { candidates, threads, unknown: Vec::new() })
+    Ok(Timed { candidates, threads, runtime: None, unknown: Vec::new() })
 }
 
 impl Selection {
@@ -218,6 +236,7 @@ impl Selection {
             "schema": "gtn.selection/1",
             "target": self.device.name,
             "threads": self.threads,
+            "runtime": self.runtime,
             "budget": self.budget,
             "basis": chosen.latency.basis,
             "chosen": chosen.dir,
@@ -338,6 +357,7 @@ mod tests {
             budget: Budget { latency_ms: Some(1.0), memory_mib: None },
             device: device::resolve("rpi5").unwrap(),
             threads: 4,
+            runtime: None,
             candidates: vec![
                 candidate("big", "fp32", 0.9, 2.0),
                 candidate("big", "int8", 0.9, 0.9),

@@ -1,10 +1,16 @@
 //! What `--backend auto` takes, and why: the first of the profile's backends that can run here. A GPU is taken only
 //! where a profile says that it is the faster (docs/wgpu.md).
 
-use crate::backend::{Kind, Options};
+use crate::backend::{Backend, Kind, Options};
+#[cfg(feature = "wgpu")]
+use crate::gpu::WgpuBackend;
+use crate::ort_backend::OrtBackend;
 use crate::ort_library;
 use crate::providers::Providers;
+#[cfg(feature = "rust")]
+use crate::rten_backend::RtenBackend;
 use gtn_core::{Error, Result};
+use std::path::Path;
 
 /// Where no profile says otherwise.
 const USUAL: [&str; 2] = ["ort", "rust"];
@@ -16,6 +22,25 @@ pub struct Choice {
     pub kind: Kind,
     /// Half a sentence.
     pub why: String,
+}
+
+impl Choice {
+    /// Loads a model with the backend chosen; `path` is for messages.
+    pub fn load(&self, model: &[u8], path: &Path, options: &Options) -> Result<Box<dyn Backend>> {
+        let why = self.why.as_str();
+        Ok(match self.kind {
+            Kind::Auto | Kind::Ort => Box::new(OrtBackend::load(model, path, options, why)?),
+            #[cfg(feature = "wgpu")]
+            Kind::Wgpu => Box::new(WgpuBackend::load(model, path, options, why)?),
+            #[cfg(feature = "rust")]
+            Kind::Rust => Box::new(RtenBackend::load(model, path, options, why)?),
+            #[cfg(not(all(feature = "wgpu", feature = "rust")))]
+            other => {
+                let what = format!("this program was built without backend {}", other.name());
+                return Err(Error::Unavailable(what));
+            }
+        })
+    }
 }
 
 /// What was asked for, or else the first of `backends` (a profile's names, best first) that this program and

@@ -2,8 +2,8 @@
 //! few milliseconds, in an order drawn per round. So whatever drifts falls on all alike, each model's time
 //! is over many placements in memory, and no thread of one model's session spins while another is timed.
 
-use crate::backend::{Backend, Named, Options, Slot};
-use crate::ort_backend::OrtBackend;
+use crate::auto::{self, Choice};
+use crate::backend::{Named, Options, Slot};
 use gtn_core::host::Conditions;
 use gtn_core::rng::Rng;
 use gtn_core::stats::Summary;
@@ -57,6 +57,7 @@ impl Bursts {
         mut tick: impl FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         let before = self.seconds;
+        let choice = auto::choose(options, None)?;
         let start = Instant::now();
         loop {
             let round = self.rounds(models.keys());
@@ -72,7 +73,7 @@ impl Bursts {
                 if self.seconds >= seconds && round >= FEWEST_ROUNDS {
                     return Ok(());
                 }
-                let median = burst(model, &dir.join(name), options)?;
+                let median = burst(model, &dir.join(name), (&choice, options))?;
                 self.medians_us.entry(name.clone()).or_default().push(median);
                 self.seconds = before + start.elapsed().as_secs_f64();
                 tick(self)?;
@@ -82,8 +83,8 @@ impl Bursts {
 }
 
 /// Median of one burst, microseconds.
-fn burst(model: &[u8], path: &Path, options: &Options) -> Result<f64> {
-    let mut backend = OrtBackend::load(model, path, options, "the one built in")?;
+fn burst(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -> Result<f64> {
+    let mut backend = choice.load(model, path, options)?;
     let inputs = backend.inputs().iter().map(made_up).collect::<Result<Vec<_>>>()?;
     backend.bind(&inputs)?;
     let start = Instant::now();

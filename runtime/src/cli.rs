@@ -283,6 +283,12 @@ pub struct TableArgs {
     /// Time to spend (four rounds over all models are made in any case)
     #[arg(long, value_name = "S", default_value_t = 150.0)]
     pub seconds: f64,
+    /// What the network will run with: ort, wgpu or rust
+    #[arg(long, default_value = "ort")]
+    pub backend: String,
+    /// Let backend wgpu use a software adapter
+    #[arg(long)]
+    pub allow_software: bool,
     /// Compute threads (default: all cores)
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,

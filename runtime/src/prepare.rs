@@ -55,7 +55,7 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
 }
 
 /// Where backend wgpu keeps what it compiles.
-fn cache_dir() -> Option<std::path::PathBuf> {
+pub fn cache_dir() -> Option<std::path::PathBuf> {
     #[cfg(feature = "wgpu")]
     return gtn_run::gpu::default_dir();
     #[cfg(not(feature = "wgpu"))]

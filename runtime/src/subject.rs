@@ -2,13 +2,9 @@
 
 use crate::auto::{self, Choice};
 use crate::backend::{Backend, Kind, Named, Options};
-#[cfg(feature = "wgpu")]
-use crate::gpu::WgpuBackend;
 use crate::onnx::OnnxModel;
-use crate::ort_backend::{self, OrtBackend};
+use crate::ort_backend;
 use crate::providers::{self, Providers};
-#[cfg(feature = "rust")]
-use crate::rten_backend::RtenBackend;
 use gtn_core::bundle::Bundle;
 use gtn_core::device::Device;
 use gtn_core::preprocess::Preprocess;
@@ -174,19 +170,7 @@ impl Subject {
 
 fn load(model: &[u8], path: &Path, options: &Options, choice: &Choice) -> Result<(Box<dyn Backend>, f64)> {
     let start = Instant::now();
-    let why = choice.why.as_str();
-    let backend: Box<dyn Backend> = match choice.kind {
-        Kind::Auto | Kind::Ort => Box::new(OrtBackend::load(model, path, options, why)?),
-        #[cfg(feature = "wgpu")]
-        Kind::Wgpu => Box::new(WgpuBackend::load(model, path, options, why)?),
-        #[cfg(feature = "rust")]
-        Kind::Rust => Box::new(RtenBackend::load(model, path, options, why)?),
-        #[cfg(not(all(feature = "wgpu", feature = "rust")))]
-        other => {
-            let what = format!("this program was built without backend {}", other.name());
-            return Err(Error::Unavailable(what));
-        }
-    };
+    let backend = choice.load(model, path, options)?;
     Ok((backend, start.elapsed().as_secs_f64() * 1e3))
 }
 

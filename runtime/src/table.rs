@@ -1,6 +1,7 @@
 //! `gtn-run table`: a kit measured on this device becomes its latency table.
 
 use crate::cli::TableArgs;
+use crate::prepare::{cache_dir, within};
 use gtn_core::host::Host;
 use gtn_core::kit::Kit;
 use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
@@ -8,9 +9,9 @@ use gtn_core::progress::Progress;
 use gtn_core::signals::Signals;
 use gtn_core::stats::Summary;
 use gtn_core::{Error, Result, artifact, exit, format, table};
-use gtn_run::backend::Options;
+use gtn_run::auto;
+use gtn_run::backend::{Kind, Options};
 use gtn_run::bursts::Bursts;
-use gtn_run::ort_backend;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -40,18 +41,13 @@ pub fn run(args: &TableArgs) -> Result<()> {
     if !(1.0..=86_400.0).contains(&args.seconds) {
         return Err(Error::usage(format!("--seconds {}: wanted 1 to 86400", args.seconds)));
     }
+    let options = options(args)?;
     let kit = Kit::open(&args.kit)?;
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    if !(1..=1024).contains(&threads) {
-        return Err(Error::usage(format!("--threads {threads}: wanted 1 to 1024")));
-    }
-    let version = ort_backend::library(args.ort_lib.as_deref())?.version;
-    let options =
-        Options { threads: Some(threads), batch: 1, ort_lib: args.ort_lib.clone(), ..Options::default() };
+    let runtime = runtime(&kit, &options)?;
     let fresh = Part {
         schema: PART_SCHEMA.into(),
         kit_sha256: kit.sha256.clone(),
-        runtime: Runtime { name: "ort".into(), version, threads },
+        runtime,
         host: Host::read(),
         bursts: Bursts::default(),
     };
@@ -63,6 +59,46 @@ pub fn run(args: &TableArgs) -> Result<()> {
     std::fs::remove_file(&path).map_err(|e| Error::io(&path, "remove", e))?;
     exit::print(&format!("{}\n{}\n", summary(&table, &args.out)?, args.out.display()));
     Ok(())
+}
+
+fn options(args: &TableArgs) -> Result<Options> {
+    let kind = Kind::named(&args.backend).filter(|&k| k != Kind::Auto);
+    let kind =
+        kind.ok_or_else(|| Error::usage(format!("--backend {}: wanted ort, wgpu or rust", args.backend)))?;
+    if kind == Kind::Wgpu && args.threads.is_some() {
+        return Err(Error::usage("--threads is the CPU's: not with --backend wgpu"));
+    }
+    if kind != Kind::Ort && args.ort_lib.is_some() {
+        return Err(Error::usage(format!("--ort-lib is ONNX Runtime's: not with --backend {}", kind.name())));
+    }
+    let threads = match (kind, args.threads) {
+        (Kind::Wgpu, _) => 1,
+        (_, Some(threads)) => threads,
+        (_, None) => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    within("--threads", threads, 1024)?;
+    Ok(Options {
+        kind,
+        allow_software: args.allow_software,
+        cache_dir: cache_dir(),
+        threads: Some(threads),
+        batch: 1,
+        ort_lib: args.ort_lib.clone(),
+        ..Options::default()
+    })
+}
+
+/// What computes, as a model of the kit loaded with it tells; of a GPU its name and driver belong to the version.
+fn runtime(kit: &Kit, options: &Options) -> Result<Runtime> {
+    let (name, model) =
+        kit.models.first_key_value().ok_or_else(|| Error::input(&kit.dir, "holds no models"))?;
+    let backend = auto::choose(options, None)?.load(model, &kit.dir.join(name), options)?;
+    let info = backend.info();
+    let version = match options.kind {
+        Kind::Wgpu => format!("{} on {}, {}", info.version, info.providers.join(", "), info.library),
+        _ => info.version.clone(),
+    };
+    Ok(Runtime { name: info.name.clone(), version, threads: options.threads.unwrap_or(1) })
 }
 
 fn part_path(out: &Path) -> PathBuf {

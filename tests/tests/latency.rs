@@ -95,6 +95,33 @@ fn students() -> Vec<ArchSpec> {
     ids.map(|id| pool::student(&format!("res-mini:{id}"), GREY, 10).unwrap()).to_vec()
 }
 
+/// The other backends' tables name what computed, and predict.
+#[test]
+fn a_table_is_measured_with_each_backend() {
+    let temp = tempfile::tempdir().unwrap();
+    let d = temp.path().display();
+    run("gtn-export", &format!("{KIT} --out {d}/k.gtnkit")).ok();
+    let table =
+        |more: &str| run("gtn-run", &format!("table {d}/k.gtnkit --out {d}/t.json --seconds 1 {more}"));
+    for (backend, more, version) in [("rust", "--threads 1", "0."), ("wgpu", "--allow-software", " on ")] {
+        table(&format!("--backend {backend} {more}")).ok();
+        let path = temp.path().join("t.json");
+        let table = Table::read(&path).unwrap();
+        assert_eq!((table.backend.name.as_str(), table.backend.threads), (backend, 1));
+        assert!(table.backend.version.contains(version), "{}", table.backend.version);
+        assert!(Fitted::new(&table, "fp32", &path).is_ok());
+    }
+    let refused: [(&str, &[&str]); 4] = [
+        ("--backend auto", &["--backend auto: wanted ort, wgpu or rust"]),
+        ("--backend wgpu --threads 2", &["--threads is the CPU's"]),
+        ("--backend rust --ort-lib x.so", &["--ort-lib is ONNX Runtime's"]),
+        ("--threads 0", &["--threads 0: wanted 1 to 1024"]),
+    ];
+    for (more, told) in refused {
+        assert_eq!(table(more).not_refused(2, told), None);
+    }
+}
+
 /// A table by a rule (10 MACs a nanosecond and 2 us an operator), for the choice alone. Of each precision,
 /// so many times as long.
 fn table_by_rule(precisions: &[(&str, f64)]) -> Table {
@@ -180,6 +207,7 @@ fn the_most_accurate_student_that_fits_is_exported() {
         assert!(chosen.ends_with(wanted), "budget {budget}: {chosen}, wanted {wanted}");
         assert_eq!(found["pareto"].as_array().unwrap().len(), 4);
         assert_eq!((found["basis"].as_str(), found["threads"].as_u64()), (Some("table"), Some(4)));
+        assert_eq!(found["runtime"]["name"], "ort");
         assert_eq!(found["skipped"].as_array().unwrap().len(), 1);
     }
     let none = choose(ms[0] / 2.0, &format!("--out {d}/none.gtn"));

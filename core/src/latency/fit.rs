@@ -2,7 +2,7 @@
 //! fitted on the kit's whole networks, and a band from how far those are off.
 
 use super::ops::fused_ops;
-use super::table::{NetworkRow, Table};
+use super::table::{NetworkRow, Runtime, Table};
 use super::{Basis, Prediction};
 use crate::fold::fold_graph;
 use crate::graph::Graph;
@@ -27,7 +27,7 @@ const SCALE: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 pub struct Fitted {
     times: BTreeMap<String, f64>,
     precision: String,
-    threads: usize,
+    runtime: Runtime,
     /// Microseconds per inference that belong to no operator.
     pub overhead_us: f64,
     /// What the sum of the operators is multiplied by.
@@ -53,7 +53,7 @@ impl Fitted {
         let mut fitted = Self {
             times,
             precision: precision.into(),
-            threads: table.backend.threads,
+            runtime: table.backend.clone(),
             overhead_us: 0.0,
             scale: 1.0,
             band: 0.0,
@@ -80,9 +80,9 @@ impl Fitted {
         Ok(fitted)
     }
 
-    /// Compute threads of the measurement.
-    pub fn threads(&self) -> usize {
-        self.threads
+    /// What computed when the table was measured.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// What one inference at batch 1 takes on a machine at rest.

@@ -99,8 +99,16 @@ impl Predictor {
     /// The compute threads that its predictions hold for, on that device.
     pub fn threads(&self, device: &Device) -> usize {
         match self {
-            Self::Table(fitted) => fitted.threads(),
+            Self::Table(fitted) => fitted.runtime().threads,
             Self::Roofline(_) => device.cpu.threads.value,
+        }
+    }
+
+    /// What the table was measured with; none where it is the profile that predicts.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        match self {
+            Self::Table(fitted) => Some(fitted.runtime()),
+            Self::Roofline(_) => None,
         }
     }
 
