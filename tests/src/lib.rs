@@ -5,12 +5,12 @@ pub mod random_students;
 pub mod sshd;
 pub mod wgpu_students;
 
-use gtn_core::arch::ArchSpec;
+use gtn_core::arch::{ArchSpec, Input};
 use gtn_core::data::DataSource;
 use gtn_core::graph::Graph;
 use gtn_core::model_dir::{ARCH_SCHEMA, ArchFile, Golden, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
 use gtn_core::preprocess::Preprocess;
-use gtn_core::{Result, artifact, eval, testing};
+use gtn_core::{Result, artifact, eval, pool, testing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -105,6 +105,29 @@ pub fn small_fashion(dir: &Path, train: usize, test: usize) -> Result<()> {
         artifact::write_atomic(&dir.join(format!("{part}-labels-idx1-ubyte")), &labels)?;
     }
     Ok(())
+}
+
+/// What gtn-export need not take its time for where weights are random.
+pub const QUICK: &str = "--calib-images 64 --calibration minmax --equalise off --bias-correction off --keep-fp32 none \
+                         --max-drop 100 --eval-set 50";
+
+/// For where any student will do: a small one for grey 28 x 28 images, with random weights, at `dir/s`.
+#[allow(clippy::expect_used)] // as `run`: it is the test that fails
+pub fn small_student(dir: &Path) -> PathBuf {
+    let path = dir.join("s");
+    if !path.exists() {
+        let input = Input { channels: 1, height: 28, width: 28 };
+        let arch = pool::student("res-mini:d111-k333-e111", input, 10).expect("the pool has it");
+        random_student(&path, arch, "fashion-mnist-mini", 16, 1).expect("the folder is ours");
+    }
+    path
+}
+
+/// Its bundle `dir/name.gtn` by `gtn-export how`.
+pub fn small_bundle(dir: &Path, name: &str, how: &str) -> String {
+    let out = dir.join(format!("{name}.gtn")).display().to_string();
+    run("gtn-export", &format!("{how} {} --out {out}", small_student(dir).display())).ok();
+    out
 }
 
 /// Writes a folder as gtn-train would, with random weights: golden answers from the reference

@@ -1,6 +1,6 @@
 //! Random students on backend wgpu beside ONNX Runtime.
 
-use crate::{random_student, run};
+use crate::{QUICK, random_student, run};
 use gtn_core::arch::Input;
 use gtn_core::parity::{Parity, Tolerance, compare};
 use gtn_core::{Error, Result, pool};
@@ -23,10 +23,7 @@ pub fn apart(dir: &Path, pool: &str, i: u64, kernels: Option<Kernels>) -> Result
 
 fn bundle_apart(student: &Path, precision: &str, kernels: Option<Kernels>) -> Result<[Parity; 2]> {
     let out = format!("{}-{precision}.gtn", student.display());
-    // How accurate random weights are does not matter here.
-    let quick = "--calib-images 64 --calibration minmax --equalise off --bias-correction off --keep-fp32 none \
-                 --max-drop 100 --eval-set 50";
-    let args = format!("--target host {} --precision {precision} {quick} --out {out}", student.display());
+    let args = format!("--target host {} --precision {precision} {QUICK} --out {out}", student.display());
     let done = run("gtn-export", &args);
     if done.code != Some(0) {
         return Err(Error::Failed(done.stderr));

@@ -1,26 +1,17 @@
 //! `gtn-run classify` and the library's example: pictures in, the labels that the bundle's network gives.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
 use gtn_core::data::DataSource;
 use gtn_core::npy;
 use gtn_core::tensors::Data;
-use gtn_tests::{program, random_student, run};
+use gtn_tests::{program, run, small_bundle};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A bundle with random weights and the first `n` of its evaluation images as PNG files, in a folder.
 fn bundle_and_pictures(dir: &Path, n: usize) -> (String, PathBuf) {
-    let input = Input { channels: 1, height: 28, width: 28 };
-    let arch = gtn_core::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
-    random_student(&dir.join("s"), arch, "fashion-mnist-mini", 16, 1).unwrap();
-    let bundle = dir.join("b.gtn").display().to_string();
-    run(
-        "gtn-export",
-        &format!("--target host --precision fp32 {}/s --out {bundle} --eval-set 40", dir.display()),
-    )
-    .ok();
+    let bundle = small_bundle(dir, "b", "--target host --precision fp32 --eval-set 40");
     let pictures = dir.join("pictures");
     std::fs::create_dir_all(pictures.join("more")).unwrap();
     let (pixels, _) = gtn_core::bundle::Bundle::open(Path::new(&bundle)).unwrap().eval_set().unwrap();

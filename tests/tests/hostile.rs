@@ -2,10 +2,8 @@
 //! nothing left behind. Every failing case is reported.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
-use gtn_core::pool;
 use gtn_core::tensors::{Tensor, TensorMap};
-use gtn_tests::{Done, command, random_student, run, small_fashion};
+use gtn_tests::{Done, command, run, small_bundle, small_fashion, small_student};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,28 +21,8 @@ fn check(dir: &Path, cases: &[Case]) {
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
-fn student(dir: &Path) -> PathBuf {
-    let input = Input { channels: 1, height: 28, width: 28 };
-    let path = dir.join("s");
-    random_student(
-        &path,
-        pool::student("res-mini:d111-k333-e111", input, 10).unwrap(),
-        "fashion-mnist-mini",
-        16,
-        1,
-    )
-    .unwrap();
-    path
-}
-
 fn bundle(dir: &Path) -> PathBuf {
-    student(dir);
-    run(
-        "gtn-export",
-        &format!("--target host --precision fp32 {0}/s --out {0}/b.gtn --eval-set 50", dir.display()),
-    )
-    .ok();
-    dir.join("b.gtn")
+    small_bundle(dir, "b", "--target host --precision fp32 --eval-set 50").into()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -64,7 +42,7 @@ fn names_and_keys() {
     write("wrong-type.toml", "epochs = \"many\"\n");
     write("device.toml", "schema = \"gtn.device/1\"\nname = \"x\"\ncolour = \"red\"\n");
     write("arch.json", "{\"schema\": \"gtn.arch/9\"}");
-    student(temp.path());
+    small_student(temp.path());
     let t = "teacher --data fashion-mnist-mini --teacher resnet8 --out @/o";
     let with = |more: &str| format!("{t} {more}");
     check(
@@ -208,7 +186,7 @@ fn damaged_data_sets() {
 #[test]
 fn damaged_students() {
     let temp = tempfile::tempdir().unwrap();
-    let good = student(temp.path());
+    let good = small_student(temp.path());
     let edit_weights = |name: &str, edit: &dyn Fn(&mut TensorMap)| {
         let to = temp.path().join(name);
         copy(&good, &to);
@@ -388,7 +366,7 @@ fn nothing_is_left_in_the_home_folder() {
     let temp = tempfile::tempdir().unwrap();
     let home = temp.path().join("home");
     fs::create_dir(&home).unwrap();
-    student(temp.path());
+    small_student(temp.path());
     let t = temp.path().display();
     for (program, args) in [
         ("gtn-export", format!("--target host --precision fp32 {t}/s --out {t}/b.gtn --eval-set 50")),

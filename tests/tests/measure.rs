@@ -1,8 +1,7 @@
 //! gtn-run's measuring, on a student with random weights: what a report holds, and what is refused.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
-use gtn_tests::{random_student, run};
+use gtn_tests::{run, small_bundle};
 use serde_json::Value;
 use std::path::Path;
 
@@ -12,13 +11,8 @@ fn bundle(dir: &Path) -> String {
 }
 
 fn bundle_in(dir: &Path, precision: &str) -> String {
-    let input = Input { channels: 1, height: 28, width: 28 };
-    let arch = gtn_core::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
-    random_student(&dir.join("s"), arch, "fashion-mnist-mini", 16, 1).unwrap();
-    let path = dir.join(format!("{precision}.gtn")).display().to_string();
     let how = format!("--target host --precision {precision} --max-drop 100 --eval-set 100");
-    run("gtn-export", &format!("{how} {}/s --out {path}", dir.display())).ok();
-    path
+    small_bundle(dir, precision, &how)
 }
 
 fn json(args: &str) -> Value {

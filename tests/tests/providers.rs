@@ -1,19 +1,12 @@
 //! Execution providers: what ONNX Runtime's library does not have is said, and never runs on the CPU unseen.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
-use gtn_tests::{random_student, run};
+use gtn_tests::{run, small_bundle};
 use serde_json::Value;
 use std::path::Path;
 
 fn bundle(dir: &Path, target: &str) -> String {
-    let input = Input { channels: 1, height: 28, width: 28 };
-    let arch = gtn_core::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
-    random_student(&dir.join("s"), arch, "fashion-mnist-mini", 16, 1).unwrap();
-    let path = dir.join(format!("{target}.gtn")).display().to_string();
-    let args = format!("--target {target} --precision fp32 {}/s --out {path} --eval-set 100", dir.display());
-    run("gtn-export", &args).ok();
-    path
+    small_bundle(dir, target, &format!("--target {target} --precision fp32 --eval-set 100"))
 }
 
 /// The library that scripts/setup.sh fetches has the CPU only.

@@ -2,10 +2,9 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
 use gtn_core::kit::Kit;
 use gtn_tests::sshd::{Disk, Sshd, files, script};
-use gtn_tests::{Done, command, program, random_student, root, run};
+use gtn_tests::{Done, command, program, root, run, small_bundle};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,13 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn bundle(dir: &Path) -> String {
-    let input = Input { channels: 1, height: 28, width: 28 };
-    let arch = gtn_core::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
-    random_student(&dir.join("s"), arch, "fashion-mnist-mini", 16, 1).unwrap();
-    let path = dir.join("b.gtn").display().to_string();
-    let how = "--target host --precision fp32 --eval-set 100";
-    run("gtn-export", &format!("{how} {}/s --out {path}", dir.display())).ok();
-    path
+    small_bundle(dir, "b", "--target host --precision fp32 --eval-set 100")
 }
 
 fn done(mut command: Command) -> Done {

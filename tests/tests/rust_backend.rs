@@ -11,7 +11,7 @@ use gtn_run::backend::{Backend, Kind, Named, Options};
 use gtn_run::rten_backend::RtenBackend;
 use gtn_run::subject::Subject;
 use gtn_tests::damage::mutate;
-use gtn_tests::{Done, command, program, random_student, run};
+use gtn_tests::{Done, QUICK, command, program, random_student, run, small_bundle};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -20,8 +20,6 @@ use std::process::Command;
 const BOUND: Tolerance = Tolerance { relative: 1e-3, margin: 1e-2 };
 const POOLS: [(&str, u64); 4] = [("mbv2-mini", 3), ("mbv2-cifar", 2), ("res-mini", 3), ("res-cifar", 2)];
 const MUTATIONS: u64 = 2000;
-const QUICK: &str = "--calib-images 64 --calibration minmax --equalise off --bias-correction off --keep-fp32 none \
-                     --max-drop 100 --eval-set 50";
 
 fn export(dir: &Path, id: &str, seed: u64, precision: &str) -> String {
     let input = Input { channels: 1, height: 28, width: 28 };
@@ -134,10 +132,7 @@ fn auto_goes_on_where_a_profile_s_gpu_is_not_and_says_so() {
     let profile =
         profile.replace("backends = [\"ort\", \"rust\"]", "backends = [\"wgpu\", \"rust\", \"ort\"]");
     fs::write(temp.path().join("board.toml"), profile.replace("\"rpi5\"", "\"board\"")).unwrap();
-    let arch = pool::student("res-mini:d111-k333-e111", Input { channels: 1, height: 28, width: 28 }, 10);
-    random_student(&temp.path().join("s"), arch.unwrap(), "fashion-mnist-mini", 16, 1).unwrap();
-    let how = format!("--target {at}/board.toml {at}/s --precision fp32 {QUICK}");
-    run("gtn-export", &format!("{how} --out {at}/b.gtn")).ok();
+    small_bundle(temp.path(), "b", &format!("--target {at}/board.toml --precision fp32 {QUICK}"));
     let mut without = command("gtn-run", &format!("verify {at}/b.gtn --json -"));
     let without = without.env("VK_DRIVER_FILES", "/nowhere").env("VK_ICD_FILENAMES", "/nowhere");
     let report = Done::from(without.output().unwrap()).ok();

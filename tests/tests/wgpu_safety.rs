@@ -1,14 +1,12 @@
 //! Backend wgpu and what may go wrong: damaged models, no GPU, a software adapter nobody asked for.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
 use gtn_core::host::peak_rss_bytes;
-use gtn_core::pool;
 use gtn_core::rng::Rng;
 use gtn_run::backend::{Backend, Named, Options};
 use gtn_run::gpu::{WgpuBackend, needs};
 use gtn_tests::damage::mutate;
-use gtn_tests::{command, random_student, run};
+use gtn_tests::{QUICK, command, run, small_bundle};
 use std::fs;
 use std::path::Path;
 
@@ -26,17 +24,7 @@ fn thread_seconds() -> f64 {
 
 /// A bundle of each precision.
 fn bundle(dir: &Path, precision: &str) -> String {
-    let input = Input { channels: 1, height: 28, width: 28 };
-    let arch = pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
-    let student = dir.join("s");
-    if !student.exists() {
-        random_student(&student, arch, "fashion-mnist-mini", 16, 1).unwrap();
-    }
-    let out = format!("{}/{precision}.gtn", dir.display());
-    let quick = "--calib-images 64 --calibration minmax --keep-fp32 none --max-drop 100 --eval-set 50";
-    let student = student.display();
-    run("gtn-export", &format!("--target host {student} --precision {precision} {quick} --out {out}")).ok();
-    out
+    small_bundle(dir, precision, &format!("--target host --precision {precision} {QUICK}"))
 }
 
 #[test]
