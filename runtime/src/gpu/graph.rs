@@ -13,7 +13,8 @@ pub const READS: usize = 5;
 /// Invocations of a workgroup, as a rule.
 pub const GROUP: usize = 64;
 
-/// Element types. On the GPU every element takes 4 bytes: a float, or an integer as i32.
+/// Element types. On the GPU every element takes 4 bytes: a float, or an integer as i32 (bytes less where channels are
+/// in fours: see `layout`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the types'
 pub enum DType {
@@ -184,6 +185,8 @@ pub struct Step {
     pub op: String,
     /// Its shader.
     pub shader: &'static Shader,
+    /// Its shader where channels are in fours and a value it reads or writes is of bytes: an invocation for each four.
+    pub bytes: Option<&'static Shader>,
     /// Entry point.
     pub entry: &'static str,
     /// The shader's `override` values: shapes and attributes.

@@ -1,12 +1,20 @@
 //! Layout of a network: convolutions of floats and of integers read and write channels in fours
-//! (`[N, C/4, H, W, 4]`), and so does what lies between them; values change their layout where another step needs
-//! them as ONNX has them.
+//! (`[N, C/4, H, W, 4]`, bytes packed into one word), and so does what lies between them; values change their layout
+//! where another step needs them as ONNX has them.
 
-use super::graph::{Conv, Form, Graph, Step, ValueId};
+use super::graph::{Conv, DType, Form, Graph, Step, ValueId};
 use super::load::Loaded;
 use super::ops::{addressing, from_fours, to_fours, tunable, tuned};
 use crate::backend::Kernels;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Words (of 4 bytes) that four channels of a place take in fours. As ONNX has it, every value takes a word.
+pub fn words(dtype: DType) -> usize {
+    match dtype {
+        DType::U8 | DType::I8 => 1,
+        DType::F32 | DType::F16 | DType::U16 | DType::I16 | DType::I32 | DType::U32 | DType::I64 => 4,
+    }
+}
 
 /// Which steps were changed into what.
 struct Layout<'a> {
@@ -82,7 +90,8 @@ impl Layout<'_> {
             return Ok(());
         }
         let four = self.fours.get(&root).copied().ok_or("reads a value that is nowhere")?;
-        let step = from_fours(four, root, self.sizes(root)?, node);
+        let dtype = self.graph.value(root)?.dtype;
+        let step = from_fours(four, root, self.sizes(root)?, dtype, node);
         self.steps.push(step);
         Ok(())
     }
@@ -100,7 +109,8 @@ impl Layout<'_> {
         self.plain(id, node)?;
         let (four, same) = self.new_four(id)?;
         if !same {
-            self.steps.push(to_fours(id, four, sizes, node));
+            let dtype = self.graph.value(id)?.dtype;
+            self.steps.push(to_fours(id, four, sizes, dtype, node));
         }
         if root == id {
             self.fours.insert(root, four);
@@ -111,11 +121,12 @@ impl Layout<'_> {
     /// Memory for a value in fours: its own where both layouts are one.
     fn new_four(&mut self, id: ValueId) -> Result<(ValueId, bool), String> {
         let [n, c, plane] = self.sizes(id)?;
-        if plane == 1 && c.is_multiple_of(4) {
+        let dtype = self.graph.value(id)?.dtype;
+        let words = words(dtype);
+        if plane == 1 && c.is_multiple_of(4) && words == 4 {
             return Ok((id, true));
         }
-        let dtype = self.graph.value(id)?.dtype;
-        Ok((self.graph.add(dtype, &[n, c.div_ceil(4), plane, 4], 1)?, false))
+        Ok((self.graph.add(dtype, &[n, c.div_ceil(4), plane, words], 1)?, false))
     }
 
     /// Memory for a step's result in fours.
@@ -159,7 +170,7 @@ impl Layout<'_> {
                 return self.scaled(step, &reads);
             }
         }
-        if !any {
+        if !any || self.in_bytes(step)? {
             return Ok(false);
         }
         let fours = reads.iter().map(|&id| self.four(id, &step.node)).collect::<Result<Vec<_>, _>>()?;
@@ -180,8 +191,10 @@ impl Layout<'_> {
         let mut new = step.clone();
         let four = self.four(x, &step.node)?;
         new.reads.iter_mut().take(1).for_each(|r| *r = Some(four));
-        let total = self.four_len(step.write)?;
-        self.emit(new, total)?;
+        if self.in_bytes(step)? {
+            new.constants.retain(|(name, _)| !["channels", "plane"].contains(name));
+        }
+        self.emit_each(new)?;
         Ok(true)
     }
 
@@ -214,6 +227,26 @@ impl Layout<'_> {
         Ok(n * c.next_multiple_of(4) * plane)
     }
 
+    /// Whether a value that the step reads first or writes takes less than a word for each channel.
+    fn in_bytes(&self, step: &Step) -> Result<bool, String> {
+        let mut ends = step.reads.iter().flatten().take(1).chain([&step.write]);
+        ends.try_fold(false, |any, &id| Ok(any || words(self.graph.value(id)?.dtype) < 4))
+    }
+
+    /// [`Self::emit`] of a step with an invocation for each channel, or of its form in bytes with one for each four.
+    fn emit_each(&mut self, mut step: Step) -> Result<(), String> {
+        let mut total = self.four_len(step.write)?;
+        if self.in_bytes(&step)? {
+            step.shader = step.bytes.ok_or("has no form in bytes")?;
+            total /= 4;
+            let unsigned = |id: ValueId| Ok::<_, String>(self.graph.value(id)?.dtype == DType::U8);
+            let any =
+                unsigned(step.write)? || step.reads.first().copied().flatten().map_or(Ok(false), unsigned)?;
+            step.set("unsigned", f64::from(u8::from(any)));
+        }
+        self.emit(step, total)
+    }
+
     /// A step whose result is in fours.
     fn emit(&mut self, mut step: Step, total: usize) -> Result<(), String> {
         step.write = self.result(step.write)?;
@@ -228,9 +261,8 @@ impl Layout<'_> {
             return Ok(false);
         }
         let mut new = Step { reads: vec![Some(self.four(x, &step.node)?)], ..step.clone() };
-        new.set("inner", 4.0);
-        let total = self.four_len(step.write)?;
-        self.emit(new, total)?;
+        new.set("inner", words(self.graph.value(x)?.dtype) as f64);
+        self.emit_each(new)?;
         Ok(true)
     }
 

@@ -35,6 +35,7 @@ impl Peak {
             node: "peak".into(),
             op: "peak".into(),
             shader: &SHADER,
+            bytes: None,
             entry: "main",
             constants: vec![("rounds", ROUNDS as f64)],
             reads: Vec::new(),

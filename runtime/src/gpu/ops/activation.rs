@@ -49,7 +49,7 @@ pub fn clip(n: &mut Node) -> Result<(), String> {
     let (lo, hi) = (integer_bound(n, 1, least)?, integer_bound(n, 2, most)?);
     let y = n.output(0, value.dtype, &value.shape)?;
     let constants = vec![("lo", lo.into()), ("hi", hi.into())];
-    n.push_form(&INTEGER, "main", &[Some(x)], y, constants, Form::Elementwise)
+    n.push_form((&INTEGER, None), "main", &[Some(x)], y, constants, Form::Elementwise)
 }
 
 fn float_bound(n: &Node, i: usize, default: f32) -> Result<f32, String> {
@@ -83,5 +83,5 @@ fn float(n: &mut Node, (act, a, b): Activation) -> Result<(), String> {
         n.graph.retarget(at, n.op(), y);
         return Ok(());
     }
-    n.push_form(&FLOAT, "main", &[Some(x)], y, constants, Form::Elementwise)
+    n.push_form((&FLOAT, None), "main", &[Some(x)], y, constants, Form::Elementwise)
 }

@@ -2,7 +2,7 @@
 
 use super::conv::Groups;
 use crate::backend::Kernels;
-use crate::gpu::graph::{Conv, Form, Fuse, GROUP, Graph, Shader, Step, ValueId};
+use crate::gpu::graph::{Conv, DType, Form, Fuse, GROUP, Graph, Shader, Step, ValueId};
 use crate::onnx::{Constant, Numbers};
 use std::rc::Rc;
 
@@ -70,6 +70,7 @@ pub fn tuned(
 ) -> Result<Option<Step>, String> {
     let (Some(kernel), Some(y)) = (kernel(conv, kernels), y) else { return Ok(None) };
     let Conv { window, groups, integer } = conv;
+    let unsigned = x.map(|x| graph.value(x)).transpose()?.is_some_and(|x| x.dtype == DType::U8);
     let c4 = (groups.groups * groups.cg).div_ceil(4);
     let m4 = (groups.groups * groups.mg).div_ceil(4);
     let taps = window.kernel[1] * window.kernel[2];
@@ -114,21 +115,29 @@ pub fn tuned(
     let own: &[&str] = if *integer { &["x_zero", "y_zero", "lo", "hi"] } else { &["act", "act_a", "act_b"] };
     let mut constants: Vec<(&'static str, f64)> =
         step.constants.iter().filter(|(name, _)| own.contains(name)).copied().collect();
-    let end = if *integer {
-        ("requantise", usize::from(step.entry == "main_integer"))
+    let ends = if *integer {
+        vec![("requantise", usize::from(step.entry == "main_integer")), ("x_unsigned", usize::from(unsigned))]
     } else {
-        ("residual", usize::from(r.is_some()))
+        vec![("residual", usize::from(r.is_some()))]
     };
-    let named = [end, ("padded", usize::from(padded))];
     let [_, kh, kw] = window.kernel;
     let [_, sh, sw] = window.stride;
     let [_, lh, lw] = window.dilation;
-    let sizes = [("kh", kh), ("kw", kw), ("sh", sh), ("sw", sw), ("lh", lh), ("lw", lw)];
-    constants.extend(named.into_iter().chain(sizes).map(|(name, v)| (name, v as f64)));
+    let sizes = [
+        ("kh", kh),
+        ("kw", kw),
+        ("sh", sh),
+        ("sw", sw),
+        ("lh", lh),
+        ("lw", lw),
+        ("padded", usize::from(padded)),
+    ];
+    constants.extend(ends.into_iter().chain(sizes).map(|(name, v)| (name, v as f64)));
     Ok(Some(Step {
         node: step.node.clone(),
         op: step.op.clone(),
         shader: if *integer { of_integers } else { float },
+        bytes: None,
         entry: "main",
         constants,
         reads: vec![x, Some(w), None, r],

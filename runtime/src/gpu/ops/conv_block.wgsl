@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
                 w += 8u * kw;
                 continue;
             }
-            let row = at.x / 4u + ((image * at.c4 + c) * at.in_h + h) * at.in_w;
+            let row = at.x / FOUR + ((image * at.c4 + c) * at.in_h + h) * at.in_w;
             for (var zw = 0u; zw < kw; zw++) {
                 let z = start + zw * lw;
                 let x0 = column(row, z.x);

@@ -38,7 +38,7 @@ fn main(
         for (var c = 0u; c < at.c4; c += 4u) {
             var x = V();
             if c + x_four < at.c4 && h < at.in_h && w < at.in_w {
-                x = value(at.x / 4u + ((image * at.c4 + c + x_four) * at.in_h + h) * at.in_w + w);
+                x = value(at.x / FOUR + ((image * at.c4 + c + x_four) * at.in_h + h) * at.in_w + w);
             }
             var v = V();
             if c + k / 4u < at.c4 && w_m < at.m4 {

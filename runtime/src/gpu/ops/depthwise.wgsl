@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
             w += kw;
             continue;
         }
-        let row = at.x / 4u + ((image * at.c4 + c) * at.in_h + h) * at.in_w;
+        let row = at.x / FOUR + ((image * at.c4 + c) * at.in_h + h) * at.in_w;
         // 3 strides and the kernel's width: 4 to 13 columns, those that nothing reads fall away.
         let x0 = column(row, start); let x1 = column(row, start + 1u);
         let x2 = column(row, start + 2u); let x3 = column(row, start + 3u);

@@ -7,6 +7,8 @@ use crate::onnx::{Constant, Numbers};
 
 /// dequantize.wgsl
 pub const SHADER: Shader = shader!("dequantize": "integer", "step", "dequantize");
+/// dequantize_bytes.wgsl
+pub const BYTES: Shader = shader!("dequantize_bytes": "integer", "step", "bytes", "dequantize_bytes");
 
 /// ONNX DequantizeLinear, per tensor or per axis. What reads the result may go back to the integers, and
 /// then nothing is computed here.
@@ -39,7 +41,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
             let b = n.table(6, Numbers::I32(affine.zero_points.clone()))?;
             let constants = vec![("plane", plane as f64), ("channels", channels as f64)];
             let form = if channels == 1 { Form::PerTensor } else { Form::Plain };
-            n.push_form(&SHADER, "main", &[Some(x), Some(w), Some(b)], y, constants, form)?;
+            n.push_form((&SHADER, Some(&BYTES)), "main", &[Some(x), Some(w), Some(b)], y, constants, form)?;
             y
         }
     };

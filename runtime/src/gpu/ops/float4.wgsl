@@ -1,8 +1,8 @@
 // Four floats at a time: the one buffer, and packed weights.
-alias T = f32;
 alias V = vec4<f32>;
 @group(0) @binding(0) var<storage, read_write> mem: array<V>;
 @group(0) @binding(2) var<storage, read> packed: array<V>;
+const FOUR: u32 = 4u; // words of a four
 const HEAD: u32 = 1u; // for each four of output channels: the bias
 override residual: bool = false;
 

@@ -72,7 +72,10 @@ fn integer_bias(b: &Affine, scales: &[f32]) -> bool {
 
 /// Lets the step behind `x` quantise its result into `y`; says whether there is such a step.
 pub fn fuse(n: &mut Node, x: ValueId, y: ValueId, scale: f32, zero: i32) -> Result<bool, String> {
-    let Some((lo, hi)) = n.value(y)?.dtype.range() else { return Ok(false) };
+    let dtype = n.value(y)?.dtype;
+    let Some((lo, hi)) = dtype.range().filter(|_| matches!(dtype, DType::U8 | DType::I8)) else {
+        return Ok(false);
+    };
     let Some((at, step)) = n.graph.sole_step(x).filter(|(_, s)| s.fuse == Fuse::Integer) else {
         return Ok(false);
     };

@@ -1,5 +1,5 @@
 // The largest value of each window of [N, C, D, H, W], one plane at a time; padding does not count. Channels
-// lie `inner` together.
+// lie `inner` together (`value`, `put`: those of scalars.wgsl or bytes.wgsl).
 override inner: u32 = 1;
 
 @compute @workgroup_size(64)
@@ -12,7 +12,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     let od = place / (out_h * out_w);
     let oh = place / out_w % out_h;
     let ow = place % out_w;
-    var most = LEAST;
+    var most = V(LEAST);
     for (var zd = 0u; zd < kd; zd++) {
         let d = od * sd + zd * ld - pd; // wraps below zero, and is then too large
         if d >= in_d { continue; }
@@ -22,9 +22,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
             for (var zw = 0u; zw < kw; zw++) {
                 let w = ow * sw + zw * lw - pw;
                 if w >= in_w { continue; }
-                most = max(most, mem[x + ((d * in_h + h) * in_w + w) * inner]);
+                most = max(most, value(x + ((d * in_h + h) * in_w + w) * inner));
             }
         }
     }
-    mem[at.y + i] = most;
+    put(at.y + i, most);
 }

@@ -234,6 +234,7 @@ impl<'a> Node<'a> {
             },
             op: self.op().to_owned(),
             shader,
+            bytes: None,
             entry,
             constants,
             reads: reads.to_vec(),
@@ -259,20 +260,20 @@ impl<'a> Node<'a> {
         write: ValueId,
         constants: Vec<(&'static str, f64)>,
     ) -> Result<(), String> {
-        self.push_form(shader, entry, reads, write, constants, Form::Plain)
+        self.push_form((shader, None), entry, reads, write, constants, Form::Plain)
     }
 
-    /// [`Self::push`] of a step that `layout` may change.
+    /// [`Self::push`] of a step that `layout` may change. `shader`: its own, and the one of its form in bytes.
     pub fn push_form(
         &mut self,
-        shader: &'static Shader,
+        (shader, bytes): (&'static Shader, Option<&'static Shader>),
         entry: &'static str,
         reads: &[Option<ValueId>],
         write: ValueId,
         constants: Vec<(&'static str, f64)>,
         form: Form,
     ) -> Result<(), String> {
-        let step = Step { form, ..self.step(shader, entry, reads, write, constants)? };
+        let step = Step { form, bytes, ..self.step(shader, entry, reads, write, constants)? };
         self.graph.push(step);
         Ok(())
     }

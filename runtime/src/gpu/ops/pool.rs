@@ -5,9 +5,12 @@ use super::window::Window;
 use crate::gpu::graph::{DType, Form, Shader};
 
 /// Largest of floats.
-pub const MAX: Shader = shader!("max_pool": "float", "step", "window", "max_pool");
+pub const MAX: Shader = shader!("max_pool": "float", "step", "scalars", "window", "max_pool");
 /// Largest of integers.
-pub const MAX_INTEGER: Shader = shader!("max_pool_integer": "integer", "step", "window", "max_pool");
+pub const MAX_INTEGER: Shader =
+    shader!("max_pool_integer": "integer", "step", "scalars", "window", "max_pool");
+/// Largest of bytes.
+pub const MAX_BYTES: Shader = shader!("max_pool_bytes": "integer", "step", "bytes", "window", "max_pool");
 /// Mean of floats.
 pub const AVERAGE: Shader = shader!("average_pool": "float", "step", "window", "average_pool");
 
@@ -20,13 +23,13 @@ pub fn max(n: &mut Node) -> Result<(), String> {
     let x = n.input(0)?;
     let value = n.value(x)?.clone();
     let window = Window::read(n, &value.shape, None)?;
-    let (shader, dtype) = match value.dtype {
-        DType::F32 | DType::F16 => (&MAX, value.dtype),
-        DType::U8 | DType::I8 => (&MAX_INTEGER, value.dtype),
+    let shaders = match value.dtype {
+        DType::F32 | DType::F16 => (&MAX, None),
+        DType::U8 | DType::I8 => (&MAX_INTEGER, Some(&MAX_BYTES)),
         other => return Err(format!("of {}: not supported", other.name())),
     };
-    let y = n.output(0, dtype, &output(&window, &value.shape))?;
-    n.push_form(shader, "main", &[Some(x)], y, window.constants(), Form::Pool)
+    let y = n.output(0, value.dtype, &output(&window, &value.shape))?;
+    n.push_form(shaders, "main", &[Some(x)], y, window.constants(), Form::Pool)
 }
 
 /// ONNX AveragePool.
@@ -40,7 +43,7 @@ pub fn average(n: &mut Node) -> Result<(), String> {
     constants.extend(["ed", "eh", "ew"].into_iter().zip(window.end).map(|(name, e)| (name, e as f64)));
     let include = n.int("count_include_pad", 0)? != 0;
     constants.push(("include_pad", f64::from(u8::from(include))));
-    n.push_form(&AVERAGE, "main", &[Some(x)], y, constants, Form::Pool)
+    n.push_form((&AVERAGE, None), "main", &[Some(x)], y, constants, Form::Pool)
 }
 
 fn output(window: &Window, shape: &[usize]) -> Vec<usize> {

@@ -7,6 +7,8 @@ use crate::onnx::Numbers;
 
 /// quantize.wgsl
 pub const SHADER: Shader = shader!("quantize": "integer", "step", "quantize");
+/// quantize_bytes.wgsl
+pub const BYTES: Shader = shader!("quantize_bytes": "integer", "step", "bytes", "quantize_bytes");
 
 /// Constant scales and zero points: one, or one for each index of `axis`.
 pub struct Scales {
@@ -67,5 +69,5 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     let b = n.table(6, Numbers::I32(s.zero_points))?;
     let constants = vec![("plane", plane), ("channels", channels), ("lo", lo.into()), ("hi", hi.into())];
     let form = if channels == 1.0 { Form::PerTensor } else { Form::Plain };
-    n.push_form(&SHADER, "main", &[Some(x), Some(w), Some(b)], y, constants, form)
+    n.push_form((&SHADER, Some(&BYTES)), "main", &[Some(x), Some(w), Some(b)], y, constants, form)
 }

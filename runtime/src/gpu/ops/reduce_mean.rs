@@ -64,5 +64,6 @@ fn mean(n: &mut Node, axes: &[usize], keep: bool) -> Result<(), String> {
     let count: usize = part(true).iter().map(|d| d.0).product();
     constants.push(("count", count as f64));
     let planes = shape.len() == 4 && axes == [2, 3];
-    n.push_form(&SHADER, "main", &[Some(x)], y, constants, if planes { Form::Mean } else { Form::Plain })
+    let form = if planes { Form::Mean } else { Form::Plain };
+    n.push_form((&SHADER, None), "main", &[Some(x)], y, constants, form)
 }

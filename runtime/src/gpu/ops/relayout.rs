@@ -1,18 +1,36 @@
 //! To channels in fours and back.
 
-use crate::gpu::graph::{Form, Fuse, GROUP, Shader, Step, ValueId};
+use crate::gpu::graph::{DType, Form, Fuse, GROUP, Shader, Step, ValueId};
+use crate::gpu::layout::words;
 
 /// relayout.wgsl
 pub const SHADER: Shader = shader!("relayout": "integer", "step", "relayout");
 
-/// `[images, channels, plane]` at `x` becomes `[images, channels / 4, plane, 4]` at `y`.
-pub fn to_fours(x: ValueId, y: ValueId, [images, channels, plane]: [usize; 3], node: &str) -> Step {
-    step("to_fours", [x, y, x], images * channels.next_multiple_of(4) * plane, channels, plane, node)
+/// `[images, channels, plane]` at `x` becomes `[images, channels / 4, plane, words]` at `y`.
+pub fn to_fours(
+    x: ValueId,
+    y: ValueId,
+    [images, channels, plane]: [usize; 3],
+    dtype: DType,
+    node: &str,
+) -> Step {
+    let words = words(dtype);
+    let entry = if words == 1 { "to_bytes" } else { "to_fours" };
+    step(entry, [x, y, x], images * channels.div_ceil(4) * plane * words, channels, plane, node)
 }
 
 /// And back.
-pub fn from_fours(x: ValueId, y: ValueId, [images, channels, plane]: [usize; 3], node: &str) -> Step {
-    step("from_fours", [x, y, y], images * channels * plane, channels, plane, node)
+pub fn from_fours(
+    x: ValueId,
+    y: ValueId,
+    [images, channels, plane]: [usize; 3],
+    dtype: DType,
+    node: &str,
+) -> Step {
+    let entry = if words(dtype) == 1 { "from_bytes" } else { "from_fours" };
+    let mut step = step(entry, [x, y, y], images * channels * plane, channels, plane, node);
+    step.set("unsigned", f64::from(u8::from(dtype == DType::U8)));
+    step
 }
 
 fn step(
@@ -27,6 +45,7 @@ fn step(
         node: node.to_owned(),
         op: "Relayout".into(),
         shader: &SHADER,
+        bytes: None,
         entry,
         constants: vec![("channels", channels as f64), ("plane", plane as f64)],
         reads: vec![Some(x)],

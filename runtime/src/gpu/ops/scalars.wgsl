@@ -1,0 +1,10 @@
+// Elements of the one buffer, each by itself.
+alias V = T;
+
+fn value(i: u32) -> V {
+    return mem[i];
+}
+
+fn put(i: u32, v: V) {
+    mem[i] = v;
+}
