@@ -2,8 +2,10 @@
 //! Runtime does. (The example of the same name does it with 300.)
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
+use gtn_core::Error;
+use gtn_core::parity::Tolerance;
 use gtn_run::backend::{Kernels, Kind};
-use gtn_tests::wgpu_students::{BOUND, apart, logits};
+use gtn_tests::wgpu_students::{BOUND, apart, bundle, logits};
 
 /// Of the 20 int8 students so many must keep [`BOUND`] too, the rest int8's own: docs/wgpu.md says why.
 const INT8_WITHIN_BOUND: usize = 12;
@@ -18,9 +20,13 @@ fn twenty_random_students_of_each_precision_agree_with_onnx_runtime() {
     let (mut done, mut close) = (0, 0);
     for (pool, i) in POOLS.iter().flat_map(|&(pool, count)| (0..count).map(move |i| (pool, i))) {
         done += 1;
-        match apart(temp.path(), pool, i, None) {
+        let of = |precision, bound| {
+            apart(&bundle(temp.path(), pool, i, precision)?, None, [BOUND, bound])
+                .map_err(|e| Error::Failed(format!("{precision}: {e}")))
+        };
+        match of("fp32", BOUND).and_then(|[fp32, _]| Ok((fp32, of("int8", Tolerance::INT8)?))) {
             Err(e) => failures.push(format!("{pool}-{i}: {e}")),
-            Ok([[fp32, _], [int8, wide]]) => {
+            Ok((fp32, [int8, wide])) => {
                 close += usize::from(int8.pass);
                 if !fp32.pass || !wide.pass {
                     failures.push(format!("{pool}-{i}: fp32 {fp32:?}, int8 {wide:?}"));
@@ -38,11 +44,24 @@ fn twenty_random_students_of_each_precision_agree_with_onnx_runtime() {
 fn int8_is_the_same_to_the_bit_on_all_kernels() {
     let temp = tempfile::tempdir().unwrap();
     for pool in ["mbv2-mini", "res-cifar"] {
-        apart(temp.path(), pool, 1, None).unwrap();
-        let bundle = temp.path().join(format!("{pool}-1-int8.gtn"));
+        let bundle = bundle(temp.path(), pool, 1, "int8").unwrap();
         let [general, block, tile] = Kernels::ALL.map(|k| logits(&bundle, Kind::Wgpu, Some(k)).unwrap());
         assert!(general.iter().any(|&v| v != 0.0));
         assert_eq!(general, block, "{pool}");
         assert_eq!(general, tile, "{pool}");
+    }
+}
+
+/// Where channels are in fours, values and weights take two bytes each.
+#[test]
+fn fp16_agrees_with_onnx_runtime_on_all_kernels() {
+    let temp = tempfile::tempdir().unwrap();
+    for (pool, i) in ["mbv2-mini", "mbv2-cifar", "res-mini", "res-cifar"].iter().zip(50..) {
+        let bundle = bundle(temp.path(), pool, i, "fp16").unwrap();
+        for kernels in Kernels::ALL {
+            let [found] = apart(&bundle, Some(kernels), [Tolerance::FP16]).unwrap();
+            assert!(found.pass, "{pool}-{i} {}: {found:?}", kernels.name());
+            assert!(found.max_abs > 0.0, "{pool}-{i} {}: no fp16", kernels.name());
+        }
     }
 }

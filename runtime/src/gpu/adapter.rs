@@ -30,6 +30,20 @@ pub struct Found {
     info: wgpu::AdapterInfo,
 }
 
+/// What shaders may use beyond what every adapter has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Packing two float16 into a word (nearly every adapter).
+    pub halves: bool,
+    /// Sums over a subgroup.
+    pub subgroups: bool,
+}
+
+impl Abilities {
+    /// All of them.
+    pub const ALL: Self = Self { halves: true, subgroups: true };
+}
+
 /// The best adapter. Software adapters (a CPU that plays a GPU) are for tests: they want `allow_software`.
 pub fn find(allow_software: bool) -> Result<Found> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -60,6 +74,15 @@ impl Found {
         &self.info
     }
 
+    /// What its shaders can do beyond the least.
+    pub fn abilities(&self) -> Abilities {
+        let flags = self.adapter.get_downlevel_capabilities().flags;
+        Abilities {
+            halves: flags.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
+            subgroups: self.adapter.features().contains(wgpu::Features::SUBGROUP),
+        }
+    }
+
     /// The kernels that suit it: what a large GPU gains by shared memory, a small one or a CPU loses by barriers.
     pub fn kernels(&self) -> Kernels {
         match self.info.device_type {
@@ -73,7 +96,7 @@ impl Found {
 pub fn open(Found { adapter, info }: Found, bytes: u64) -> Result<Gpu> {
     let limits = limits(&adapter.limits(), bytes)
         .map_err(|what| Error::Unavailable(format!("backend wgpu: {}: {what}", info.name)))?;
-    let wanted = wgpu::Features::PIPELINE_CACHE | wgpu::Features::TIMESTAMP_QUERY;
+    let wanted = wgpu::Features::PIPELINE_CACHE | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
     let request = wgpu::DeviceDescriptor {
         label: Some("gtn-run"),
         required_features: adapter.features() & wanted,

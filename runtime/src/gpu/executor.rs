@@ -1,6 +1,6 @@
 //! Buffers, pipelines, and one inference: the backend itself.
 
-use super::adapter::{self, Gpu};
+use super::adapter::{self, Abilities, Gpu};
 use super::cache::{self, Pipelines};
 use super::graph::{DType, Graph, READS, Step, Value, ValueId};
 use super::layout;
@@ -70,15 +70,28 @@ impl WgpuBackend {
         why: &str,
         known: &[Named],
     ) -> Result<Self> {
+        Self::load_able(model, path, options, why, known, None)
+    }
+
+    /// [`Self::load_bound`] as on an adapter with these abilities (by default its own).
+    pub(super) fn load_able(
+        model: &[u8],
+        path: &Path,
+        options: &Options,
+        why: &str,
+        known: &[Named],
+        abilities: Option<Abilities>,
+    ) -> Result<Self> {
         let mut loaded = load(model, path, options.batch.max(1), known)?;
         let adapter = adapter::find(options.allow_software)?;
+        let abilities = abilities.unwrap_or_else(|| adapter.abilities());
         let cache = options.cache_dir.as_deref();
         let tuned = || {
             let key = cache::key(adapter.info(), VERSION);
             cache::chosen(cache, &key, &artifact::sha256(model), options.batch.max(1))
         };
         let kernels = options.kernels.or_else(tuned).unwrap_or_else(|| adapter.kernels());
-        layout::apply(&mut loaded, kernels).map_err(|what| Error::input(path, what))?;
+        layout::apply(&mut loaded, kernels, abilities).map_err(|what| Error::input(path, what))?;
         let Loaded { graph, inputs, outputs } = loaded;
         let (inputs, input_ids): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         let (outputs, output_ids): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();

@@ -13,13 +13,12 @@ pub const READS: usize = 5;
 /// Invocations of a workgroup, as a rule.
 pub const GROUP: usize = 64;
 
-/// Element types. On the GPU every element takes 4 bytes: a float, or an integer as i32 (bytes less where channels are
-/// in fours: see `layout`).
+/// Element types. On the GPU every element takes 4 bytes: a float, or an integer as i32 (bytes and float16 less where
+/// channels are in fours: see `layout`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the types'
 pub enum DType {
     F32,
-    /// On the GPU an f32.
     F16,
     U8,
     I8,
@@ -170,6 +169,8 @@ pub enum Form {
     PerTensor,
     /// With constant weights and bias.
     Conv(Box<Conv>),
+    /// Products of few rows by a matrix.
+    Gemv,
     /// Plane by plane.
     Pool,
     /// The mean of each plane.
@@ -185,8 +186,9 @@ pub struct Step {
     pub op: String,
     /// Its shader.
     pub shader: &'static Shader,
-    /// Its shader where channels are in fours and a value it reads or writes is of bytes: an invocation for each four.
-    pub bytes: Option<&'static Shader>,
+    /// Its shader where channels are in fours and a value it reads or writes takes less than a word for each: bytes or
+    /// float16, an invocation for each four.
+    pub narrow: Option<&'static Shader>,
     /// Entry point.
     pub entry: &'static str,
     /// The shader's `override` values: shapes and attributes.

@@ -1,10 +1,11 @@
 //! Layout of a network: convolutions of floats and of integers read and write channels in fours
-//! (`[N, C/4, H, W, 4]`, bytes packed into one word), and so does what lies between them; values change their layout
+//! (`[N, C/4, H, W, 4]`; of float16 packed into two words, of bytes into one), and so does what lies between them; values change their layout
 //! where another step needs them as ONNX has them.
 
+use super::adapter::Abilities;
 use super::graph::{Conv, DType, Form, Graph, Step, ValueId};
 use super::load::Loaded;
-use super::ops::{addressing, from_fours, to_fours, tunable, tuned};
+use super::ops::{addressing, from_fours, gemv, to_fours, tunable, tuned};
 use crate::backend::Kernels;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +17,14 @@ pub fn words(dtype: DType) -> usize {
     }
 }
 
+/// What elementwise_halves.wgsl has of the constants of activation.wgsl and binary.wgsl.
+const ELEMENTWISE_HALVES: [&str; 4] = ["op", "act", "act_a", "act_b"];
+
 /// Which steps were changed into what.
 struct Layout<'a> {
     graph: &'a mut Graph,
     kernels: Kernels,
+    abilities: Abilities,
     /// Values in fours, by the root of what they stand for.
     fours: BTreeMap<ValueId, ValueId>,
     /// Roots that exist in fours only, so far.
@@ -27,12 +32,18 @@ struct Layout<'a> {
     steps: Vec<Step>,
 }
 
-/// Rewrites the steps for `kernels`; the general ones need nothing.
-pub fn apply(loaded: &mut Loaded, kernels: Kernels) -> Result<(), String> {
+/// Rewrites the steps for `kernels`; the general ones need nothing. Where shaders cannot pack float16 its
+/// values are f32.
+pub fn apply(loaded: &mut Loaded, kernels: Kernels, abilities: Abilities) -> Result<(), String> {
+    if !abilities.halves {
+        let values = loaded.graph.values.iter_mut();
+        values.filter(|v| v.dtype == DType::F16).for_each(|v| v.dtype = DType::F32);
+    }
     let old = std::mem::take(&mut loaded.graph.steps);
     let mut layout = Layout {
         graph: &mut loaded.graph,
         kernels,
+        abilities,
         fours: BTreeMap::new(),
         missing: BTreeSet::new(),
         steps: Vec::with_capacity(old.len()),
@@ -56,6 +67,7 @@ impl Layout<'_> {
         let done = match &step.form {
             Form::Plain => false,
             Form::Conv(conv) => self.conv(&step, conv)?,
+            Form::Gemv => self.gemv(&step)?,
             Form::Elementwise => self.elementwise(&step)?,
             Form::PerTensor => self.per_tensor(&step)?,
             Form::Pool => self.pool(&step)?,
@@ -101,8 +113,10 @@ impl Layout<'_> {
         let root = self.root(id)?;
         let sizes = self.sizes(id)?;
         // The same memory in another shape has its channels elsewhere.
+        let same_type = self.graph.value(root)?.dtype == self.graph.value(id)?.dtype;
         if let Some(&four) = self.fours.get(&root)
             && self.sizes(root)? == sizes
+            && same_type
         {
             return Ok(four);
         }
@@ -159,6 +173,18 @@ impl Layout<'_> {
         Ok(true)
     }
 
+    /// For large GPUs, as what it reads and writes is anyway.
+    fn gemv(&mut self, step: &Step) -> Result<bool, String> {
+        if self.kernels != Kernels::Tile {
+            return Ok(false);
+        }
+        for &id in step.reads.iter().flatten() {
+            self.plain(id, &step.node)?;
+        }
+        self.steps.push(gemv(step, self.abilities.subgroups));
+        Ok(true)
+    }
+
     /// All operands of the result's size, one of them in fours.
     fn elementwise(&mut self, step: &Step) -> Result<bool, String> {
         let shape = self.graph.value(step.write)?.shape.clone();
@@ -170,16 +196,19 @@ impl Layout<'_> {
                 return self.scaled(step, &reads);
             }
         }
-        if !any || self.in_bytes(step)? {
+        let narrow = self.narrow(step)?;
+        if !any || narrow && step.narrow.is_none() {
             return Ok(false);
         }
         let fours = reads.iter().map(|&id| self.four(id, &step.node)).collect::<Result<Vec<_>, _>>()?;
-        let total = self.four_len(step.write)?;
         let mut new = Step { reads: fours.into_iter().map(Some).collect(), ..step.clone() };
-        if reads.len() == 2 {
+        if narrow {
+            new.constants.retain(|(name, _)| ELEMENTWISE_HALVES.contains(name));
+        } else if reads.len() == 2 {
+            let total = self.four_len(step.write)?;
             addressing(&[total], [&[1], &[1]]).into_iter().for_each(|(name, v)| new.set(name, v));
         }
-        self.emit(new, total)?;
+        self.emit_each(new)?;
         Ok(true)
     }
 
@@ -191,7 +220,7 @@ impl Layout<'_> {
         let mut new = step.clone();
         let four = self.four(x, &step.node)?;
         new.reads.iter_mut().take(1).for_each(|r| *r = Some(four));
-        if self.in_bytes(step)? {
+        if self.narrow(step)? {
             new.constants.retain(|(name, _)| !["channels", "plane"].contains(name));
         }
         self.emit_each(new)?;
@@ -212,9 +241,15 @@ impl Layout<'_> {
         if is[0] == is[1] || !scales || !c.is_multiple_of(4) || !self.is_four(if is[0] { a } else { b })? {
             return Ok(false);
         }
-        let (whole, each) = ([4 * plane, 4, 1], [4, 0, 1]);
         let fours = [self.four(a, &step.node)?, self.four(b, &step.node)?];
         let mut new = Step { reads: fours.map(Some).to_vec(), ..step.clone() };
+        if self.narrow(step)? {
+            new.constants.retain(|(name, _)| ELEMENTWISE_HALVES.contains(name));
+            new.set(if is[0] { "w_places" } else { "x_places" }, plane as f64);
+            self.emit_each(new)?;
+            return Ok(true);
+        }
+        let (whole, each) = ([4 * plane, 4, 1], [4, 0, 1]);
         let operands = if is[0] { [&whole[..], &each] } else { [&each[..], &whole] };
         addressing(&[n * c / 4, plane, 4], operands).into_iter().for_each(|(name, v)| new.set(name, v));
         let total = self.four_len(step.write)?;
@@ -228,21 +263,23 @@ impl Layout<'_> {
     }
 
     /// Whether a value that the step reads first or writes takes less than a word for each channel.
-    fn in_bytes(&self, step: &Step) -> Result<bool, String> {
+    fn narrow(&self, step: &Step) -> Result<bool, String> {
         let mut ends = step.reads.iter().flatten().take(1).chain([&step.write]);
         ends.try_fold(false, |any, &id| Ok(any || words(self.graph.value(id)?.dtype) < 4))
     }
 
-    /// [`Self::emit`] of a step with an invocation for each channel, or of its form in bytes with one for each four.
+    /// [`Self::emit`] of a step with an invocation for each channel, or of its narrow form with one for each four.
     fn emit_each(&mut self, mut step: Step) -> Result<(), String> {
         let mut total = self.four_len(step.write)?;
-        if self.in_bytes(&step)? {
-            step.shader = step.bytes.ok_or("has no form in bytes")?;
+        if self.narrow(&step)? {
+            step.shader = step.narrow.ok_or("has no narrow form")?;
             total /= 4;
-            let unsigned = |id: ValueId| Ok::<_, String>(self.graph.value(id)?.dtype == DType::U8);
-            let any =
-                unsigned(step.write)? || step.reads.first().copied().flatten().map_or(Ok(false), unsigned)?;
-            step.set("unsigned", f64::from(u8::from(any)));
+            let ends = [Some(step.write), step.reads.first().copied().flatten()];
+            let types = ends.into_iter().flatten().map(|id| Ok(self.graph.value(id)?.dtype));
+            let types = types.collect::<Result<Vec<_>, String>>()?;
+            if !types.contains(&DType::F16) {
+                step.set("unsigned", f64::from(u8::from(types.contains(&DType::U8))));
+            }
         }
         self.emit(step, total)
     }
@@ -261,7 +298,7 @@ impl Layout<'_> {
             return Ok(false);
         }
         let mut new = Step { reads: vec![Some(self.four(x, &step.node)?)], ..step.clone() };
-        new.set("inner", words(self.graph.value(x)?.dtype) as f64);
+        new.set("inner", if self.narrow(step)? { 1.0 } else { 4.0 });
         self.emit_each(new)?;
         Ok(true)
     }
@@ -275,6 +312,12 @@ impl Layout<'_> {
         }
         let mut new = Step { reads: vec![Some(self.four(x, &step.node)?)], ..step.clone() };
         new.constants.retain(|(name, _)| ["total", "count"].contains(name));
+        if self.narrow(step)? {
+            new.shader = step.narrow.ok_or("has no narrow form")?;
+            new.set_total(step.invocations / 4);
+            self.steps.push(new);
+            return Ok(true);
+        }
         for (name, v) in [("k5", 4), ("ks4", 4 * plane), ("ks5", 1), ("r5", plane), ("rs5", 4)] {
             new.set(name, v as f64);
         }

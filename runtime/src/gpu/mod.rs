@@ -57,7 +57,7 @@ pub fn look(allow_software: bool) -> Result<()> {
 pub fn needs(model: &[u8], path: &Path, options: &Options) -> Result<Needs> {
     let mut loaded = load::load(model, path, options.batch.max(1), &[])?;
     let bad = |what| gtn_core::Error::input(path, what);
-    layout::apply(&mut loaded, options.kernels.unwrap_or_default()).map_err(bad)?;
+    layout::apply(&mut loaded, options.kernels.unwrap_or_default(), adapter::Abilities::ALL).map_err(bad)?;
     let ids = |ends: &[(crate::backend::Slot, graph::ValueId)]| ends.iter().map(|e| e.1).collect::<Vec<_>>();
     let plan = plan::plan(&loaded.graph, &ids(&loaded.inputs), &ids(&loaded.outputs));
     Ok(Needs {

@@ -35,7 +35,7 @@ impl Peak {
             node: "peak".into(),
             op: "peak".into(),
             shader: &SHADER,
-            bytes: None,
+            narrow: None,
             entry: "main",
             constants: vec![("rounds", ROUNDS as f64)],
             reads: Vec::new(),

@@ -13,3 +13,7 @@ fn activate(v: f32) -> f32 {
         default: { return v; }
     }
 }
+
+fn activated(v: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(activate(v.x), activate(v.y), activate(v.z), activate(v.w));
+}

@@ -6,6 +6,8 @@ use crate::onnx::Numbers;
 
 /// Floats.
 pub const FLOAT: Shader = shader!("activation": "float", "step", "activate", "activation");
+/// float16; two operands as well (binary.rs).
+pub const HALVES: Shader = shader!("elementwise_halves": "halves", "step", "activate", "elementwise_halves");
 /// Integers.
 pub const INTEGER: Shader = shader!("activation_integer": "integer", "step", "activation_integer");
 
@@ -83,5 +85,5 @@ fn float(n: &mut Node, (act, a, b): Activation) -> Result<(), String> {
         n.graph.retarget(at, n.op(), y);
         return Ok(());
     }
-    n.push_form((&FLOAT, None), "main", &[Some(x)], y, constants, Form::Elementwise)
+    n.push_form((&FLOAT, Some(&HALVES)), "main", &[Some(x)], y, constants, Form::Elementwise)
 }

@@ -1,6 +1,7 @@
 //! Add, Sub, Mul, Div with broadcasting.
 
 use super::Node;
+use super::activation::HALVES;
 use super::node::strides;
 use crate::gpu::graph::{DType, Form, Fuse, MAX_RANK, Shader, ValueId};
 
@@ -39,6 +40,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         let mut step = n.step(&FLOAT, "main", &[Some(x), Some(w)], y, constants)?;
         step.fuse = Fuse::Activation;
         step.form = Form::Elementwise;
+        step.narrow = Some(&HALVES);
         n.graph.push(step);
         return Ok(());
     }

@@ -11,3 +11,8 @@ fn value(i: u32) -> V {
 fn put(i: u32, v: V) {
     mem[i] = bitcast<T>(pack4xI8(v)); // the low bytes, of either type
 }
+
+// Where a value begins.
+fn base(word: u32) -> u32 {
+    return word;
+}

@@ -137,7 +137,7 @@ pub fn tuned(
         node: step.node.clone(),
         op: step.op.clone(),
         shader: if *integer { of_integers } else { float },
-        bytes: None,
+        narrow: None,
         entry: "main",
         constants,
         reads: vec![x, Some(w), None, r],

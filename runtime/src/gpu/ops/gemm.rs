@@ -5,10 +5,34 @@ use super::conv::Groups;
 use super::integer_conv;
 use super::node::{Node, strides};
 use super::window::Window;
-use crate::gpu::graph::{Fuse, Shader};
+use crate::gpu::graph::{Form, Fuse, Shader, Step};
 
 /// gemm.wgsl
 pub const SHADER: Shader = shader!("gemm": "float", "step", "activate", "gemm");
+/// gemv.wgsl, its sums in shared memory.
+pub const GEMV: Shader = shader!("gemv": "float", "step", "activate", "gemv", "gemv_shared");
+/// gemv.wgsl, its sums by subgroups.
+pub const GEMV_SUBGROUPS: Shader =
+    shader!("gemv_subgroups": "float", "step", "activate", "gemv", "gemv_subgroups");
+
+/// More rows give gemm.wgsl enough to do.
+const GEMV_ROWS: usize = 8;
+/// Of the constants of gemm.wgsl those that gemv.wgsl has.
+const GEMV_CONSTANTS: [&str; 12] = [
+    "columns", "depth", "x_row", "w_column", "bias", "b_row", "b_column", "alpha", "beta", "act", "act_a",
+    "act_b",
+];
+
+/// The step with a workgroup for each result.
+pub fn gemv(step: &Step, subgroups: bool) -> Step {
+    let results = step.invocations;
+    let mut new = step.clone();
+    new.shader = if subgroups { &GEMV_SUBGROUPS } else { &GEMV };
+    new.constants.retain(|(name, _)| GEMV_CONSTANTS.contains(name));
+    new.set_total(results);
+    new.invocations = results * new.group;
+    new
+}
 
 /// ONNX Gemm: alpha A' B' + beta C.
 pub fn gemm(n: &mut Node) -> Result<(), String> {
@@ -75,6 +99,9 @@ pub fn gemm(n: &mut Node) -> Result<(), String> {
     constants.extend([("alpha", f64::from(alpha)), ("beta", f64::from(beta))]);
     let mut step = n.step(&SHADER, "main", &[Some(x), Some(w), bias], y, constants)?;
     step.fuse = Fuse::Activation;
+    if x_depth == 1 && w_depth == 1 && rows <= GEMV_ROWS {
+        step.form = Form::Gemv;
+    }
     n.graph.push(step);
     Ok(())
 }
@@ -129,4 +156,63 @@ pub fn mat_mul(n: &mut Node) -> Result<(), String> {
     step.fuse = Fuse::Activation;
     n.graph.push(step);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::backend::{Backend, Kernels, Named, Options};
+    use crate::gpu::WgpuBackend;
+    use crate::gpu::adapter::Abilities;
+    use crate::gpu::test_model::{encode, int, node, tensor, value};
+    use crate::onnx::proto::{GraphProto, NodeProto};
+    use gtn_core::rng::Rng;
+    use gtn_core::tensors::{Data, Tensor};
+    use std::path::Path;
+
+    #[test]
+    fn products_of_few_rows_are_those_of_the_definition_however_they_are_added() {
+        let options =
+            Options { batch: 1, allow_software: true, kernels: Some(Kernels::Tile), ..Options::default() };
+        let sizes =
+            [(1, 1, 1), (1, 63, 10), (1, 64, 3), (1, 65, 1), (2, 129, 7), (8, 320, 5), (1, 1280, 1000)];
+        for (case, (rows, depth, columns)) in sizes.into_iter().enumerate() {
+            let mut rng = Rng::new(case as u64, "gemv", 0);
+            let mut some = |n| (0..n).map(|_| rng.unit_f64() as f32 * 2.0 - 1.0).collect::<Vec<f32>>();
+            let (x, w, b) = (some(rows * depth), some(columns * depth), some(columns));
+            let gemm = node("Gemm", &["x", "w", "b"], "g");
+            let graph = GraphProto {
+                node: vec![
+                    NodeProto { attribute: vec![int("transB", 1)], ..gemm },
+                    node("Relu", &["g"], "y"),
+                ],
+                initializer: vec![
+                    tensor("w", &[columns, depth], &w, false),
+                    tensor("b", &[columns], &b, false),
+                ],
+                input: vec![value("x", &[rows, depth])],
+                output: vec![value("y", &[rows, columns])],
+                ..Default::default()
+            };
+            let model = encode(graph);
+            for subgroups in [false, true] {
+                let able = Some(Abilities { halves: true, subgroups });
+                let backend =
+                    WgpuBackend::load_able(&model, Path::new("m.onnx"), &options, "test", &[], able);
+                let input = Named { name: "x".into(), tensor: Tensor::f32(&[rows, depth], x.clone()) };
+                let found = backend.unwrap().run(&[input]).unwrap();
+                let Data::F32(found) = &found[0].tensor.data else { panic!("no floats") };
+                assert_eq!(found.len(), rows * columns);
+                for (i, y) in found.iter().enumerate() {
+                    let (row, column) = (i / columns, i % columns);
+                    let of = |k| f64::from(x[row * depth + k]) * f64::from(w[column * depth + k]);
+                    let wanted = ((0..depth).map(of).sum::<f64>() + f64::from(b[column])).max(0.0);
+                    let off = (f64::from(*y) - wanted).abs();
+                    assert!(
+                        off < 1e-5 * (depth as f64).sqrt(),
+                        "{rows} {depth} {columns}, {i}: {y}, {wanted}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -1,5 +1,5 @@
 // The largest value of each window of [N, C, D, H, W], one plane at a time; padding does not count. Channels
-// lie `inner` together (`value`, `put`: those of scalars.wgsl or bytes.wgsl).
+// lie `inner` together (`value`, `put`: those of scalars.wgsl, bytes.wgsl or halves.wgsl).
 override inner: u32 = 1;
 
 @compute @workgroup_size(64)
@@ -8,7 +8,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     if i >= total { return; }
     let place = i / inner % (out_d * out_h * out_w);
     let plane = i / inner / (out_d * out_h * out_w);
-    let x = at.x + plane * in_d * in_h * in_w * inner + i % inner;
+    let x = base(at.x) + plane * in_d * in_h * in_w * inner + i % inner;
     let od = place / (out_h * out_w);
     let oh = place / out_w % out_h;
     let ow = place % out_w;
@@ -26,5 +26,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
             }
         }
     }
-    put(at.y + i, most);
+    put(base(at.y) + i, most);
 }

@@ -35,6 +35,7 @@ mod window;
 pub use binary::addressing;
 pub use conv::Groups;
 pub use conv4::{tunable, tuned};
+pub use gemm::gemv;
 pub use node::Node;
 pub use relayout::{from_fours, to_fours};
 pub use window::Window;
@@ -130,6 +131,7 @@ mod tests {
 
     const SHADERS: &[&Shader] = &[
         &activation::FLOAT,
+        &activation::HALVES,
         &activation::INTEGER,
         &batch_norm::SHADER,
         &binary::FLOAT,
@@ -146,17 +148,23 @@ mod tests {
         &conv_transpose::SHADER,
         &dequantize::SHADER,
         &dequantize::BYTES,
+        &gemm::GEMV,
+        &gemm::GEMV_SUBGROUPS,
         &gemm::SHADER,
         &integer_conv::SHADER,
         &pad::SHADER,
         &crate::gpu::peak::SHADER,
         &pool::AVERAGE,
+        &pool::AVERAGE_HALVES,
         &pool::MAX,
         &pool::MAX_BYTES,
+        &pool::MAX_HALVES,
         &pool::MAX_INTEGER,
         &quantize::SHADER,
         &quantize::BYTES,
+        &reduce_mean::HALVES,
         &reduce_mean::SHADER,
+        &relayout::HALVES,
         &relayout::SHADER,
         &resize::SHADER,
         &softmax::SHADER,
@@ -170,7 +178,12 @@ mod tests {
         for shader in SHADERS {
             let module = naga::front::wgsl::parse_str(shader.source)
                 .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(shader.source)));
-            let found = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+            let needs = match shader.name {
+                name if name.ends_with("_halves") => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+                name if name.ends_with("_subgroups") => Capabilities::SUBGROUP,
+                _ => Capabilities::empty(),
+            };
+            let found = Validator::new(ValidationFlags::all(), needs).validate(&module);
             found.unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(shader.source)));
             assert!(!module.entry_points.is_empty(), "{}", shader.name);
             for entry in &module.entry_points {

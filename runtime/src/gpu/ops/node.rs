@@ -234,7 +234,7 @@ impl<'a> Node<'a> {
             },
             op: self.op().to_owned(),
             shader,
-            bytes: None,
+            narrow: None,
             entry,
             constants,
             reads: reads.to_vec(),
@@ -263,17 +263,17 @@ impl<'a> Node<'a> {
         self.push_form((shader, None), entry, reads, write, constants, Form::Plain)
     }
 
-    /// [`Self::push`] of a step that `layout` may change. `shader`: its own, and the one of its form in bytes.
+    /// [`Self::push`] of a step that `layout` may change. `shader`: its own, and the one of its narrow form.
     pub fn push_form(
         &mut self,
-        (shader, bytes): (&'static Shader, Option<&'static Shader>),
+        (shader, narrow): (&'static Shader, Option<&'static Shader>),
         entry: &'static str,
         reads: &[Option<ValueId>],
         write: ValueId,
         constants: Vec<(&'static str, f64)>,
         form: Form,
     ) -> Result<(), String> {
-        let step = Step { form, bytes, ..self.step(shader, entry, reads, write, constants)? };
+        let step = Step { form, narrow, ..self.step(shader, entry, reads, write, constants)? };
         self.graph.push(step);
         Ok(())
     }

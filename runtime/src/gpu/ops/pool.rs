@@ -11,8 +11,12 @@ pub const MAX_INTEGER: Shader =
     shader!("max_pool_integer": "integer", "step", "scalars", "window", "max_pool");
 /// Largest of bytes.
 pub const MAX_BYTES: Shader = shader!("max_pool_bytes": "integer", "step", "bytes", "window", "max_pool");
+/// Largest of float16.
+pub const MAX_HALVES: Shader = shader!("max_pool_halves": "halves", "step", "window", "max_pool");
 /// Mean of floats.
-pub const AVERAGE: Shader = shader!("average_pool": "float", "step", "window", "average_pool");
+pub const AVERAGE: Shader = shader!("average_pool": "float", "step", "scalars", "window", "average_pool");
+/// Mean of float16.
+pub const AVERAGE_HALVES: Shader = shader!("average_pool_halves": "halves", "step", "window", "average_pool");
 
 /// ONNX MaxPool with one output; `storage_order` is about the other.
 pub fn max(n: &mut Node) -> Result<(), String> {
@@ -24,7 +28,7 @@ pub fn max(n: &mut Node) -> Result<(), String> {
     let value = n.value(x)?.clone();
     let window = Window::read(n, &value.shape, None)?;
     let shaders = match value.dtype {
-        DType::F32 | DType::F16 => (&MAX, None),
+        DType::F32 | DType::F16 => (&MAX, Some(&MAX_HALVES)),
         DType::U8 | DType::I8 => (&MAX_INTEGER, Some(&MAX_BYTES)),
         other => return Err(format!("of {}: not supported", other.name())),
     };
@@ -43,7 +47,7 @@ pub fn average(n: &mut Node) -> Result<(), String> {
     constants.extend(["ed", "eh", "ew"].into_iter().zip(window.end).map(|(name, e)| (name, e as f64)));
     let include = n.int("count_include_pad", 0)? != 0;
     constants.push(("include_pad", f64::from(u8::from(include))));
-    n.push_form((&AVERAGE, None), "main", &[Some(x)], y, constants, Form::Pool)
+    n.push_form((&AVERAGE, Some(&AVERAGE_HALVES)), "main", &[Some(x)], y, constants, Form::Pool)
 }
 
 fn output(window: &Window, shape: &[usize]) -> Vec<usize> {

@@ -6,6 +6,8 @@ use crate::gpu::graph::{Form, MAX_RANK, Shader};
 
 /// reduce_mean.wgsl
 pub const SHADER: Shader = shader!("reduce_mean": "float", "step", "reduce_mean");
+/// mean_halves.wgsl
+pub const HALVES: Shader = shader!("mean_halves": "halves", "step", "mean_halves");
 
 /// ONNX GlobalAveragePool: the mean over everything but image and channel.
 pub fn global_average_pool(n: &mut Node) -> Result<(), String> {
@@ -65,5 +67,5 @@ fn mean(n: &mut Node, axes: &[usize], keep: bool) -> Result<(), String> {
     constants.push(("count", count as f64));
     let planes = shape.len() == 4 && axes == [2, 3];
     let form = if planes { Form::Mean } else { Form::Plain };
-    n.push_form((&SHADER, None), "main", &[Some(x)], y, constants, form)
+    n.push_form((&SHADER, Some(&HALVES)), "main", &[Some(x)], y, constants, form)
 }

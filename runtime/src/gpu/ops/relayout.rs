@@ -5,6 +5,8 @@ use crate::gpu::layout::words;
 
 /// relayout.wgsl
 pub const SHADER: Shader = shader!("relayout": "integer", "step", "relayout");
+/// relayout_halves.wgsl
+pub const HALVES: Shader = shader!("relayout_halves": "integer", "step", "relayout", "relayout_halves");
 
 /// `[images, channels, plane]` at `x` becomes `[images, channels / 4, plane, words]` at `y`.
 pub fn to_fours(
@@ -15,8 +17,12 @@ pub fn to_fours(
     node: &str,
 ) -> Step {
     let words = words(dtype);
-    let entry = if words == 1 { "to_bytes" } else { "to_fours" };
-    step(entry, [x, y, x], images * channels.div_ceil(4) * plane * words, channels, plane, node)
+    let how = match words {
+        1 => (&SHADER, "to_bytes"),
+        2 => (&HALVES, "to_halves"),
+        _ => (&SHADER, "to_fours"),
+    };
+    step(how, [x, y, x], images * channels.div_ceil(4) * plane * words, channels, plane, node)
 }
 
 /// And back.
@@ -27,14 +33,18 @@ pub fn from_fours(
     dtype: DType,
     node: &str,
 ) -> Step {
-    let entry = if words(dtype) == 1 { "from_bytes" } else { "from_fours" };
-    let mut step = step(entry, [x, y, y], images * channels * plane, channels, plane, node);
+    let how = match words(dtype) {
+        1 => (&SHADER, "from_bytes"),
+        2 => (&HALVES, "from_halves"),
+        _ => (&SHADER, "from_fours"),
+    };
+    let mut step = step(how, [x, y, y], images * channels * plane, channels, plane, node);
     step.set("unsigned", f64::from(u8::from(dtype == DType::U8)));
     step
 }
 
 fn step(
-    entry: &'static str,
+    (shader, entry): (&'static Shader, &'static str),
     [x, y, model]: [ValueId; 3],
     total: usize,
     channels: usize,
@@ -44,8 +54,8 @@ fn step(
     let mut step = Step {
         node: node.to_owned(),
         op: "Relayout".into(),
-        shader: &SHADER,
-        bytes: None,
+        shader,
+        narrow: None,
         entry,
         constants: vec![("channels", channels as f64), ("plane", plane as f64)],
         reads: vec![Some(x)],

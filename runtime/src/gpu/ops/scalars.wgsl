@@ -8,3 +8,8 @@ fn value(i: u32) -> V {
 fn put(i: u32, v: V) {
     mem[i] = v;
 }
+
+// Where a value begins.
+fn base(word: u32) -> u32 {
+    return word;
+}
