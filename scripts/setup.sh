@@ -151,7 +151,7 @@ setup_peers() {
 }
 
 setup_vulkan() {
-  local packages="libvulkan1 mesa-vulkan-drivers" as_root=
+  local packages="libvulkan1 mesa-vulkan-drivers libegl1" as_root=
   has_vulkan() {
     { compgen -G '/usr/share/vulkan/icd.d/*.json' || compgen -G '/etc/vulkan/icd.d/*.json'; } >/dev/null &&
       compgen -G '/usr/lib*/**/libvulkan.so.1' >/dev/null

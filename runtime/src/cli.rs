@@ -346,8 +346,8 @@ pub struct BenchSettings {
 /// What computes.
 #[derive(Debug, Args)]
 pub struct BackendArgs {
-    /// auto (the first of the profile's that is here), ort (ONNX Runtime), wgpu (any GPU with Vulkan, Metal or
-    /// DX12), rust (no library needed)
+    /// auto (the first of the profile's that is here), ort (ONNX Runtime), wgpu (any GPU with Vulkan, Metal,
+    /// DX12 or OpenGL ES), rust (no library needed)
     #[arg(long, default_value = "auto")]
     pub backend: String,
     /// Let backend wgpu use a software adapter

@@ -134,7 +134,8 @@ fn auto_goes_on_where_a_profile_s_gpu_is_not_and_says_so() {
     fs::write(temp.path().join("board.toml"), profile.replace("\"rpi5\"", "\"board\"")).unwrap();
     small_bundle(temp.path(), "b", &format!("--target {at}/board.toml --precision fp32 {QUICK}"));
     let mut without = command("gtn-run", &format!("verify {at}/b.gtn --json -"));
-    let without = without.env("VK_DRIVER_FILES", "/nowhere").env("VK_ICD_FILENAMES", "/nowhere");
+    without.env("VK_DRIVER_FILES", "/nowhere").env("VK_ICD_FILENAMES", "/nowhere");
+    let without = without.env("WGPU_BACKEND", "vulkan");
     let report = Done::from(without.output().unwrap()).ok();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["backend"]["name"], "rust");

@@ -85,6 +85,33 @@ fn a_bundle_is_proved_and_the_adapter_named() {
     }
 }
 
+/// The same shaders by another way to the driver, where there is one (Mesa's, with the tests' Vulkan).
+#[test]
+fn opengl_es_answers_as_vulkan_does() {
+    let temp = tempfile::tempdir().unwrap();
+    let egl = ["/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let egl = egl.iter().any(|dir| Path::new(dir).join("libEGL.so.1").exists());
+    // Where Vulkan has no adapter, and where it was asked for.
+    for (precision, variable, value) in
+        [("fp32", "VK_DRIVER_FILES", "/nowhere"), ("int8", "WGPU_BACKEND", "gl")]
+    {
+        let bundle = bundle(temp.path(), precision);
+        let mut verify =
+            command("gtn-run", &format!("verify {bundle} --backend wgpu --allow-software --json -"));
+        let done = gtn_tests::Done::from(
+            verify.env(variable, value).env("VK_ICD_FILENAMES", "/nowhere").output().unwrap(),
+        );
+        if !egl {
+            assert_eq!(done.not_refused(3, &["no GPU found"]), None);
+            continue;
+        }
+        let report: serde_json::Value = serde_json::from_str(&done.ok()).unwrap();
+        let adapter = report["backend"]["providers"][0].as_str().unwrap();
+        assert!(adapter.contains("(Gl,"), "{adapter}");
+        assert_eq!(report["parity"][0]["parity"]["pass"], true, "{report}");
+    }
+}
+
 #[test]
 fn without_a_gpu_the_reason_is_told() {
     let temp = tempfile::tempdir().unwrap();
@@ -95,7 +122,8 @@ fn without_a_gpu_the_reason_is_told() {
         assert_eq!(software.not_refused(3, &["--allow-software"]), None);
     }
     let mut none = command("gtn-run", &format!("verify {bundle} --backend wgpu --allow-software"));
-    let none = none.env("VK_DRIVER_FILES", "/nowhere").env("VK_ICD_FILENAMES", "/nowhere").output().unwrap();
+    none.env("VK_DRIVER_FILES", "/nowhere").env("VK_ICD_FILENAMES", "/nowhere");
+    let none = none.env("WGPU_BACKEND", "vulkan").output().unwrap();
     assert_eq!(gtn_tests::Done::from(none).not_refused(3, &["no GPU found", "mesa-vulkan-drivers"]), None);
     for flag in ["--ep cuda", "--threads 2", "--spin off", "--ort-lib x.so"] {
         let done = run("gtn-run", &format!("verify {bundle} --backend wgpu {flag}"));

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use wgpu::{DeviceType, ErrorFilter, Limits};
+use wgpu::{DeviceType, DownlevelFlags, ErrorFilter, Limits};
 
 /// An inference that takes longer has hung.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -44,12 +44,20 @@ impl Abilities {
     pub const ALL: Self = Self { halves: true, subgroups: true };
 }
 
-/// The best adapter. Software adapters (a CPU that plays a GPU) are for tests: they want `allow_software`.
+/// The best adapter, of Vulkan, Metal or DX12; where these have none, of OpenGL ES. `WGPU_BACKEND` names one of them.
+/// Software adapters (a CPU that plays a GPU) are for tests: they want `allow_software`.
 pub fn find(allow_software: bool) -> Result<Found> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.flags = wgpu::InstanceFlags::empty();
     let instance = wgpu::Instance::new(descriptor);
-    let mut adapters = wait(instance.enumerate_adapters(wgpu::Backends::all()))?;
+    let asked = wgpu::Backends::from_env();
+    let mut adapters = wait(instance.enumerate_adapters(asked.unwrap_or(wgpu::Backends::PRIMARY)))?;
+    let software = |a: &wgpu::Adapter| a.get_info().device_type == DeviceType::Cpu;
+    let none = if allow_software { adapters.is_empty() } else { adapters.iter().all(software) };
+    if asked.is_none() && none {
+        adapters.extend(wait(instance.enumerate_adapters(wgpu::Backends::GL))?);
+    }
+    adapters.retain(|a| a.get_downlevel_capabilities().flags.contains(DownlevelFlags::COMPUTE_SHADERS));
     adapters.sort_by_key(|a| rank(a.get_info().device_type));
     let Some(adapter) = adapters.into_iter().next() else {
         return Err(Error::Unavailable(
@@ -78,7 +86,7 @@ impl Found {
     pub fn abilities(&self) -> Abilities {
         let flags = self.adapter.get_downlevel_capabilities().flags;
         Abilities {
-            halves: flags.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32),
+            halves: flags.contains(DownlevelFlags::SHADER_F16_IN_F32),
             subgroups: self.adapter.features().contains(wgpu::Features::SUBGROUP),
         }
     }

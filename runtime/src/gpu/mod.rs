@@ -1,4 +1,4 @@
-//! Our own executor on any GPU with Vulkan, Metal or DX12: `--backend wgpu`.
+//! Our own executor on any GPU with Vulkan, Metal, DX12 or OpenGL ES: `--backend wgpu`.
 //!
 //! One way through: a file, checked by [`crate::onnx`] -> `load` walks its nodes once and lets each operator
 //! of `ops` (one file each, a `.wgsl` of the same stem beside it) infer shapes and add the steps it needs to a
