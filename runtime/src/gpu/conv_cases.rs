@@ -3,7 +3,7 @@
 use super::WgpuBackend;
 use super::test_model::{cast, encode, int, ints, node, tensor, value};
 use crate::backend::{Backend, Kernels, Named, Options};
-use crate::onnx::proto::GraphProto;
+use crate::onnx::proto::{GraphProto, NodeProto};
 use gtn_core::rng::Rng;
 use gtn_core::tensors::{Data, Tensor};
 use half::f16;
@@ -18,24 +18,24 @@ const HALF_BOUND: f64 = 1.0 / 2048.0 + 1e-5;
 
 /// A convolution of `[n, groups * cg, size...]`, perhaps a residual, perhaps an activation.
 #[derive(Debug, Clone)]
-struct Case {
-    images: usize,
-    groups: usize,
-    cg: usize,
-    mg: usize,
-    size: Vec<usize>,
-    kernel: Vec<usize>,
-    stride: Vec<usize>,
-    dilation: Vec<usize>,
-    begin: Vec<usize>,
-    end: Vec<usize>,
-    bias: bool,
-    residual: bool,
-    act: Option<&'static str>,
+pub struct Case {
+    pub images: usize,
+    pub groups: usize,
+    pub cg: usize,
+    pub mg: usize,
+    pub size: Vec<usize>,
+    pub kernel: Vec<usize>,
+    pub stride: Vec<usize>,
+    pub dilation: Vec<usize>,
+    pub begin: Vec<usize>,
+    pub end: Vec<usize>,
+    pub bias: bool,
+    pub residual: bool,
+    pub act: Option<&'static str>,
 }
 
 impl Case {
-    fn random(seed: u64) -> Self {
+    pub fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed, "conv", 0);
         let mut among = |choices: &[usize]| choices[rng.below(choices.len() as u64) as usize];
         let rank = among(&[2, 2, 2, 2, 2, 2, 2, 1, 3]);
@@ -78,7 +78,7 @@ impl Case {
     }
 
     /// Output size, where the window fits.
-    fn output(&self) -> Option<Vec<usize>> {
+    pub fn output(&self) -> Option<Vec<usize>> {
         let one = |i: usize| {
             let padded = self.size[i] + self.begin[i] + self.end[i];
             let room = padded.checked_sub((self.kernel[i] - 1) * self.dilation[i] + 1)?;
@@ -93,14 +93,7 @@ impl Case {
         let end = |name: &str| if half { format!("{name}16") } else { name.to_owned() };
         let (x, r) = (end("x"), end("r"));
         let conv_inputs: &[&str] = if self.bias { &[&x, "w", "b"] } else { &[&x, "w"] };
-        let mut conv = node("Conv", conv_inputs, "c");
-        conv.attribute = vec![
-            ints("kernel_shape", &self.kernel),
-            ints("strides", &self.stride),
-            ints("dilations", &self.dilation),
-            ints("pads", &[&self.begin[..], &self.end].concat()),
-            int("group", self.groups as i64),
-        ];
+        let conv = self.conv(conv_inputs, "c");
         let mut nodes = Vec::new();
         let mut inputs = vec![value("x", &self.input_shape())];
         if half {
@@ -133,16 +126,28 @@ impl Case {
         encode(GraphProto { node: nodes, initializer, input: inputs, output, ..Default::default() })
     }
 
-    fn input_shape(&self) -> Vec<usize> {
+    /// The Conv node.
+    pub fn conv(&self, inputs: &[&str], output: &str) -> NodeProto {
+        let attribute = vec![
+            ints("kernel_shape", &self.kernel),
+            ints("strides", &self.stride),
+            ints("dilations", &self.dilation),
+            ints("pads", &[&self.begin[..], &self.end].concat()),
+            int("group", self.groups as i64),
+        ];
+        NodeProto { attribute, ..node("Conv", inputs, output) }
+    }
+
+    pub fn input_shape(&self) -> Vec<usize> {
         [&[self.images, self.groups * self.cg], &self.size[..]].concat()
     }
 
-    fn output_shape(&self, output: &[usize]) -> Vec<usize> {
+    pub fn output_shape(&self, output: &[usize]) -> Vec<usize> {
         [&[self.images, self.groups * self.mg], output].concat()
     }
 
     /// By the definition, in f64.
-    fn reference(&self, output: &[usize], x: &[f32], w: &[f32], b: &[f32], r: &[f32]) -> Vec<f64> {
+    pub fn reference(&self, output: &[usize], x: &[f32], w: &[f32], b: &[f32], r: &[f32]) -> Vec<f64> {
         let index = |i: usize, dims: &[usize]| -> Vec<usize> {
             let mut rest = i;
             let mut all: Vec<usize> = dims.iter().rev().map(|&d| (rest % d, rest /= d).0).collect();

@@ -154,8 +154,8 @@ pub struct Conv {
     pub window: Window,
     /// Over channels.
     pub groups: Groups,
-    /// Of integers, as integer_conv.wgsl computes it.
-    pub integer: bool,
+    /// The input's zero point, if it is of integers, as integer_conv.wgsl computes it.
+    pub integer: Option<i32>,
 }
 
 /// What a step is, where it could also be computed with channels in fours.

@@ -165,7 +165,7 @@ impl Layout<'_> {
         let read = |i: usize| step.reads.get(i).copied().flatten();
         let x = read(0).map(|x| self.four(x, &step.node)).transpose()?;
         // Of integers it is something else.
-        let r = read(3).filter(|_| !conv.integer).map(|r| self.four(r, &step.node)).transpose()?;
+        let r = read(3).filter(|_| conv.integer.is_none()).map(|r| self.four(r, &step.node)).transpose()?;
         let [images, ..] = self.sizes(step.write)?;
         let y = self.result(step.write)?;
         let made = tuned(self.graph, step, conv, self.kernels, images, [x, r, Some(y)])?;

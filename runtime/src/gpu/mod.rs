@@ -17,6 +17,8 @@ mod cache;
 mod conv_cases;
 mod executor;
 mod graph;
+#[cfg(test)]
+mod integer_conv_cases;
 mod layout;
 mod load;
 mod ops;

@@ -39,13 +39,13 @@ pub fn tensor(name: &str, dims: &[usize], v: &[f32], half: bool) -> TensorProto 
         true => f16::from_f32(*x).to_le_bytes().to_vec(),
         false => x.to_le_bytes().to_vec(),
     };
-    TensorProto {
-        name: name.into(),
-        dims: dims.iter().map(|&d| d as i64).collect(),
-        data_type: if half { 10 } else { 1 },
-        raw_data: v.iter().flat_map(bytes).collect::<Vec<u8>>().into(),
-        ..Default::default()
-    }
+    raw(name, dims, if half { 10 } else { 1 }, v.iter().flat_map(bytes).collect())
+}
+
+/// An initializer of ONNX's type `data_type`, as a file has its bytes.
+pub fn raw(name: &str, dims: &[usize], data_type: i32, bytes: Vec<u8>) -> TensorProto {
+    let dims = dims.iter().map(|&d| d as i64).collect();
+    TensorProto { name: name.into(), dims, data_type, raw_data: bytes.into(), ..Default::default() }
 }
 
 /// An input or output of floats.

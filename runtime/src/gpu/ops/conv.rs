@@ -54,7 +54,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         None => Ok(true),
     };
     if known(Some(w))? && known(bias)? {
-        step.form = Form::Conv(Box::new(Conv { window, groups, integer: false }));
+        step.form = Form::Conv(Box::new(Conv { window, groups, integer: None }));
     }
     n.graph.push(step);
     Ok(())

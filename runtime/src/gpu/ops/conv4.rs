@@ -70,29 +70,34 @@ pub fn tuned(
 ) -> Result<Option<Step>, String> {
     let (Some(kernel), Some(y)) = (kernel(conv, kernels), y) else { return Ok(None) };
     let Conv { window, groups, integer } = conv;
-    let unsigned = x.map(|x| graph.value(x)).transpose()?.is_some_and(|x| x.dtype == DType::U8);
+    let x_type = x.map(|x| graph.value(x)).transpose()?.map(|x| x.dtype);
+    // u8 less 128 is i8, and in bits the highest one turned over.
+    let (offset, flip) = if x_type == Some(DType::U8) { (128, 0x8080_8080u32) } else { (0, 0) };
     let c4 = (groups.groups * groups.cg).div_ceil(4);
     let m4 = (groups.groups * groups.mg).div_ceil(4);
     let taps = window.kernel[1] * window.kernel[2];
     let rows = groups.groups * groups.mg;
     let depthwise = kernel == Kernel::Depthwise;
-    let packed = if *integer {
-        let (weights, heads) = integers(graph, step, rows)?;
-        let all = if depthwise {
-            pack_depthwise(&weights, &heads, taps)
-        } else {
-            pack(&weights, &heads, groups, taps)
-        };
-        Constant { elem_type: 6, shape: vec![all.len()], numbers: Numbers::I32(all) }
-    } else {
-        let weights = floats(graph, step, 1)?.ok_or("has no weights")?;
-        let heads = [floats(graph, step, 2)?.unwrap_or_default()];
-        let all = if depthwise {
-            pack_depthwise(&weights, &heads, taps)
-        } else {
-            pack(&weights, &heads, groups, taps)
-        };
-        Constant { elem_type: 1, shape: vec![all.len()], numbers: Numbers::F32(all) }
+    let packed = match integer {
+        Some(x_zero) => {
+            let (weights, heads) = integers(graph, step, rows, x_zero.wrapping_sub(offset))?;
+            let all = if depthwise {
+                pack_depthwise_bytes(&weights, &heads, window.kernel)
+            } else {
+                pack_bytes(&weights, &heads, groups, taps)
+            };
+            Constant { elem_type: 6, shape: vec![all.len()], numbers: Numbers::I32(all) }
+        }
+        None => {
+            let weights = floats(graph, step, 1)?.ok_or("has no weights")?;
+            let bias = floats(graph, step, 2)?.unwrap_or_default();
+            let all = if depthwise {
+                pack_depthwise(&weights, &bias, taps)
+            } else {
+                pack(&weights, &bias, groups, taps)
+            };
+            Constant { elem_type: 1, shape: vec![all.len()], numbers: Numbers::F32(all) }
+        }
     };
     let w = graph.add_packed(packed)?;
     let padded = window.begin.iter().chain(&window.end).any(|&p| p > 0);
@@ -112,14 +117,18 @@ pub fn tuned(
     let [_, pad_h, pad_w] = window.begin;
     let params = [total, c4, m4, in_h, in_w, out_h, out_w, pad_h, pad_w];
     let params = params.into_iter().map(u32::try_from).collect::<Result<Vec<u32>, _>>();
-    let own: &[&str] = if *integer { &["x_zero", "y_zero", "lo", "hi"] } else { &["act", "act_a", "act_b"] };
+    let own: &[&str] = if integer.is_some() { &["y_zero", "lo", "hi"] } else { &["act", "act_a", "act_b"] };
     let mut constants: Vec<(&'static str, f64)> =
         step.constants.iter().filter(|(name, _)| own.contains(name)).copied().collect();
-    let ends = if *integer {
-        vec![("requantise", usize::from(step.entry == "main_integer")), ("x_unsigned", usize::from(unsigned))]
+    if let Some(x_zero) = integer {
+        let zero =
+            i8::try_from(x_zero.wrapping_sub(offset)).map_err(|_| "has a zero point that is no byte")?;
+        let requantise = f64::from(u8::from(step.entry == "main_integer"));
+        constants.extend([("requantise", requantise), ("x_flip", flip.into())]);
+        constants.push(("x_outside", u32::from_ne_bytes([zero.to_ne_bytes()[0]; 4]).into()));
     } else {
-        vec![("residual", usize::from(r.is_some()))]
-    };
+        constants.push(("residual", f64::from(u8::from(r.is_some()))));
+    }
     let [_, kh, kw] = window.kernel;
     let [_, sh, sw] = window.stride;
     let [_, lh, lw] = window.dilation;
@@ -132,11 +141,11 @@ pub fn tuned(
         ("lw", lw),
         ("padded", usize::from(padded)),
     ];
-    constants.extend(ends.into_iter().chain(sizes).map(|(name, v)| (name, v as f64)));
+    constants.extend(sizes.map(|(name, v)| (name, v as f64)));
     Ok(Some(Step {
         node: step.node.clone(),
         op: step.op.clone(),
-        shader: if *integer { of_integers } else { float },
+        shader: if integer.is_some() { of_integers } else { float },
         narrow: None,
         entry: "main",
         constants,
@@ -160,8 +169,15 @@ fn floats(graph: &mut Graph, step: &Step, i: usize) -> Result<Option<Vec<f32>>, 
     }
 }
 
-/// Weights without their zero points, and for each output channel bias and scale (its bits).
-fn integers(graph: &mut Graph, step: &Step, rows: usize) -> Result<(Vec<i32>, [Vec<i32>; 2]), String> {
+/// Weights without their zero points, which are bytes, and for each output channel bias and scale (its bits). What
+/// `zero`, the input's zero point as i8, times a channel's weights adds up to is taken off its bias: modulo 2^32, as
+/// the kernels add, so the sum is the same.
+fn integers(
+    graph: &mut Graph,
+    step: &Step,
+    rows: usize,
+    zero: i32,
+) -> Result<(Vec<i8>, [Vec<i32>; 2]), String> {
     let mut read = |i: usize| -> Result<Option<Vec<i32>>, String> {
         let Some(&Some(id)) = step.reads.get(i) else { return Ok(None) };
         match graph.take_numbers(id)?.map(Rc::unwrap_or_clone) {
@@ -169,49 +185,96 @@ fn integers(graph: &mut Graph, step: &Step, rows: usize) -> Result<(Vec<i32>, [V
             _ => Err("has weights that are not constant integers".into()),
         }
     };
-    let mut weights = read(1)?.ok_or("has no weights")?;
+    let weights = read(1)?.ok_or("has no weights")?;
     let zeros = read(4)?.ok_or("has no zero points")?;
-    let bias = read(2)?.unwrap_or_default();
+    let mut bias = read(2)?.unwrap_or_default();
+    bias.resize(rows, 0);
     let each = (weights.len() / rows.max(1)).max(1);
-    for (row, zero) in weights.chunks_mut(each).zip(zeros) {
-        row.iter_mut().for_each(|w| *w = w.wrapping_sub(zero));
+    let mut bytes = Vec::with_capacity(weights.len());
+    for ((row, w_zero), bias) in weights.chunks(each).zip(zeros).zip(&mut bias) {
+        let mut sum = 0i32;
+        for w in row {
+            let w = i8::try_from(w.wrapping_sub(w_zero)).map_err(|_| "has weights that are not bytes")?;
+            sum = sum.wrapping_add(w.into());
+            bytes.push(w);
+        }
+        *bias = bias.wrapping_sub(zero.wrapping_mul(sum));
     }
     let scales = floats(graph, step, 3)?.ok_or("has no scales")?;
     let bits = scales.iter().map(|s| i32::from_ne_bytes(s.to_ne_bytes())).collect();
-    Ok((weights, [bias, bits]))
+    Ok((bytes, [bias, bits]))
 }
 
-/// `[M, C, taps]` as conv4.wgsl reads it, each pair of fours behind its rows of `heads`; what is missing is 0.
-fn pack<T: Copy + Default>(weights: &[T], heads: &[Vec<T>], groups: &Groups, taps: usize) -> Vec<T> {
+/// Four bytes as a word, the first the lowest.
+fn word(bytes: [i8; 4]) -> i32 {
+    i32::from_le_bytes(bytes.map(|b| b.to_le_bytes()[0]))
+}
+
+/// The value, or 0 behind the last one.
+fn at<T: Copy + Default>(values: &[T], i: usize) -> T {
+    values.get(i).copied().unwrap_or_default()
+}
+
+/// `[M, C, taps]` as conv4.wgsl reads it, each pair of fours behind its biases; what is missing is 0.
+fn pack(weights: &[f32], bias: &[f32], groups: &Groups, taps: usize) -> Vec<f32> {
     let (c, m) = (groups.cg, groups.mg);
     let c4 = c.div_ceil(4);
-    let mut all = Vec::with_capacity(m.div_ceil(8) * (8 * heads.len() + c4 * taps * 32));
-    let at = |v: &[T], i: usize| v.get(i).copied().unwrap_or_default();
+    let mut all = Vec::with_capacity(m.div_ceil(8) * (8 + c4 * taps * 32));
     for first in (0..m).step_by(8) {
-        all.extend(heads.iter().flat_map(|head| (first..first + 8).map(|row| at(head, row))));
+        all.extend((first..first + 8).map(|row| at(bias, row)));
         for (four, tap) in (0..c4).flat_map(|four| (0..taps).map(move |tap| (four, tap))) {
             for (half, column) in (0..2).flat_map(|half| (0..4).map(move |k| (half, 4 * four + k))) {
                 let rows = first + 4 * half..first + 4 * half + 4;
-                let weight = |row: usize| match row < m && column < c {
-                    true => at(weights, (row * c + column) * taps + tap),
-                    false => T::default(),
-                };
-                all.extend(rows.map(weight));
+                all.extend(rows.map(|row| weight(weights, [m, c, taps], [row, column, tap])));
             }
         }
     }
     all
 }
 
-/// `[C, 1, taps]`, each four behind its rows of `heads`.
-fn pack_depthwise<T: Copy + Default>(weights: &[T], heads: &[Vec<T>], taps: usize) -> Vec<T> {
+/// The same of bytes: a word of four input channels for each of eight output channels.
+fn pack_bytes(weights: &[i8], heads: &[Vec<i32>; 2], groups: &Groups, taps: usize) -> Vec<i32> {
+    let (c, m) = (groups.cg, groups.mg);
+    let c4 = c.div_ceil(4);
+    let mut all = Vec::with_capacity(m.div_ceil(8) * (16 + c4 * taps * 8));
+    for first in (0..m).step_by(8) {
+        all.extend(heads.iter().flat_map(|head| (first..first + 8).map(|row| at(head, row))));
+        for (four, tap) in (0..c4).flat_map(|four| (0..taps).map(move |tap| (four, tap))) {
+            let channels =
+                |row| [0, 1, 2, 3].map(|k| weight(weights, [m, c, taps], [row, 4 * four + k, tap]));
+            all.extend((first..first + 8).map(|row| word(channels(row))));
+        }
+    }
+    all
+}
+
+/// Of `[M, C, taps]`; 0 beyond its channels.
+fn weight<T: Copy + Default>(weights: &[T], [m, c, taps]: [usize; 3], [row, column, tap]: [usize; 3]) -> T {
+    if row < m && column < c { at(weights, (row * c + column) * taps + tap) } else { T::default() }
+}
+
+/// `[C, 1, taps]`, each four behind its biases.
+fn pack_depthwise(weights: &[f32], bias: &[f32], taps: usize) -> Vec<f32> {
     let c = weights.len() / taps.max(1);
-    let at = |v: &[T], i: usize| v.get(i).copied().unwrap_or_default();
-    let mut all = Vec::with_capacity(c.next_multiple_of(4) * (taps + heads.len()));
+    let mut all = Vec::with_capacity(c.next_multiple_of(4) * (taps + 1));
     for first in (0..c).step_by(4) {
         let rows = first..first + 4;
-        all.extend(heads.iter().flat_map(|head| rows.clone().map(|row| at(head, row))));
+        all.extend(rows.clone().map(|row| at(bias, row)));
         all.extend((0..taps).flat_map(|t| rows.clone().map(move |row| at(weights, row * taps + t))));
+    }
+    all
+}
+
+/// The same of bytes: rows of taps, each of as many words, rounded up to fours of them.
+fn pack_depthwise_bytes(weights: &[i8], heads: &[Vec<i32>; 2], [_, kh, kw]: [usize; 3]) -> Vec<i32> {
+    let c = weights.len() / (kh * kw).max(1);
+    let mut all = Vec::with_capacity(c.div_ceil(4) * (8 + kh * kw.next_multiple_of(4)));
+    for first in (0..c).step_by(4) {
+        all.extend(heads.iter().flat_map(|head| (first..first + 4).map(|row| at(head, row))));
+        for (zh, zw) in (0..kh).flat_map(|zh| (0..kw.next_multiple_of(4)).map(move |zw| (zh, zw))) {
+            let tap = |k| if zw < kw { at(weights, ((first + k) * kh + zh) * kw + zw) } else { 0 };
+            all.push(word([0, 1, 2, 3].map(tap)));
+        }
     }
     all
 }

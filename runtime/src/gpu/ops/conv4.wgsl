@@ -1,7 +1,7 @@
 // Convolutions of [N, C/4, H, W] of four channels each. Packed weights: for each pair of fours of output channels two
 // biases and, of integers, two scales (HEAD vectors for each four), then for each four of input channels and each tap
-// eight vectors, four input channels by two fours of output channels; depthwise: for each four of channels HEAD
-// vectors, then the taps. `value`, `added` and `finish` are those of float4.wgsl or integer4.wgsl.
+// two K, one for each four of output channels; depthwise: for each four of channels HEAD vectors, then for each row of
+// taps row_width() vectors. What X, K and their functions are, float4.wgsl or integer4.wgsl says.
 struct At {
     x: u32, w: u32, b: u32, r: u32, s: u32, y: u32, // elements
     total: u32, // invocations (conv_tile: workgroups)
@@ -15,14 +15,20 @@ override kh: u32 = 1; override kw: u32 = 1;
 override sh: u32 = 1; override sw: u32 = 1;
 override lh: u32 = 1; override lw: u32 = 1;
 
-// The input at a place of a row, 0 outside of it; below zero a column wraps, and is then too large.
-fn column(row: u32, w: u32) -> V {
-    let v = value(row + min(w, at.in_w - 1u));
-    if padded { return select(V(), v, w < at.in_w); }
-    return v;
+// Whether a row of taps can be left out, which is at `h`; below zero `h` wraps, and is then too large.
+fn skipped(h: u32) -> bool {
+    return SKIPS && padded && h >= at.in_h;
 }
 
-// acc + four input channels by four output channels.
-fn product(acc: V, x: V, k: array<V, 4>) -> V {
-    return added(added(added(added(acc, V(x.x), k[0]), V(x.y), k[1]), V(x.z), k[2]), V(x.w), k[3]);
+// Where row `h` of a plane begins; of a row outside of the input the one at the border.
+fn row_start(plane: u32, h: u32) -> u32 {
+    let within = select(h, min(h, at.in_h - 1u), padded && !SKIPS);
+    return at.x / FOUR + (plane * at.in_h + within) * at.in_w;
+}
+
+// The input at column `w` of row `h`, which begins at `row`.
+fn column(row: u32, h: u32, w: u32) -> X {
+    let v = value(row + min(w, at.in_w - 1u));
+    if padded { return select(outside(), v, w < at.in_w && (SKIPS || h < at.in_h)); }
+    return v;
 }

@@ -1,6 +1,6 @@
 // In registers: an invocation computes four neighbouring places of a row in eight output channels.
-fn four(w: u32) -> array<V, 4> {
-    return array<V, 4>(packed[w], packed[w + 1u], packed[w + 2u], packed[w + 3u]);
+fn four(w: u32) -> K {
+    return weights(packed[w], packed[w + 1u], packed[w + 2u], packed[w + 3u]);
 }
 
 @compute @workgroup_size(64)
@@ -16,7 +16,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     // Places beyond the row compute its last one again.
     let place = min(vec4<u32>(ow, ow + 1u, ow + 2u, ow + 3u), vec4<u32>(at.out_w - 1u));
     let start = place * sw - at.pad_w;
-    var w = at.w / 4u + pair * (2u * HEAD + at.c4 * kh * kw * 8u);
+    var w = at.w / 4u + pair * 2u * (HEAD + at.c4 * kh * kw * WIDTH);
     var a0 = packed[w]; var a1 = a0; var a2 = a0; var a3 = a0;
     var b0 = packed[w + 1u]; var b1 = b0; var b2 = b0; var b3 = b0;
     let scale_a = packed[w + 2u * (HEAD - 1u)];
@@ -25,24 +25,24 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     for (var c = 0u; c < at.c4; c++) {
         for (var zh = 0u; zh < kh; zh++) {
             let h = oh * sh + zh * lh - at.pad_h;
-            if padded && h >= at.in_h {
-                w += 8u * kw;
+            if skipped(h) {
+                w += 2u * WIDTH * kw;
                 continue;
             }
-            let row = at.x / FOUR + ((image * at.c4 + c) * at.in_h + h) * at.in_w;
+            let row = row_start(image * at.c4 + c, h);
             for (var zw = 0u; zw < kw; zw++) {
                 let z = start + zw * lw;
-                let x0 = column(row, z.x);
-                let x1 = column(row, z.y);
-                let x2 = column(row, z.z);
-                let x3 = column(row, z.w);
+                let x0 = column(row, h, z.x);
+                let x1 = column(row, h, z.y);
+                let x2 = column(row, h, z.z);
+                let x3 = column(row, h, z.w);
                 let ka = four(w);
                 a0 = product(a0, x0, ka); a1 = product(a1, x1, ka);
                 a2 = product(a2, x2, ka); a3 = product(a3, x3, ka);
-                let kb = four(w + 4u);
+                let kb = four(w + WIDTH);
                 b0 = product(b0, x0, kb); b1 = product(b1, x1, kb);
                 b2 = product(b2, x2, kb); b3 = product(b3, x3, kb);
-                w += 8u;
+                w += 2u * WIDTH;
             }
         }
     }

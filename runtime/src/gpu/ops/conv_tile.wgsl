@@ -1,7 +1,8 @@
 // In shared memory, for large GPUs: a workgroup computes 64 places (over the rows of an image) in 64 output
-// channels, an invocation four places in four channels; 16 input channels of one tap at a time.
-var<workgroup> xs: array<V, 256>; // four fours of input channels by 64 places
-var<workgroup> ws: array<V, 256>; // 16 input channels by 16 fours of output channels
+// channels, an invocation four places in four channels; DEPTH fours of input channels of one tap at a time.
+const DEPTH: u32 = 16u / WIDTH;
+var<workgroup> xs: array<X, 64u * DEPTH>; // DEPTH fours of input channels by 64 places
+var<workgroup> ws: array<V, 256>; // as many by 16 fours of output channels, WIDTH vectors each
 
 @compute @workgroup_size(256)
 fn main(
@@ -18,12 +19,11 @@ fn main(
     let m = group / tiles % blocks * 16u;
     let image = group / (tiles * blocks);
     let taps = kh * kw;
-    let pair = 2u * HEAD + at.c4 * taps * 8u;
+    let pair = 2u * (HEAD + at.c4 * taps * WIDTH);
     // What this invocation fetches: a place's input, and a vector of weights.
     let fetched = min(first + l % 64u, plane - 1u);
     let oh = fetched / at.out_w;
     let ow = fetched % at.out_w;
-    let x_four = l / 64u;
     let k = l / 16u;
     let w_m = m + l % 16u;
     // What it computes.
@@ -35,27 +35,29 @@ fn main(
     for (var tap = 0u; tap < taps; tap++) {
         let h = oh * sh + tap / kw * lh - at.pad_h;
         let w = ow * sw + tap % kw * lw - at.pad_w;
-        for (var c = 0u; c < at.c4; c += 4u) {
-            var x = V();
-            if c + x_four < at.c4 && h < at.in_h && w < at.in_w {
-                x = value(at.x / FOUR + ((image * at.c4 + c + x_four) * at.in_h + h) * at.in_w + w);
-            }
+        for (var c = 0u; c < at.c4; c += DEPTH) {
             var v = V();
-            if c + k / 4u < at.c4 && w_m < at.m4 {
-                let weight = 2u * HEAD + ((c + k / 4u) * taps + tap) * 8u + w_m % 2u * 4u + k % 4u;
+            let w_four = c + k / WIDTH;
+            if w_four < at.c4 && w_m < at.m4 {
+                let weight = 2u * HEAD + ((w_four * taps + tap) * 2u + w_m % 2u) * WIDTH + k % WIDTH;
                 v = packed[at.w / 4u + w_m / 2u * pair + weight];
             }
             workgroupBarrier();
-            xs[l] = x;
+            for (var f = 0u; f < DEPTH; f += 4u) {
+                let four = c + f + l / 64u;
+                var x = outside();
+                if four < at.c4 && h < at.in_h && w < at.in_w {
+                    x = value(at.x / FOUR + ((image * at.c4 + four) * at.in_h + h) * at.in_w + w);
+                }
+                xs[f * 64u + l] = x;
+            }
             ws[l] = v;
             workgroupBarrier();
-            for (var f = 0u; f < 4u; f++) {
-                let weights = array<V, 4>(
-                    ws[(4u * f) * 16u + at_m], ws[(4u * f + 1u) * 16u + at_m],
-                    ws[(4u * f + 2u) * 16u + at_m], ws[(4u * f + 3u) * 16u + at_m],
-                );
+            for (var f = 0u; f < DEPTH; f++) {
+                let first = f * WIDTH * 16u + at_m;
+                let block = weights(ws[first], ws[first + 16u], ws[first + 32u], ws[first + 48u]);
                 for (var j = 0u; j < 4u; j++) {
-                    acc[j] = product(acc[j], xs[f * 64u + j * 16u + at_p], weights);
+                    acc[j] = product(acc[j], xs[f * 64u + j * 16u + at_p], block);
                 }
             }
         }

@@ -4,7 +4,7 @@
 use super::conv::Groups;
 use super::node::Node;
 use super::window::Window;
-use crate::gpu::graph::{Affine, Conv, DType, Form, Fuse, Shader, ValueId};
+use crate::gpu::graph::{Affine, Conv, DType, Form, Fuse, Shader, Value, ValueId};
 use crate::onnx::Numbers;
 use std::rc::Rc;
 
@@ -55,9 +55,20 @@ pub fn push(
     let mut step = n.step(&SHADER, "main_float", &reads, y, constants)?;
     groups.four_channels_each(&mut step, &n.shape(y)?);
     step.fuse = Fuse::Integer;
-    step.form = Form::Conv(Box::new(Conv { window: window.clone(), groups: *groups, integer: true }));
+    if bytes(n.value(wa.integers)?, &wa, m) {
+        step.form =
+            Form::Conv(Box::new(Conv { window: window.clone(), groups: *groups, integer: Some(x_zero) }));
+    }
     n.graph.push(step);
     Ok(true)
+}
+
+/// Whether weights less their zero points are bytes, as packed kernels want them.
+fn bytes(weights: &Value, affine: &Affine, m: usize) -> bool {
+    let Some(Numbers::I32(all)) = weights.constant.as_deref() else { return false };
+    let zeros = spread(&affine.zero_points, m);
+    let mut rows = all.chunks((all.len() / m.max(1)).max(1)).zip(zeros);
+    rows.all(|(row, zero)| row.iter().all(|w| i8::try_from(w.wrapping_sub(zero)).is_ok()))
 }
 
 fn spread<T: Copy>(values: &[T], m: usize) -> Vec<T> {
