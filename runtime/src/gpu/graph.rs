@@ -165,7 +165,7 @@ pub enum Form {
     Plain,
     /// Element by element.
     Elementwise,
-    /// Element by element; what it reads beside the first value is for all of them.
+    /// Channel by channel; what it reads beside the first value is for all of them.
     PerTensor,
     /// With constant weights and bias.
     Conv(Box<Conv>),

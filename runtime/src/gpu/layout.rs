@@ -203,7 +203,9 @@ impl Layout<'_> {
         let fours = reads.iter().map(|&id| self.four(id, &step.node)).collect::<Result<Vec<_>, _>>()?;
         let mut new = Step { reads: fours.into_iter().map(Some).collect(), ..step.clone() };
         if narrow {
-            new.constants.retain(|(name, _)| ELEMENTWISE_HALVES.contains(name));
+            if self.graph.value(step.write)?.dtype == DType::F16 {
+                new.constants.retain(|(name, _)| ELEMENTWISE_HALVES.contains(name));
+            }
         } else if reads.len() == 2 {
             let total = self.four_len(step.write)?;
             addressing(&[total], [&[1], &[1]]).into_iter().for_each(|(name, v)| new.set(name, v));

@@ -10,6 +10,9 @@ pub const FLOAT: Shader = shader!("binary": "float", "step", "activate", "broadc
 /// Integers.
 pub const INTEGER: Shader = shader!("binary_integer": "integer", "step", "broadcast", "binary_integer");
 
+/// `op` in broadcast.wgsl.
+pub const ADD: f64 = 0.0;
+
 const D: [&str; MAX_RANK] = ["", "d1", "d2", "d3", "d4", "d5"];
 const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];
 const W: [&str; MAX_RANK] = ["w0", "w1", "w2", "w3", "w4", "w5"];
@@ -26,16 +29,16 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         return Ok(());
     }
     let op = match n.op() {
-        "Add" => 0,
-        "Sub" => 1,
-        "Mul" => 2,
-        _ => 3,
+        "Add" => ADD,
+        "Sub" => 1.0,
+        "Mul" => 2.0,
+        _ => 3.0,
     };
     let repeated = |own: &[usize]| -> Vec<usize> {
         own.iter().zip(strides(own)).map(|(&d, s)| if d == 1 { 0 } else { s }).collect()
     };
     let mut constants = addressing(&shape, [&repeated(&xs), &repeated(&ws)]);
-    constants.push(("op", f64::from(op)));
+    constants.push(("op", op));
     if dtype.is_float() {
         let mut step = n.step(&FLOAT, "main", &[Some(x), Some(w)], y, constants)?;
         step.fuse = Fuse::Activation;

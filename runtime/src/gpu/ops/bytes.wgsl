@@ -1,5 +1,6 @@
 // Elements of the one buffer of integers that are four bytes each.
 alias V = vec4<i32>;
+alias F = vec4<f32>;
 override unsigned: bool = false;
 
 fn value(i: u32) -> V {

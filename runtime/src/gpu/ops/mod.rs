@@ -23,6 +23,8 @@ mod integer_conv;
 mod node;
 mod pad;
 mod pool;
+mod quantised;
+mod quantised_sum;
 mod quantize;
 mod reduce_mean;
 mod relayout;
@@ -160,6 +162,10 @@ mod tests {
         &pool::MAX_BYTES,
         &pool::MAX_HALVES,
         &pool::MAX_INTEGER,
+        &quantised::MEAN,
+        &quantised::MEAN_BYTES,
+        &quantised_sum::SHADER,
+        &quantised_sum::BYTES,
         &quantize::SHADER,
         &quantize::BYTES,
         &reduce_mean::HALVES,

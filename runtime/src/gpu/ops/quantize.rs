@@ -2,6 +2,7 @@
 
 use super::integer_conv;
 use super::node::{Node, axis};
+use super::quantised;
 use crate::gpu::graph::{DType, Form, Shader};
 use crate::onnx::Numbers;
 
@@ -58,9 +59,18 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         DType::U8 | DType::I8 | DType::U16 | DType::I16 => dtype.range().unwrap_or_default(),
         other => return Err(format!("to {}: not supported", other.name())),
     };
+    let one = match (&s.values[..], &s.zero_points[..]) {
+        (&[scale], &[zero]) => Some((scale, zero)),
+        _ => None,
+    };
+    if let Some((scale, zero)) = one
+        && let Some(integers) = quantised::same(n, x, dtype, scale, zero)?
+    {
+        return n.alias(integers, &shape);
+    }
     let y = n.output(0, dtype, &shape)?;
-    if let (&[scale], &[zero]) = (&s.values[..], &s.zero_points[..])
-        && integer_conv::fuse(n, x, y, scale, zero)?
+    if let Some((scale, zero)) = one
+        && (integer_conv::fuse(n, x, y, scale, zero)? || quantised::fuse(n, x, y, scale, zero)?)
     {
         return Ok(());
     }

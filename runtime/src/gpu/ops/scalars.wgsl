@@ -1,5 +1,6 @@
 // Elements of the one buffer, each by itself.
 alias V = T;
+alias F = f32;
 
 fn value(i: u32) -> V {
     return mem[i];
