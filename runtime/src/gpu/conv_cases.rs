@@ -98,13 +98,13 @@ impl Case {
         let mut inputs = vec![value("x", &self.input_shape())];
         if half {
             nodes.push(cast("x", &x, 10));
+            if self.residual {
+                nodes.push(cast("r", &r, 10)); // before the convolution, so that the sum can be its end
+            }
         }
         nodes.push(conv);
         let mut last = "c";
         if self.residual {
-            if half {
-                nodes.push(cast("r", &r, 10));
-            }
             nodes.push(node("Add", &["c", &r], "s"));
             inputs.push(value("r", &self.output_shape(output)));
             last = "s";

@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn words(dtype: DType) -> usize {
     match dtype {
         DType::U8 | DType::I8 => 1,
-        DType::F32 | DType::F16 | DType::U16 | DType::I16 | DType::I32 | DType::U32 | DType::I64 => 4,
+        DType::F16 => 2,
+        DType::F32 | DType::U16 | DType::I16 | DType::I32 | DType::U32 | DType::I64 => 4,
     }
 }
 

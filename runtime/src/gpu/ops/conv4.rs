@@ -4,22 +4,26 @@ use super::conv::Groups;
 use crate::backend::Kernels;
 use crate::gpu::graph::{Conv, DType, Form, Fuse, GROUP, Graph, Shader, Step, ValueId};
 use crate::onnx::{Constant, Numbers};
+use half::f16;
 use std::rc::Rc;
 
-/// conv_block.wgsl, of floats and of integers.
-pub const BLOCK: [Shader; 2] = [
-    shader!("conv_block": "activate", "float4", "conv4", "conv_block"),
+/// conv_block.wgsl, of floats, of integers and of float16.
+pub const BLOCK: [Shader; 3] = [
+    shader!("conv_block": "activate", "float4", "floats4", "conv4", "conv_block"),
     shader!("conv_block_integer": "integer4", "conv4", "conv_block"),
+    shader!("conv_block_halves": "activate", "halves", "halves4", "floats4", "conv4", "conv_block"),
 ];
 /// conv_tile.wgsl
-pub const TILE: [Shader; 2] = [
-    shader!("conv_tile": "activate", "float4", "conv4", "conv_tile"),
+pub const TILE: [Shader; 3] = [
+    shader!("conv_tile": "activate", "float4", "floats4", "conv4", "conv_tile"),
     shader!("conv_tile_integer": "integer4", "conv4", "conv_tile"),
+    shader!("conv_tile_halves": "activate", "halves", "halves4", "floats4", "conv4", "conv_tile"),
 ];
 /// depthwise.wgsl
-pub const DEPTHWISE: [Shader; 2] = [
-    shader!("depthwise": "activate", "float4", "conv4", "depthwise"),
+pub const DEPTHWISE: [Shader; 3] = [
+    shader!("depthwise": "activate", "float4", "floats4", "conv4", "depthwise"),
     shader!("depthwise_integer": "integer4", "conv4", "depthwise"),
+    shader!("depthwise_halves": "activate", "halves", "halves4", "floats4", "conv4", "depthwise"),
 ];
 
 /// Columns of the widest kernel that depthwise.wgsl takes.
@@ -73,6 +77,7 @@ pub fn tuned(
     let x_type = x.map(|x| graph.value(x)).transpose()?.map(|x| x.dtype);
     // u8 less 128 is i8, and in bits the highest one turned over.
     let (offset, flip) = if x_type == Some(DType::U8) { (128, 0x8080_8080u32) } else { (0, 0) };
+    let halves = x_type == Some(DType::F16);
     let c4 = (groups.groups * groups.cg).div_ceil(4);
     let m4 = (groups.groups * groups.mg).div_ceil(4);
     let taps = window.kernel[1] * window.kernel[2];
@@ -91,12 +96,20 @@ pub fn tuned(
         None => {
             let weights = floats(graph, step, 1)?.ok_or("has no weights")?;
             let bias = floats(graph, step, 2)?.unwrap_or_default();
+            let width = if halves { 2 } else { 1 };
             let all = if depthwise {
-                pack_depthwise(&weights, &bias, taps)
+                pack_depthwise(&weights, &bias, window.kernel, width)
             } else {
                 pack(&weights, &bias, groups, taps)
             };
-            Constant { elem_type: 1, shape: vec![all.len()], numbers: Numbers::F32(all) }
+            if halves {
+                let head = if depthwise { 4 } else { 8 };
+                let blocks = if depthwise { c4 } else { m4.div_ceil(2) };
+                let all = half_weights(&all, head, blocks);
+                Constant { elem_type: 6, shape: vec![all.len()], numbers: Numbers::I32(all) }
+            } else {
+                Constant { elem_type: 1, shape: vec![all.len()], numbers: Numbers::F32(all) }
+            }
         }
     };
     let w = graph.add_packed(packed)?;
@@ -105,7 +118,7 @@ pub fn tuned(
     let pointwise = !padded && window.kernel == [1; 3] && window.stride == [1; 3];
     let as_row = |[_, h, w]: [usize; 3]| if pointwise { [1, h * w] } else { [h, w] };
     let ([in_h, in_w], [out_h, out_w]) = (as_row(window.input), as_row(window.output));
-    let ([float, of_integers], total, group) = match kernel {
+    let ([float, of_integers, of_halves], total, group) = match kernel {
         Kernel::Block => (BLOCK.each_ref(), images * m4.div_ceil(2) * out_h * out_w.div_ceil(4), GROUP),
         Kernel::Depthwise => (DEPTHWISE.each_ref(), images * c4 * out_h * out_w.div_ceil(4), GROUP),
         Kernel::Tile => {
@@ -145,7 +158,11 @@ pub fn tuned(
     Ok(Some(Step {
         node: step.node.clone(),
         op: step.op.clone(),
-        shader: if integer.is_some() { of_integers } else { float },
+        shader: match integer {
+            Some(_) => of_integers,
+            None if halves => of_halves,
+            None => float,
+        },
         narrow: None,
         entry: "main",
         constants,
@@ -253,14 +270,33 @@ fn weight<T: Copy + Default>(weights: &[T], [m, c, taps]: [usize; 3], [row, colu
     if row < m && column < c { at(weights, (row * c + column) * taps + tap) } else { T::default() }
 }
 
-/// `[C, 1, taps]`, each four behind its biases.
-fn pack_depthwise(weights: &[f32], bias: &[f32], taps: usize) -> Vec<f32> {
-    let c = weights.len() / taps.max(1);
-    let mut all = Vec::with_capacity(c.next_multiple_of(4) * (taps + 1));
+/// `[C, 1, KH, KW]`, each four behind its biases; rows are filled up to a multiple of `width` taps.
+fn pack_depthwise(weights: &[f32], bias: &[f32], [_, kh, kw]: [usize; 3], width: usize) -> Vec<f32> {
+    let c = weights.len() / (kh * kw).max(1);
+    let full = kw.next_multiple_of(width);
+    let mut all = Vec::with_capacity(c.next_multiple_of(4) * (1 + kh * full));
     for first in (0..c).step_by(4) {
         let rows = first..first + 4;
         all.extend(rows.clone().map(|row| at(bias, row)));
-        all.extend((0..taps).flat_map(|t| rows.clone().map(move |row| at(weights, row * taps + t))));
+        for (zh, zw) in (0..kh).flat_map(|zh| (0..full).map(move |zw| (zh, zw))) {
+            let tap = |row| if zw < kw { at(weights, (row * kh + zh) * kw + zw) } else { 0.0 };
+            all.extend(rows.clone().map(tap));
+        }
+    }
+    all
+}
+
+/// Packed floats in `blocks` equal parts: of each its `head` in the bits of f32, then two float16 in a word.
+fn half_weights(packed: &[f32], head: usize, blocks: usize) -> Vec<i32> {
+    let word = |pair: [f32; 2]| {
+        let [a, b] = pair.map(|v| f16::from_f32(v).to_le_bytes());
+        i32::from_le_bytes([a[0], a[1], b[0], b[1]])
+    };
+    let mut all = Vec::with_capacity(packed.len() / 2 + blocks * head);
+    for block in packed.chunks((packed.len() / blocks.max(1)).max(1)) {
+        let (heads, body) = block.split_at(head.min(block.len()));
+        all.extend(heads.iter().map(|v| i32::from_ne_bytes(v.to_ne_bytes())));
+        all.extend(body.as_chunks().0.iter().copied().map(word));
     }
     all
 }

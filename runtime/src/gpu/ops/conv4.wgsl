@@ -1,7 +1,8 @@
 // Convolutions of [N, C/4, H, W] of four channels each. Packed weights: for each pair of fours of output channels two
 // biases and, of integers, two scales (HEAD vectors for each four), then for each four of input channels and each tap
 // two K, one for each four of output channels; depthwise: for each four of channels HEAD vectors, then for each row of
-// taps row_width() vectors. What X, K and their functions are, float4.wgsl or integer4.wgsl says.
+// taps row_width() vectors. What X, K and their functions are, floats4.wgsl or
+// integer4.wgsl says.
 struct At {
     x: u32, w: u32, b: u32, r: u32, s: u32, y: u32, // elements
     total: u32, // invocations (conv_tile: workgroups)

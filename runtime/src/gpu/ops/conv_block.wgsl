@@ -17,10 +17,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     let place = min(vec4<u32>(ow, ow + 1u, ow + 2u, ow + 3u), vec4<u32>(at.out_w - 1u));
     let start = place * sw - at.pad_w;
     var w = at.w / 4u + pair * 2u * (HEAD + at.c4 * kh * kw * WIDTH);
-    var a0 = packed[w]; var a1 = a0; var a2 = a0; var a3 = a0;
-    var b0 = packed[w + 1u]; var b1 = b0; var b2 = b0; var b3 = b0;
-    let scale_a = packed[w + 2u * (HEAD - 1u)];
-    let scale_b = packed[w + 2u * (HEAD - 1u) + 1u];
+    var a0 = head(w); var a1 = a0; var a2 = a0; var a3 = a0;
+    var b0 = head(w + 1u); var b1 = b0; var b2 = b0; var b3 = b0;
+    let scale_a = head(w + 2u * (HEAD - 1u));
+    let scale_b = head(w + 2u * (HEAD - 1u) + 1u);
     w += 2u * HEAD;
     for (var c = 0u; c < at.c4; c++) {
         for (var zh = 0u; zh < kh; zh++) {

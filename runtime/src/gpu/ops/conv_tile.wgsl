@@ -2,7 +2,7 @@
 // channels, an invocation four places in four channels; DEPTH fours of input channels of one tap at a time.
 const DEPTH: u32 = 16u / WIDTH;
 var<workgroup> xs: array<X, 64u * DEPTH>; // DEPTH fours of input channels by 64 places
-var<workgroup> ws: array<V, 256>; // as many by 16 fours of output channels, WIDTH vectors each
+var<workgroup> ws: array<P, 256>; // as many by 16 fours of output channels, WIDTH vectors each
 
 @compute @workgroup_size(256)
 fn main(
@@ -36,7 +36,7 @@ fn main(
         let h = oh * sh + tap / kw * lh - at.pad_h;
         let w = ow * sw + tap % kw * lw - at.pad_w;
         for (var c = 0u; c < at.c4; c += DEPTH) {
-            var v = V();
+            var v = P();
             let w_four = c + k / WIDTH;
             if w_four < at.c4 && w_m < at.m4 {
                 let weight = 2u * HEAD + ((w_four * taps + tap) * 2u + w_m % 2u) * WIDTH + k % WIDTH;
@@ -63,9 +63,9 @@ fn main(
         }
     }
     if own >= at.m4 { return; }
-    let head = at.w / 4u + own / 2u * pair + own % 2u;
-    let bias = packed[head];
-    let scale = packed[head + 2u * (HEAD - 1u)];
+    let own_head = at.w / 4u + own / 2u * pair + own % 2u;
+    let bias = head(own_head);
+    let scale = head(own_head + 2u * (HEAD - 1u));
     for (var j = 0u; j < 4u; j++) {
         let p = first + j * 16u + at_p;
         if p < plane { finish((image * at.m4 + own) * plane + p, acc[j] + bias, scale); }

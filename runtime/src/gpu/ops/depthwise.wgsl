@@ -18,9 +18,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     let image = i / (tiles * at.out_h * at.c4);
     let start = ow * sw - at.pad_w;
     var w = at.w / 4u + c * (HEAD + kh * row_width());
-    let bias = packed[w];
+    let bias = head(w);
     a[0] = bias; a[1] = bias; a[2] = bias; a[3] = bias;
-    let scale = packed[w + HEAD - 1u];
+    let scale = head(w + HEAD - 1u);
     w += HEAD;
     for (var zh = 0u; zh < kh; zh++) {
         let h = oh * sh + zh * lh - at.pad_h;

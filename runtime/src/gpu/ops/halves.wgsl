@@ -3,9 +3,12 @@ alias V = vec4<f32>;
 const LEAST: f32 = -65504.0;
 @group(0) @binding(0) var<storage, read_write> mem: array<vec2<u32>>;
 
-fn value(i: u32) -> V {
-    let m = mem[i];
+fn unpacked(m: vec2<u32>) -> V {
     return V(unpack2x16float(m.x), unpack2x16float(m.y));
+}
+
+fn value(i: u32) -> V {
+    return unpacked(mem[i]);
 }
 
 fn put(i: u32, v: V) {

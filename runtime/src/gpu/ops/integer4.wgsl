@@ -3,9 +3,10 @@
 // its bias (modulo 2^32, as all sums here), so that a place outside of the input is read as x_zero.
 alias V = vec4<i32>;
 alias X = u32; // four channels of a place, as i8
+alias P = V;
 alias K = V; // weights of four input by four output channels: a word of the former for each of the latter
 @group(0) @binding(0) var<storage, read_write> mem: array<u32>;
-@group(0) @binding(2) var<storage, read> packed: array<V>;
+@group(0) @binding(2) var<storage, read> packed: array<P>;
 const FOUR: u32 = 1u; // words of X
 const WIDTH: u32 = 1u; // vectors of K
 const HEAD: u32 = 2u; // for each four of output channels: the bias, and the scales (bits of floats)
@@ -29,7 +30,11 @@ fn channels(x: X) -> V {
     return unpack4xI8(x);
 }
 
-fn weights(a: V, b: V, c: V, d: V) -> K {
+fn head(w: u32) -> V {
+    return packed[w];
+}
+
+fn weights(a: P, b: P, c: P, d: P) -> K {
     return a;
 }
 
