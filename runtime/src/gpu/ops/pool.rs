@@ -5,18 +5,21 @@ use super::window::Window;
 use crate::gpu::graph::{DType, Form, Shader};
 
 /// Largest of floats.
-pub const MAX: Shader = shader!("max_pool": "float", "step", "scalars", "window", "max_pool");
+pub const MAX: Shader = shader!("max_pool": "float", "step", "scalars", "window", "pool", "max_pool");
 /// Largest of integers.
 pub const MAX_INTEGER: Shader =
-    shader!("max_pool_integer": "integer", "step", "scalars", "window", "max_pool");
+    shader!("max_pool_integer": "integer", "step", "scalars", "window", "pool", "max_pool");
 /// Largest of bytes.
-pub const MAX_BYTES: Shader = shader!("max_pool_bytes": "integer", "step", "bytes", "window", "max_pool");
+pub const MAX_BYTES: Shader =
+    shader!("max_pool_bytes": "integer", "step", "bytes", "window", "pool", "max_pool");
 /// Largest of float16.
-pub const MAX_HALVES: Shader = shader!("max_pool_halves": "halves", "step", "window", "max_pool");
+pub const MAX_HALVES: Shader = shader!("max_pool_halves": "halves", "step", "window", "pool", "max_pool");
 /// Mean of floats.
-pub const AVERAGE: Shader = shader!("average_pool": "float", "step", "scalars", "window", "average_pool");
+pub const AVERAGE: Shader =
+    shader!("average_pool": "float", "step", "scalars", "window", "pool", "average_pool");
 /// Mean of float16.
-pub const AVERAGE_HALVES: Shader = shader!("average_pool_halves": "halves", "step", "window", "average_pool");
+pub const AVERAGE_HALVES: Shader =
+    shader!("average_pool_halves": "halves", "step", "window", "pool", "average_pool");
 
 /// ONNX MaxPool with one output; `storage_order` is about the other.
 pub fn max(n: &mut Node) -> Result<(), String> {
