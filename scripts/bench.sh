@@ -33,5 +33,7 @@ for example in wgpu_kernels third_party_nets wgpu_students; do
   [ $example != third_party_nets ] || scripts/third-party-nets.sh
   cargo run --release --locked -q -p gtn-tests --example $example
 done
+echo "Backend wgpu: beside other GPU runtimes"
+scripts/wgpu-peers.sh
 # With FASHION=DIR and CIFAR10=DIR (trains two students first: minutes).
 scripts/int8-peer.sh

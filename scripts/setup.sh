@@ -3,13 +3,14 @@
 # gtn-run and gtn-export). Idempotent: what is there is checked, not fetched again; an
 # interrupted download leaves nothing half-made. Needs no root, --vulkan aside.
 #
-#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--peers] [--vulkan] [--sshd]    no part named: --ort --torch
+#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--peers] [--gpu-peers] [--vulkan] [--sshd]    no part named: --ort --torch
 #
 #   --torch     the small libtorch set (CPU runs of the CUDA build), or TORCH_DIR=<torch> to use
 #               an existing torch 2.11 (the folder that holds include/ and lib/)
 #   --cuda      with --torch: the full set, so that `gtn-train --device cuda` works
 #   --oracles   numpy, onnx and onnxruntime for Python: test-time oracles only
 #   --peers     with the oracles: tract and OpenVINO for Python, which benchmarks compare with
+#   --gpu-peers ncnn, pnnx and ONNX Runtime with WebGPU for Python, in a venv of their own: scripts/wgpu-peers.sh
 #   --vulkan    a Vulkan adapter for the tests of backend wgpu: what the system has, else lavapipe, which needs
 #               no GPU, from Debian's or Ubuntu's packages
 #   --sshd      an sshd for the tests of `gtn-run --on`: what the system has, else unpacked from Debian's or Ubuntu's
@@ -23,15 +24,15 @@ PYTHON=${PYTHON:-python3}
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-ort= torch= cuda= oracles= peers= vulkan= sshd=
+ort= torch= cuda= oracles= peers= gpu_peers= vulkan= sshd=
 for arg in "$@"; do
   case $arg in
     --ort) ort=1 ;; --torch) torch=1 ;; --cuda) cuda=1 torch=1 ;; --oracles) oracles=1 ;;
-    --peers) oracles=1 peers=1 ;; --vulkan) vulkan=1 ;; --sshd) sshd=1 ;;
-    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --peers --vulkan --sshd)" ;;
+    --peers) oracles=1 peers=1 ;; --gpu-peers) gpu_peers=1 ;; --vulkan) vulkan=1 ;; --sshd) sshd=1 ;;
+    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --peers --gpu-peers --vulkan --sshd)" ;;
   esac
 done
-[ -n "$ort$torch$oracles$vulkan$sshd" ] || { ort=1; torch=1; }
+[ -n "$ort$torch$oracles$gpu_peers$vulkan$sshd" ] || { ort=1; torch=1; }
 
 # venv DIR: makes it unless it is there and works
 venv() {
@@ -150,6 +151,17 @@ setup_peers() {
   $dir/bin/pip install -q tract==0.23.9 openvino==2026.4.1
 }
 
+# Apart from the oracles: onnxruntime-webgpu is the same Python package as onnxruntime. pnnx would bring PyTorch, which
+# its program does not need.
+setup_gpu_peers() {
+  local dir=.venv-gpu-peers
+  venv $dir
+  has $dir onnxruntime-webgpu 1.27.0 && has $dir ncnn 1.0.20261020 && has $dir pnnx 20261020 && has $dir numpy 2.4.6 && return
+  say "downloading ncnn, pnnx and ONNX Runtime with WebGPU for Python: about 65 MB"
+  $dir/bin/pip install -q numpy==2.4.6 onnxruntime-webgpu==1.27.0
+  $dir/bin/pip install -q --no-deps ncnn==1.0.20261020 pnnx==20261020
+}
+
 setup_vulkan() {
   local packages="libvulkan1 mesa-vulkan-drivers libegl1" as_root=
   has_vulkan() {
@@ -197,5 +209,6 @@ setup_sshd() {
 [ -z "$torch" ] || setup_torch
 [ -z "$oracles" ] || setup_oracles
 [ -z "$peers" ] || setup_peers
+[ -z "$gpu_peers" ] || setup_gpu_peers
 [ -z "$vulkan" ] || setup_vulkan
 [ -z "$sshd" ] || setup_sshd
