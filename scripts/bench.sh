@@ -29,7 +29,7 @@ echo "MobileNetV2 224 x 224, and the time of an export:"
 cargo run --release --locked -q -p gtn-tests --example mobilenet_v2
 cargo run --release --locked -q -p gtn-tests --example random_students
 echo "Backend wgpu: kernels, networks of others, random students"
-for example in wgpu_kernels third_party_nets wgpu_students; do
+for example in wgpu_kernels wgpu_precisions third_party_nets wgpu_students; do
   [ $example != third_party_nets ] || scripts/third-party-nets.sh
   cargo run --release --locked -q -p gtn-tests --example $example
 done
