@@ -32,7 +32,7 @@ struct Life {
 }
 
 /// Places every value that a step reads or writes. Inputs are there before the first step, outputs after
-/// the last. Largest first, each at the lowest place that is free for its whole life.
+/// the last. Largest first, or in order of birth where that takes less.
 pub fn plan(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> Plan {
     let (constants, lives) = lives(graph, inputs, outputs);
     let mut offsets = BTreeMap::new();
@@ -43,10 +43,25 @@ pub fn plan(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> Plan {
         offsets.insert(id, *end);
         *end += size;
     }
+    let lower_bound = lower_bound(&lives, graph.steps.len());
     let mut order: Vec<&Life> = lives.iter().collect();
     order.sort_by_key(|l| (std::cmp::Reverse(l.size), l.from));
+    let (mut places, mut activations) = place(&order);
+    if activations > lower_bound {
+        order.sort_by_key(|l| (l.from, std::cmp::Reverse(l.size)));
+        let (by_birth, needed) = place(&order);
+        if needed < activations {
+            (places, activations) = (by_birth, needed);
+        }
+    }
+    offsets.extend(places.into_iter().map(|(id, at)| (id, end + at)));
+    Plan { offsets, constants: end, packed: packed_end, activations, lower_bound }
+}
+
+/// One after the other, each at the lowest place that is free for its whole life; and what they take in all.
+fn place(order: &[&Life]) -> (Vec<(ValueId, usize)>, usize) {
     let mut placed: Vec<(usize, &Life)> = Vec::new(); // by offset
-    let mut activations = 0;
+    let mut end = 0;
     for life in order {
         let mut at = 0;
         for (offset, other) in &placed {
@@ -57,16 +72,9 @@ pub fn plan(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> Plan {
         }
         let index = placed.partition_point(|(offset, _)| *offset < at);
         placed.insert(index, (at, life));
-        activations = activations.max(at + life.size);
-        offsets.insert(life.id, end + at);
+        end = end.max(at + life.size);
     }
-    Plan {
-        offsets,
-        constants: end,
-        packed: packed_end,
-        activations,
-        lower_bound: lower_bound(&lives, graph.steps.len()),
-    }
+    (placed.into_iter().map(|(at, life)| (life.id, at)).collect(), end)
 }
 
 fn lower_bound(lives: &[Life], steps: usize) -> usize {
