@@ -4,7 +4,8 @@
 //! cargo run --release -p gtn-tests --example wgpu_kernels -- [--seconds S]
 //! ```
 //!
-//! Each row is a chain of equal layers at batch 1. A multiply-add is two operations. On a software adapter the CPU is
+//! Each row is a chain of equal layers at batch 1, in fp32 or int8. A multiply-add is two operations, and the peak is that
+//! of floats. On a software adapter the CPU is
 //! the GPU, and the time that its cores spent says more than the clock on a busy machine.
 #![allow(clippy::unwrap_used)] // a measurement that cannot be made has no result
 
@@ -41,13 +42,18 @@ fn main() {
     let peak = Peak::open(true).unwrap();
     let top = rate(seconds, || peak.run().unwrap());
     println!("{}: peak {:.1} GFLOP/s, {:.1} per CPU second\n", peak.adapter(), top.wall, top.cpu);
-    let mut table = Table::new(["layer", "kernels", "GFLOP/s", "share", "per CPU second", "share"]);
+    let mut table =
+        Table::new(["layer", "precision", "kernels", "GFLOP/s", "share", "per CPU second", "share"]);
     for (name, kernel, channels, size) in LAYERS {
         let groups = if name.starts_with("depthwise") { channels } else { 1 };
         let graph = chain(kernel, channels, groups, size);
         let flop = 2.0 * Cost::of(&graph).macs as f64;
-        let model = untrained::write(&graph, name, "fp32", &device::resolve("host").unwrap()).unwrap();
-        for kernels in Kernels::ALL {
+        let host = device::resolve("host").unwrap();
+        let model = |precision| untrained::write(&graph, name, precision, &host).unwrap();
+        let models = ["fp32", "int8"].map(|precision| (precision, model(precision)));
+        for (kernels, (precision, model)) in
+            Kernels::ALL.iter().flat_map(|k| models.iter().map(move |m| (*k, m)))
+        {
             if groups > 1 && kernels == Kernels::Tile {
                 continue; // the same as block
             }
@@ -58,7 +64,7 @@ fn main() {
                 batch: 1,
                 ..Options::default()
             };
-            let mut backend = WgpuBackend::load(&model, Path::new(name), &options, "figures").unwrap();
+            let mut backend = WgpuBackend::load(model, Path::new(name), &options, "figures").unwrap();
             backend.bind(&made_up(&backend).unwrap()).unwrap();
             let found = rate(seconds, || {
                 backend.run_bound().unwrap();
@@ -66,6 +72,7 @@ fn main() {
             });
             table.row([
                 format!("{name}, {channels} x {size} x {size}"),
+                (*precision).into(),
                 kernels.name().into(),
                 format!("{:.1}", found.wall),
                 format!("{:.1} %", 100.0 * found.wall / top.wall),
