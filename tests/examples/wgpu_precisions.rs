@@ -51,7 +51,8 @@ fn main() {
     }
     let mut bursts = Bursts::default();
     bursts.measure(&models, (Path::new("made up"), &options), seconds, |_| Ok(())).unwrap();
-    let mut table = Table::new(["network", "precision", "p50", "over fp32", "weights", "activations", "steps"]);
+    let mut table =
+        Table::new(["network", "precision", "p50", "over fp32", "weights", "activations", "steps"]);
     for (name, _) in &archs {
         for precision in PRECISIONS {
             let of = |precision: &str| &bursts.medians_us[&format!("{name} {precision}")];
