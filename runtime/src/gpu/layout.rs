@@ -1,6 +1,6 @@
-//! Layout of a network: convolutions of floats and of integers read and write channels in fours
-//! (`[N, C/4, H, W, 4]`; of float16 packed into two words, of bytes into one), and so does what lies between them; values change their layout
-//! where another step needs them as ONNX has them.
+//! Layout of a network: convolutions of floats and of integers read and write channels in fours (`[N, C/4, H, W, 4]`;
+//! float16 packed into two words, bytes into one), and so does what lies between them; values change their layout where
+//! another step needs them as ONNX has them.
 
 use super::adapter::Abilities;
 use super::graph::{Conv, DType, Form, Graph, Step, ValueId};
