@@ -163,7 +163,7 @@ pub struct Conv {
 pub enum Form {
     /// Only as it is.
     Plain,
-    /// Element by element.
+    /// Element by element; what it reads beside the first two values is for all of them.
     Elementwise,
     /// Channel by channel; what it reads beside the first value is for all of them.
     PerTensor,

@@ -189,7 +189,7 @@ impl Layout<'_> {
     /// All operands of the result's size, one of them in fours.
     fn elementwise(&mut self, step: &Step) -> Result<bool, String> {
         let shape = self.graph.value(step.write)?.shape.clone();
-        let reads: Vec<ValueId> = step.reads.iter().flatten().copied().collect();
+        let reads: Vec<ValueId> = step.reads.iter().take(2).flatten().copied().collect();
         let mut any = false;
         for &id in &reads {
             any |= self.is_four(id)?;
@@ -202,7 +202,8 @@ impl Layout<'_> {
             return Ok(false);
         }
         let fours = reads.iter().map(|&id| self.four(id, &step.node)).collect::<Result<Vec<_>, _>>()?;
-        let mut new = Step { reads: fours.into_iter().map(Some).collect(), ..step.clone() };
+        let mut new = step.clone();
+        new.reads.iter_mut().zip(fours).for_each(|(read, four)| *read = Some(four));
         if narrow {
             if self.graph.value(step.write)?.dtype == DType::F16 {
                 new.constants.retain(|(name, _)| ELEMENTWISE_HALVES.contains(name));

@@ -86,7 +86,7 @@ pub fn fuse(n: &mut Node, x: ValueId, y: ValueId, scale: f32, zero: i32) -> Resu
             if !sum || !to.spares(&step) {
                 return Ok(false);
             }
-            quantised_sum::step(&step, [(a, qa), (b, qb)], to)
+            quantised_sum::step(n, &step, [(a, qa), (b, qb)], to)?
         }
         (name, &[(a, q)]) if name == reduce_mean::SHADER.name && step.form == Form::Mean => {
             let plane: usize = whole(a)?.iter().skip(2).product();
