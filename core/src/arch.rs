@@ -1,6 +1,6 @@
 //! `ArchSpec`: what a network is, in the terms a person chooses it by. [`crate::graph`] lowers it.
 
-use crate::{Error, Result, zoo};
+use crate::{Error, Result, artifact, format, zoo};
 use serde::{Deserialize, Serialize};
 
 /// The image a network takes: channels, height, width (pixels).
@@ -168,14 +168,20 @@ impl ArchSpec {
     /// An arch file, with or without the envelope that gtn-train puts around it.
     fn read(path: &std::path::Path) -> Result<Self> {
         let is_json = path.extension().is_none_or(|e| e != "toml");
-        if is_json && crate::artifact::read_document::<serde_json::Value>(path)?.get("schema").is_some() {
+        if is_json && artifact::read_document::<serde_json::Value>(path)?.get("schema").is_some() {
             return Ok(crate::model_dir::ArchFile::read(path)?.arch);
         }
-        crate::artifact::read_document(path)
+        artifact::read_document(path)
     }
 
     /// Checks every number, so that lowering cannot fail. Errors name the key.
     pub fn validate(&self) -> Result<()> {
+        // It names folders.
+        if !artifact::is_plain(&self.name, ":+@") {
+            let name = format::shorten(&self.name, 60);
+            let what = "wanted letters, digits, `-`, `_`, `.`, `:`, `+` or `@`, and no `.` before all others";
+            return Err(Error::usage(format!("architecture: name is `{name}`, {what}")));
+        }
         let bad = |key: String, found: usize, wanted: &str| -> Result<()> {
             Err(Error::usage(format!("architecture `{}`: {key} is {found}, wanted {wanted}", self.name)))
         };

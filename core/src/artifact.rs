@@ -1,142 +1,42 @@
 //! Files that other programs trust: written atomically, hashed, sealed, with a schema.
 
+mod naming;
+mod parsing;
+mod reading;
+mod writing;
+
+pub use naming::{file_stem, is_plain};
+pub use parsing::{from_value, parse_json, parse_schema, parse_toml, read_document, read_schema};
+pub use reading::{MAX_FILE, MAX_TEXT, open, read, read_at_most, read_text, sha256_file};
+pub use writing::{
+    check_creatable, check_writable, create_dir, create_new_dir, new_dir_beside, publish_dir,
+    publish_dir_with, write_atomic,
+};
+
 use crate::{Error, Result};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-
-/// The whole file, or an error naming it.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| Error::io(path, "read", e))
-}
-
-/// The whole file as UTF-8.
-pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).map_err(|_| Error::input(path, "is not UTF-8 text"))
-}
-
-/// Creates the folder and its parents.
-pub fn create_dir(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))
-}
-
-/// Temp file, fsync, rename, fsync of the folder: the file is the old one or the whole new one.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temp = sibling(path, "tmp");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temp)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temp, path)?;
-        sync_parent(path)
-    };
-    write().map_err(|e| {
-        let _ = fs::remove_file(&temp); // best effort: the error that matters is `e`
-        Error::io(path, "write", e)
-    })
-}
-
-/// Whether `path` could be written, asked before the work that fills it.
-pub fn check_writable(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::input(path, "is a folder, wanted a file to write"));
-    }
-    let temp = sibling(path, "try");
-    File::create(&temp).map_err(|e| Error::io(path, "write", e))?;
-    fs::remove_file(&temp).map_err(|e| Error::io(path, "write", e))
-}
-
-/// Renames a finished folder into place, replacing an older one; on return it is durable.
-/// Every file in it must already have been synced (as [`write_atomic`] does).
-pub fn publish_dir(finished: &Path, target: &Path) -> Result<()> {
-    let old = sibling(target, "old");
-    let publish = || -> std::io::Result<()> {
-        if old.exists() {
-            fs::remove_dir_all(&old)?;
-        }
-        if target.exists() {
-            fs::rename(target, &old)?;
-        }
-        if let Err(e) = fs::rename(finished, target) {
-            if old.exists() {
-                fs::rename(&old, target)?; // put the older one back
-            }
-            return Err(e);
-        }
-        sync_parent(target)?;
-        if old.exists() { fs::remove_dir_all(&old) } else { Ok(()) }
-    };
-    publish().map_err(|e| Error::io(target, "write", e))
-}
-
-/// `.NAME.PID.EXT` beside `path`: same file system, so that rename is atomic.
-pub fn sibling(path: &Path, ext: &str) -> PathBuf {
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(format!(".{name}.{}.{ext}", std::process::id()))
-}
-
-fn sync_parent(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        Some(dir) if cfg!(unix) => {
-            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-            File::open(dir)?.sync_all()
-        }
-        _ => Ok(()),
-    }
-}
+use std::path::Path;
 
 /// Lower-case hex SHA-256.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    sha256_hex(Sha256::new_with_prefix(bytes))
 }
 
-/// Lower-case hex SHA-256 of a file.
-pub fn sha256_file(path: &Path) -> Result<String> {
-    Ok(sha256(&read(path)?))
+fn sha256_hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Pretty JSON with a final newline; key order is the type's.
-pub fn to_json<T: Serialize>(value: &T) -> Result<String> {
+pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     let mut text = serde_json::to_string_pretty(value).map_err(|e| Error::Failed(format!("JSON: {e}")))?;
     text.push('\n');
     Ok(text)
 }
 
 /// Writes JSON atomically.
-pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
     write_atomic(path, to_json(value)?.as_bytes())
-}
-
-/// Reads TOML (by its ending) or JSON; the error gives file, line and key.
-pub fn read_document<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = read_text(path)?;
-    if path.extension().is_some_and(|e| e == "toml") {
-        return toml::from_str(&text).map_err(|e| Error::input(path, e.to_string().trim_end().to_owned()));
-    }
-    serde_json::from_str(&text).map_err(|e| Error::input(path, e.to_string()))
-}
-
-/// Reads JSON whose `schema` key must be `wanted` (`gtn.arch/1`); another major version is refused
-/// before anything else is looked at.
-pub fn read_schema<T: DeserializeOwned>(path: &Path, wanted: &str) -> Result<T> {
-    parse_schema(&read_text(path)?, path, wanted)
-}
-
-/// [`read_schema`] of text in memory; `path` is for messages.
-pub fn parse_schema<T: DeserializeOwned>(text: &str, path: &Path, wanted: &str) -> Result<T> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        schema: Option<String>,
-    }
-    let bad = |e: serde_json::Error| Error::input(path, e.to_string());
-    let head: Head = serde_json::from_str(text).map_err(bad)?;
-    let found = head.schema.unwrap_or_default();
-    if found != wanted {
-        return Err(Error::input(path, format!("schema is `{found}`, wanted `{wanted}`")));
-    }
-    serde_json::from_str(text).map_err(bad)
 }
 
 const SEAL_KEY: &str = ",\n  \"sha256_of_the_above\": \"";
@@ -185,42 +85,5 @@ mod tests {
                 assert!(unseal(&text, path).is_err(), "byte {i} bit {bit}");
             }
         }
-    }
-
-    #[test]
-    fn an_unknown_schema_is_refused_by_name() {
-        let error = parse_schema::<serde_json::Value>(
-            r#"{"schema":"gtn.arch/2"}"#,
-            Path::new("a.json"),
-            "gtn.arch/1",
-        );
-        assert_eq!(error.unwrap_err().to_string(), "a.json: schema is `gtn.arch/2`, wanted `gtn.arch/1`");
-    }
-
-    #[test]
-    fn atomic_write_replaces_and_leaves_nothing_behind() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.txt");
-        write_atomic(&path, b"one").unwrap();
-        write_atomic(&path, b"two").unwrap();
-        assert_eq!(read(&path).unwrap(), b"two");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let error = write_atomic(&dir.path().join("no/such/a.txt"), b"x").unwrap_err();
-        assert!(error.to_string().contains("cannot write"), "{error}");
-        assert_eq!(error.exit_code(), 2);
-    }
-
-    #[test]
-    fn publishing_replaces_a_folder() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("b.gtn");
-        for text in ["one", "two"] {
-            let temp = sibling(&target, "new");
-            create_dir(&temp).unwrap();
-            write_atomic(&temp.join("f"), text.as_bytes()).unwrap();
-            publish_dir(&temp, &target).unwrap();
-            assert_eq!(read_text(&target.join("f")).unwrap(), text);
-        }
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -4,7 +4,7 @@
 use crate::host::Host;
 use crate::latency::Performance;
 use crate::quant::{ActivationType, Scheme};
-use crate::{Error, Result, artifact};
+use crate::{Error, Result, artifact, format};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -176,15 +176,14 @@ pub fn resolve(target: &str) -> Result<Device> {
 
 /// Parses and checks a profile; `path` is for messages.
 pub fn parse(text: &str, path: &Path) -> Result<Device> {
-    let device: Device =
-        toml::from_str(text).map_err(|e| Error::input(path, e.to_string().trim_end().to_owned()))?;
+    let device: Device = artifact::parse_toml(text, path)?;
     let bad = |what: String| Err(Error::input(path, what));
     if device.schema != SCHEMA {
         return bad(format!("schema is `{}`, wanted `{SCHEMA}`", device.schema));
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if device.name.is_empty() || device.name.starts_with('.') || !device.name.chars().all(plain) {
-        return bad(format!("name is `{}`, wanted letters, digits, `-`, `_` or `.`", device.name));
+    if !artifact::is_plain(&device.name, "") {
+        let name = format::shorten(&device.name, 60);
+        return bad(format!("name is `{name}`, wanted letters, digits, `-`, `_` or `.`"));
     }
     if !(13..=21).contains(&device.opset) {
         return bad(format!("opset is {}, wanted 13 to 21", device.opset));
@@ -232,8 +231,7 @@ fn check_sources(text: &str, path: &Path) -> Result<()> {
                 .find_map(|(k, v)| walk(&if key.is_empty() { k.clone() } else { format!("{key}.{k}") }, v)),
         }
     }
-    let bad = |e: toml::de::Error| Error::input(path, e.to_string().trim_end().to_owned());
-    let value: toml::Value = toml::from_str(text).map_err(bad)?;
+    let value: toml::Value = artifact::parse_toml(text, path)?;
     match walk("", &value) {
         Some(key) => {
             Err(Error::input(path, format!("{key}.source is empty, wanted who says so (or `not measured`)")))

@@ -1,5 +1,6 @@
 //! One error type for core, and the exit status that each kind of error becomes.
 
+use crate::format;
 use std::path::{Path, PathBuf};
 
 /// What went wrong, with the file, key or node it went wrong at.
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A file is missing, damaged or not what it should be. Exit status 2.
-    #[error("{}: {what}", path.display())]
+    #[error("{}: {what}", format::path(path))]
     Input {
         /// The file or folder at fault.
         path: PathBuf,
@@ -18,7 +19,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The operating system refused to read or write. Exit status 2.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {source}", format::path(path))]
     Io {
         /// The file or folder at fault.
         path: PathBuf,
@@ -30,6 +31,9 @@ pub enum Error {
     /// The work itself failed or a gate was missed. Exit status 1.
     #[error("{0}")]
     Failed(String),
+    /// The work is done, but its words could not be written to stdout. Exit status 1.
+    #[error("standard output: cannot write: {0}")]
+    Stdout(std::io::Error),
     /// A backend or device is not available here. Exit status 3.
     #[error("{0}")]
     Unavailable(String),
@@ -64,7 +68,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Input { .. } | Self::Usage(_) | Self::Io { .. } => 2,
-            Self::Failed(_) => 1,
+            Self::Failed(_) | Self::Stdout(_) => 1,
             Self::Unavailable(_) => 3,
             Self::Interrupted(signal) | Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(1),
         }

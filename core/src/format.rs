@@ -1,4 +1,7 @@
-//! Numbers as people read them.
+//! Numbers as people read them; strangers' text so that it can do no harm where people read it.
+
+use std::borrow::Cow;
+use std::path::Path;
 
 /// `999`, `60.1 k`, `7.43 M`, `1.08 G`: three digits.
 pub fn count(n: u64) -> String {
@@ -55,6 +58,84 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
+/// Text of others for one line: control characters, line breaks and marks that turn the direction of writing are shown
+/// (`\n`, `\x1b`, `\u202e`) instead of obeyed. Everything else stays, backslashes too, so that escaping twice is the same
+/// as once. Inside a JSON string what is written here beyond ASCII is the same text as before.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    escape_if(text, acts)
+}
+
+/// [`escape`] that leaves line breaks alone.
+pub fn escape_lines(text: &str) -> Cow<'_, str> {
+    escape_if(text, |c| acts(c) && c != '\n')
+}
+
+fn escape_if(text: &str, odd: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&odd) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if !odd(c) => out.push(c),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..'\x20' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            _ => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a terminal or a reader's eye would obey it rather than show it.
+fn acts(c: char) -> bool {
+    // Controls of both sets; marks of direction (Unicode Annex 9); line and paragraph separators; the byte order mark.
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// At most `most` characters: of longer text the beginning and the end, `...` between them.
+pub fn shorten(text: &str, most: usize) -> String {
+    if text.chars().nth(most).is_none() {
+        return text.to_owned();
+    }
+    let count = text.chars().count();
+    let kept = most.saturating_sub(3);
+    let tail = kept / 3;
+    let head: String = text.chars().take(kept - tail).collect();
+    let end: String = text.chars().skip(count - tail).collect();
+    format!("{head}...{end}")
+}
+
+/// [`escape`] for Markdown: what would be markup there is text.
+pub fn markdown(text: &str) -> String {
+    let shown = escape(text);
+    let mut out = String::with_capacity(shown.len());
+    let mut before = ' ';
+    let mut rest = shown.chars().peekable();
+    while let Some(c) = rest.next() {
+        // Within a word an underscore is one: `res_mini`.
+        let within = before.is_alphanumeric() && rest.peek().is_some_and(|c| c.is_alphanumeric());
+        if "\\`*[]<>|~&".contains(c) || (c == '_' && !within) {
+            out.push('\\');
+        }
+        out.push(c);
+        before = c;
+    }
+    out
+}
+
+/// A file's name for people: escaped, and with bytes that are not UTF-8 shown (`\xff`).
+pub fn path(path: &Path) -> String {
+    let mut out = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        out.push_str(&escape(chunk.valid()));
+        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +153,45 @@ mod tests {
         );
         assert_eq!([ms(0.006_123), ms(0.0612), ms(0.099_96)], ["0.00612 ms", "0.0612 ms", "0.100 ms"]);
         assert_eq!([seconds(45.2), seconds(725.0), seconds(7380.0)], ["45 s", "12 min 05 s", "2 h 03 min"]);
+    }
+
+    #[test]
+    fn what_acts_is_shown_and_text_stays() {
+        assert_eq!(escape("Bücher, 中文, C:\\new, a_b"), "Bücher, 中文, C:\\new, a_b");
+        assert_eq!(
+            escape("a\x1b[31m\n\r\t\0\x7f\u{9b}\u{202e}b"),
+            "a\\x1b[31m\\n\\r\\t\\x00\\u007f\\u009b\\u202eb"
+        );
+        assert_eq!(escape_lines("a\nb\x07"), "a\nb\\x07");
+        let once = escape("\x1b\u{2028}\u{feff}").into_owned();
+        assert_eq!(escape(&once), once);
+        // JSON escapes ASCII's controls itself; what is left of them means the same in it.
+        let json = serde_json::to_string("\x1b\u{9b}\u{202e}\x7f").unwrap();
+        let shown = escape(&json);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), "\x1b\u{9b}\u{202e}\x7f");
+        assert!(!shown.contains(char::is_control));
+    }
+
+    #[test]
+    fn markup_is_text() {
+        assert_eq!(markdown("res_mini, 3 px"), "res_mini, 3 px");
+        assert_eq!(markdown("_a_ [b](c) <i> `d` *e*\n"), "\\_a\\_ \\[b\\](c) \\<i\\> \\`d\\` \\*e\\*\\\\n");
+    }
+
+    #[test]
+    fn long_text_keeps_both_ends() {
+        assert_eq!(shorten("héllo", 5), "héllo");
+        assert_eq!(shorten("äbcdefghijklmn", 9), "äbcd...mn");
+        for most in 0..8 {
+            assert!(shorten("0123456789", most).chars().count() <= most.max(3), "{most}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_not_text_are_told() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"a\xff\xfe\x1bb\xc3\xa4");
+        assert_eq!(path(Path::new(name)), "a\\xff\\xfe\\x1bbä");
     }
 }

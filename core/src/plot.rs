@@ -29,10 +29,10 @@ pub struct Point {
     pub interval: Option<[f64; 2]>,
 }
 
-/// Text made safe for HTML and SVG.
+/// Text made safe for HTML and SVG; control characters and the like are shown, as on a terminal.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in crate::format::escape(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),

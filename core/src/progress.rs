@@ -1,8 +1,8 @@
 //! Progress of long work on stderr: a bar on a terminal, else a plain line every ten seconds.
 
-use crate::format;
+use crate::{exit, format};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -59,6 +59,6 @@ impl Progress {
 
     /// A closed stderr is no reason to stop working.
     fn line(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "{}: {text}", self.label);
+        exit::note(&format!("{}: {text}", self.label));
     }
 }

@@ -1,5 +1,7 @@
 //! Tables for terminals and Markdown.
 
+use crate::format;
+
 /// Rows of text under headings; cells that look like numbers are aligned right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
@@ -15,9 +17,10 @@ impl Table {
         Self { headings: headings.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Adds a row. What would act on a terminal (line breaks, escape codes) is shown instead.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) -> &mut Self {
-        let mut cells: Vec<String> = cells.into_iter().map(Into::into).collect();
+        let shown = |cell: S| format::escape(&cell.into()).into_owned();
+        let mut cells: Vec<String> = cells.into_iter().map(shown).collect();
         cells.resize(self.headings.len(), String::new());
         self.rows.push(cells);
         self
@@ -73,7 +76,7 @@ impl Table {
         let (widths, lines) = self.lines();
         let mut out = String::new();
         for (i, line) in lines.iter().enumerate() {
-            let cells: Vec<String> = line.iter().map(|c| c.replace('|', "\\|")).collect();
+            let cells: Vec<String> = line.iter().map(|c| format::markdown(c)).collect();
             out.push_str(&format!("| {} |\n", cells.join(" | ")));
             if i == 0 {
                 let rule = |(i, &w): (usize, &usize)| {
@@ -103,6 +106,10 @@ mod tests {
         let mut gap = Table::new(["n", "who"]);
         gap.row(["-", "-"]).row(["1", "a"]);
         assert!(gap.numeric(0) && !gap.numeric(1));
+        let mut odd = Table::new(["name"]);
+        odd.row(["a\nb|<c>\x1b"]);
+        assert_eq!(odd.render(), "name\n────────────\na\\nb|<c>\\x1b\n");
+        assert!(odd.to_markdown().ends_with("| a\\\\nb\\|\\<c\\>\\\\x1b |\n"), "{}", odd.to_markdown());
         assert_eq!(t.to_markdown(), "| who |    n |\n| --- | ---: |\n| a   |    5 |\n| bcd | 1234 |\n");
     }
 }

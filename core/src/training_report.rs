@@ -3,7 +3,7 @@
 use crate::html::Page;
 use crate::plot::{Series, lines};
 use crate::table::Table;
-use crate::{Error, Result, artifact};
+use crate::{Error, Result, artifact, format};
 use std::path::Path;
 
 /// Points of a curve: more cannot be seen.
@@ -22,7 +22,9 @@ fn page(text: &str, path: &Path, (title, subtitle): (&str, &str), summary: &Tabl
     let mut val = Series { name: "val top-1".into(), points: Vec::new() };
     let mut arch: Vec<(String, Vec<Series>)> = Vec::new();
     for (i, line) in text.lines().enumerate() {
-        let bad = |e: serde_json::Error| Error::input(path, format!("line {}: {e}", i + 1));
+        let bad = |e: serde_json::Error| {
+            Error::input(path, format!("line {}: {}", i + 1, format::shorten(&e.to_string(), 200)))
+        };
         let line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).map_err(bad)?;
         let number = |key: &str| line.get(key).and_then(serde_json::Value::as_f64);
         if let Some((epoch, top1)) = number("epoch").zip(number("val_top1")) {

@@ -1,32 +1,50 @@
-//! A bundle or kit under construction: a hidden folder beside its final place, renamed into it only when
+//! A bundle or kit under construction: a folder inside a hidden one beside its final place, renamed into it only when
 //! everything in it has been proved.
 
 use gtn_core::bundle::{FileEntry, MANIFEST};
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result, artifact, format};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The hidden folder's ending.
+const ENDING: &str = "draft";
+/// Held by who works in the hidden folder; the system lets go of it at any kind of end.
+const LOCK: &str = "lock";
+/// In the hidden folder: what will be published.
+const NEW: &str = "new";
+/// In the hidden folder: what was there before, while the new one takes its place.
+const OLD: &str = "old";
+/// In the hidden folder: the name of what is made there.
+const NAME: &str = "name";
 
 /// The folder; removed again unless published.
 pub struct Draft {
+    /// The hidden folder.
+    work: TempDir,
+    _lock: File,
     dir: PathBuf,
     target: PathBuf,
     files: BTreeMap<String, FileEntry>,
 }
 
 impl Draft {
-    /// Starts a draft of `target`. Something there that is not a bundle is not replaced.
+    /// Starts a draft of `target`, in a folder that is new. Something at `target` that is not a bundle is not replaced.
+    /// What killed runs left beside it is removed.
     pub fn start(target: &Path) -> Result<Self> {
-        if target.exists() && !target.join(MANIFEST).is_file() {
-            return Err(Error::input(target, "exists and is not a bundle: not replaced"));
-        }
-        if let Some(parent) = target.parent().filter(|p| !p.as_os_str().is_empty()) {
-            artifact::create_dir(parent)?;
-        }
-        let dir = artifact::sibling(target, "draft");
-        artifact::create_dir(&dir)?;
-        Ok(Self { dir, target: target.to_owned(), files: BTreeMap::new() })
+        check_target(target)?;
+        let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        artifact::create_dir(parent)?;
+        tidy(parent);
+        let work = artifact::new_dir_beside(target, ENDING)?;
+        let lock = lock(&work.path().join(LOCK))?;
+        let name = target.file_name().unwrap_or_default().as_encoded_bytes();
+        artifact::write_atomic(&work.path().join(NAME), name)?;
+        let dir = work.path().join(NEW);
+        artifact::create_new_dir(&dir)?;
+        Ok(Self { work, _lock: lock, dir, target: target.to_owned(), files: BTreeMap::new() })
     }
 
     /// Where the draft is.
@@ -60,21 +78,79 @@ impl Draft {
 
     /// Renames the draft into place.
     pub fn publish(self) -> Result<()> {
-        artifact::publish_dir(&self.dir, &self.target)
+        check_target(&self.target)?; // it may have come meanwhile
+        artifact::publish_dir_with(&self.dir, &self.target, &self.work.path().join(OLD))
     }
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if self.dir.exists() {
-            let _ = fs::remove_dir_all(&self.dir); // best effort: the error that matters is on its way
+fn check_target(target: &Path) -> Result<()> {
+    if target.exists() && !target.join(MANIFEST).is_file() {
+        return Err(Error::input(target, "exists and is not a bundle: not replaced"));
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let failed = |e| Error::io(path, "lock", e);
+    let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+    // Nobody else holds it but one who takes us for dead, in the moment between the two calls.
+    file.lock().map_err(failed)?;
+    match path.exists() {
+        true => Ok(file),
+        false => Err(Error::Failed(format!("{}: was removed by another run: try again", format::path(path)))),
+    }
+}
+
+/// Removes the drafts in `parent` that nobody works on any more, and first puts back what such a one had moved aside. What
+/// cannot be removed stays: this run does not need it gone.
+fn tidy(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for work in entries.flatten().filter(|e| is_draft(e)).map(|e| e.path()) {
+        let lock = OpenOptions::new().write(true).open(work.join(LOCK));
+        let Ok(lock) = lock else { continue };
+        if lock.try_lock().is_err() {
+            continue; // somebody is at work
+        }
+        if !work.join(OLD).exists() || put_back(&work, parent) {
+            let _ = fs::remove_dir_all(&work);
         }
     }
+}
+
+/// Whether what a killed run moved aside is in its place again, or the new one is.
+fn put_back(work: &Path, parent: &Path) -> bool {
+    let Ok(name) = artifact::read_text(&work.join(NAME)) else { return false };
+    // A plain name: what lies in a folder that others may write to must not lead out of it.
+    if Path::new(&name).file_name() != Some(name.as_ref()) {
+        return false;
+    }
+    let target = parent.join(&name);
+    target.exists() || fs::rename(work.join(OLD), target).is_ok()
+}
+
+fn is_draft(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let name = name.to_string_lossy();
+    let ours = name.starts_with(".gtn.") && name.ends_with(&format!(".{ENDING}"));
+    ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) // a link is not
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// What is left of a run that was killed: the lock is let go of, nothing is removed.
+    fn kill(draft: Draft) {
+        let Draft { work, .. } = draft;
+        let _ = work.keep();
+    }
 
     #[test]
     fn a_failed_export_leaves_nothing_and_spares_strangers() {
@@ -90,5 +166,63 @@ mod tests {
         let error = Draft::start(&target).err().unwrap();
         assert!(error.to_string().contains("is not a bundle: not replaced"), "{error}");
         assert!(target.join("thesis.tex").exists());
+    }
+
+    #[test]
+    fn what_is_published_is_what_was_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("x.gtn");
+        for text in ["one", "two"] {
+            let mut draft = Draft::start(&target).unwrap();
+            draft.add("model.onnx", text.as_bytes()).unwrap();
+            draft.seal(&serde_json::json!({"n": 1})).unwrap();
+            draft.publish().unwrap();
+            assert_eq!(names(&target), ["manifest.json", "model.onnx"]);
+            assert_eq!(fs::read_to_string(target.join("model.onnx")).unwrap(), text);
+            assert_eq!(names(dir.path()), ["x.gtn"]);
+        }
+    }
+
+    #[test]
+    fn later_runs_remove_dead_drafts_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        kill(Draft::start(&at("x.gtn")).unwrap());
+        fs::create_dir(at(".gtn.mine.draft")).unwrap(); // no lock in it: nobody knows whose
+        fs::write(at(".gtn.file.draft"), "").unwrap();
+        assert_eq!(names(dir.path()).len(), 3);
+        let alive = Draft::start(&at("y.gtn")).unwrap();
+        let other = Draft::start(&at("z.gtn")).unwrap();
+        assert_eq!(names(dir.path()).len(), 4, "{:?}", names(dir.path()));
+        assert!(alive.dir().is_dir() && other.dir().is_dir());
+        drop((alive, other));
+        assert_eq!(names(dir.path()), [".gtn.file.draft", ".gtn.mine.draft"]);
+    }
+
+    /// Killed between the two renames of publishing: the older bundle is only in the draft.
+    #[test]
+    fn an_older_bundle_is_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("x.gtn");
+        let draft = Draft::start(&target).unwrap();
+        fs::create_dir(draft.work.path().join(OLD)).unwrap();
+        fs::write(draft.work.path().join(OLD).join("model.onnx"), "old").unwrap();
+        kill(draft);
+        drop(Draft::start(&dir.path().join("y.gtn")).unwrap());
+        assert_eq!(names(dir.path()), ["x.gtn"]);
+        assert_eq!(fs::read_to_string(target.join("model.onnx")).unwrap(), "old");
+    }
+
+    /// A folder that others may write to: a name in it must not lead out.
+    #[test]
+    fn a_planted_draft_moves_nothing_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent = dir.path().join("deep");
+        fs::create_dir_all(parent.join(".gtn.evil.draft/old")).unwrap();
+        fs::write(parent.join(".gtn.evil.draft/lock"), "").unwrap();
+        fs::write(parent.join(".gtn.evil.draft/name"), "../out").unwrap();
+        drop(Draft::start(&parent.join("x.gtn")).unwrap());
+        assert!(!dir.path().join("out").exists());
+        assert_eq!(names(&parent), [".gtn.evil.draft"]);
     }
 }

@@ -74,7 +74,7 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     findings.extend(tried(&model, &path, &device, &options)?);
     let reasons: Vec<&str> =
         findings.iter().filter(|f| f.verdict == Verdict::No).map(|f| f.why.as_str()).collect();
-    if args.json {
+    let told = if args.json {
         let answer = json!({
             "schema": "gtn.check/1",
             "model": args.model.display().to_string(),
@@ -82,15 +82,18 @@ pub fn run(args: &CheckArgs) -> Result<()> {
             "fits": reasons.is_empty(),
             "findings": findings,
         });
-        exit::print(&artifact::to_json(&answer)?);
+        exit::print(&artifact::to_json(&answer)?)
     } else {
-        exit::print(&text(&findings));
-    }
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    let model = args.model.display();
-    Err(Error::Failed(format!("{model} does not fit {}: {}", device.name, reasons.join("; "))))
+        exit::print(&text(&findings))
+    };
+    let fits = match reasons.as_slice() {
+        [] => Ok(()),
+        reasons => {
+            let model = args.model.display();
+            Err(Error::Failed(format!("{model} does not fit {}: {}", device.name, reasons.join("; "))))
+        }
+    };
+    exit::work_first(fits, told)
 }
 
 fn text(findings: &[Finding]) -> String {

@@ -102,8 +102,7 @@ fn deliver(
     target: &Path,
 ) -> Result<()> {
     if args.json {
-        exit::print(&artifact::to_json(export_report)?);
-        return Ok(());
+        return exit::print(&artifact::to_json(export_report)?);
     }
     let mut text = report_html::overview(std::slice::from_ref(report)).render();
     if let Some(trainer) = export_report.get("trainer").filter(|t| !t.is_null()) {
@@ -126,8 +125,7 @@ fn deliver(
     if let Some(why) = export_report.pointer("/chosen/why").and_then(serde_json::Value::as_str) {
         text.push_str(&format!("{}: {why}\n", shipped.precision));
     }
-    exit::print(&format!("{text}\n{}\n", target.display()));
-    Ok(())
+    exit::print(&format!("{text}\n{}\n", target.display()))
 }
 
 /// `--out X.gtn` is the bundle; any other `--out` is the folder that STUDENT-TARGET.gtn goes to.

@@ -56,8 +56,7 @@ pub fn run(args: &KitArgs) -> Result<()> {
         manifest.networks.len(),
         manifest.files.len(),
         args.out.display()
-    ));
-    Ok(())
+    ))
 }
 
 /// Different students of the pool, at random.

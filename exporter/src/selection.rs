@@ -32,6 +32,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let target = args.target.as_deref().ok_or_else(|| Error::usage("wanted --target (gtn-export --help)"))?;
     let device = device::resolve(target)?;
     let precisions = export::precisions(args.precision, &device)?;
+    args.out.as_deref().map_or(Ok(()), artifact::check_creatable)?;
     let found = match (&args.from, &args.student) {
         (Some(runs), _) => students::find(runs)?,
         (None, Some(dir)) => students::one(dir)?,
@@ -50,16 +51,17 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         unknown: timed.unknown,
         missed: Vec::new(),
     };
+    let mut told = Ok(()); // words that cannot be written do not end the work
     loop {
         let chosen = selection.choose()?.clone();
         if !args.json {
-            exit::print(&selection.text(&chosen));
+            told = exit::print(&selection.text(&chosen));
         }
         let Some(out) = args.out.as_deref() else {
             if args.json {
-                exit::print(&artifact::to_json(&selection.document(&chosen))?);
+                told = exit::print(&artifact::to_json(&selection.document(&chosen))?);
             }
-            return Ok(());
+            return told;
         };
         let student = PathBuf::from(&chosen.dir);
         let bundle = export::bundle_path(out, &student, &selection.device)?;
@@ -69,15 +71,16 @@ pub fn run(args: &ExportArgs) -> Result<()> {
                 selection.missed.push(Missed { dir: chosen.dir, precision: chosen.precision, why });
                 continue;
             }
+            Err(Error::Stdout(_)) => {} // the bundle is whole; what follows fails to be told likewise
             done => done?,
         }
         let beside = |ending: &str| bundle.with_extension(format!("selection.{ending}"));
         artifact::write_json(&beside("json"), &selection.document(&chosen))?;
         artifact::write_atomic(&beside("html"), selection.page(&chosen).as_bytes())?;
         if !args.json {
-            exit::print(&format!("{}\n{}\n", beside("json").display(), beside("html").display()));
+            told = exit::print(&format!("{}\n{}\n", beside("json").display(), beside("html").display()));
         }
-        return Ok(());
+        return told;
     }
 }
 
@@ -158,10 +161,10 @@ fn timed(
     if let (Some(runtime), Some(first)) = (&runtime, device.backends.first())
         && runtime.name != *first
     {
-        eprintln!(
+        exit::note(&format!(
             "the table was measured with {}: its times hold for gtn-run --backend {0}, {}'s profile has {first} first",
             runtime.name, device.name
-        );
+        ));
     }
     let mut candidates = Vec::new();
     for student in students {

@@ -7,20 +7,17 @@ use gtn_core::{Result, device, exit, format};
 /// Lists all; or shows one with the source of each value, or as TOML.
 pub fn run(args: &TargetsArgs) -> Result<()> {
     let Some(name) = &args.name else {
-        exit::print(&list()?.render());
-        return Ok(());
+        return exit::print(&list()?.render());
     };
     let device = device::resolve(name)?;
     if args.toml {
-        exit::print(&device.to_toml()?);
-        return Ok(());
+        return exit::print(&device.to_toml()?);
     }
     let mut table = Table::new(["what", "value", "who says so"]);
     for row in device.rows() {
         table.row(row);
     }
-    exit::print(&table.render());
-    Ok(())
+    exit::print(&table.render())
 }
 
 fn list() -> Result<Table> {

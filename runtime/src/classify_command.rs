@@ -1,6 +1,7 @@
 //! `gtn-run classify`: what is on these pictures?
 
 use crate::cli::ClassifyArgs;
+use crate::commands::deliver_json;
 use crate::prepare::{prepare, tell_backend, within};
 use gtn_core::progress::Progress;
 use gtn_core::table::Table;
@@ -20,35 +21,35 @@ pub fn run(args: &ClassifyArgs) -> Result<()> {
     let json_path = args.json.as_deref();
     let to_stdout = json_path == Some(Path::new("-"));
     json_path.filter(|_| !to_stdout).map_or(Ok(()), artifact::check_writable)?;
-    let mut files = Vec::new();
-    args.images.iter().try_for_each(|path| find(path, &mut files))?;
+    let mut found = Found::default();
+    args.images.iter().for_each(|path| found.add(path));
     let options = prepare(&args.backend)?.options;
     let mut subject = Subject::open(&args.model, &options)?;
     tell_backend(&subject);
-    let (answers, errors) = answer(&mut subject, &files, args.top)?;
-    if let Some(path) = json_path {
-        let images: Vec<_> = answers.iter().map(|(file, top)| json!({"file": file, "top": top})).collect();
-        let text = artifact::to_json(&json!({"model": subject.model, "images": images}))?;
-        if to_stdout {
-            exit::print(&text);
-        } else {
-            artifact::write_atomic(path, text.as_bytes())?;
-        }
-    }
-    if !to_stdout && !answers.is_empty() {
-        exit::print(&table(&answers).render());
-    }
+    let (answers, errors) = answer(&mut subject, found, args.top)?;
+    let json = json_path.map_or(Ok(()), |path| {
+        let image = |(file, top): &Answer| json!({"file": name(file), "top": top});
+        let images: Vec<_> = answers.iter().map(image).collect();
+        deliver_json(&json!({"model": subject.model, "images": images}), path)
+    });
+    let words = if to_stdout || answers.is_empty() { Ok(()) } else { exit::print(&table(&answers).render()) };
     let mut errors = errors.into_iter();
-    let Some(last) = errors.next_back() else { return Ok(()) };
-    errors.for_each(|e| eprintln!("gtn-run: error: {e}"));
-    Err(last)
+    let last = errors.next_back();
+    errors.for_each(|e| exit::complain(&e));
+    exit::work_first(last.map_or(Ok(()), Err), exit::work_first(json, words))
+}
+
+/// A file's name as data: itself where it is text, else with the bytes shown that are none.
+fn name(file: &Path) -> String {
+    file.to_str().map_or_else(|| format::path(file), str::to_owned)
 }
 
 type Answer = (PathBuf, Vec<Guess>);
 
 /// Reads and classifies, a batch at a time; the errors of the files that could not be read.
-fn answer(subject: &mut Subject, files: &[PathBuf], top: usize) -> Result<(Vec<Answer>, Vec<Error>)> {
-    let (mut answers, mut errors) = (Vec::new(), Vec::new());
+fn answer(subject: &mut Subject, found: Found, top: usize) -> Result<(Vec<Answer>, Vec<Error>)> {
+    let Found { files, mut errors } = found;
+    let mut answers = Vec::new();
     let mut bar = Progress::new("classify", files.len() as u64);
     for batch in files.chunks(subject.backend.info().batch) {
         let (mut names, mut images) = (Vec::new(), Vec::new());
@@ -76,44 +77,50 @@ fn table(answers: &[Answer]) -> Table {
         let Some((best, others)) = guesses.split_first() else { continue };
         let then: Vec<String> =
             others.iter().map(|g| format!("{} {}", g.label, format::percent(g.probability))).collect();
-        table.row([
-            file.display().to_string(),
-            best.label.clone(),
-            format::percent(best.probability),
-            then.join(", "),
-        ]);
+        table.row([name(file), best.label.clone(), format::percent(best.probability), then.join(", ")]);
     }
     table
 }
 
-/// The file itself, or the pictures in a folder and the folders below it, in the order of their names.
-/// Links to folders are not followed.
-fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    if !path.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    let before = files.len();
-    walk(path, files)?;
-    if files.len() == before {
-        return Err(Error::input(path, "holds no .png, .jpg or .jpeg files"));
-    }
-    Ok(())
+/// What the command line names, and what of it could not be looked at.
+#[derive(Default)]
+struct Found {
+    files: Vec<PathBuf>,
+    errors: Vec<Error>,
 }
 
-fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let unreadable = |e| Error::io(dir, "read", e);
-    let mut entries =
-        std::fs::read_dir(dir).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type().map_err(unreadable)?.is_dir() {
-            walk(&path, files)?;
-        } else if path.extension().is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)))
-        {
-            files.push(path);
+impl Found {
+    /// The file itself, or the pictures in a folder and the folders below it, in the order of their names.
+    /// Links to folders are not followed.
+    fn add(&mut self, path: &Path) {
+        if !path.is_dir() {
+            self.files.push(path.to_owned());
+            return;
+        }
+        let before = self.files.len() + self.errors.len();
+        self.walk(path);
+        if self.files.len() + self.errors.len() == before {
+            self.errors.push(Error::input(path, "holds no .png, .jpg or .jpeg files"));
         }
     }
-    Ok(())
+
+    fn walk(&mut self, dir: &Path) {
+        let entries = std::fs::read_dir(dir).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(e) => return self.errors.push(Error::io(dir, "read", e)),
+        };
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for path in entries.into_iter().map(|e| e.path()) {
+            let kind = path.symlink_metadata().map(|meta| meta.file_type());
+            let picture =
+                path.extension().is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)));
+            match kind {
+                Ok(kind) if kind.is_dir() => self.walk(&path),
+                Ok(_) if picture => self.files.push(path),
+                Ok(_) => {}
+                Err(e) => self.errors.push(Error::io(&path, "read", e)),
+            }
+        }
+    }
 }

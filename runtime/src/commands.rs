@@ -10,6 +10,7 @@ use gtn_run::backend::Options;
 use gtn_run::profile;
 use gtn_run::prove::{Proof, Steps, prove};
 use gtn_run::subject::Subject;
+use serde::Serialize;
 use std::path::Path;
 
 /// For reports.
@@ -40,8 +41,7 @@ pub fn all(args: &AllArgs) -> Result<()> {
         report.memory = memory_pass(bundle, &args.backend)?;
         reports.push(report);
     }
-    deliver(&reports, &args.output)?;
-    judge(&reports)
+    exit::work_first(judge(&reports), deliver(&reports, &args.output))
 }
 
 fn prove_one(model: &Path, prepared: &Prepared, options: &Options, steps: &Steps) -> Result<Report> {
@@ -91,49 +91,55 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     let Proof { mut report, logits } =
         prove(&mut Subject::open(&args.model, &prepared.options)?, &steps, PROGRAM)?;
     prepared.note(&mut report);
-    // Before the verdict: logits are most wanted where a comparison fails.
-    if let (Some(path), Some(a)) = (&args.logits, report.accuracy.first()) {
-        npy::write(path, &Tensor::f32(&[a.n, a.per_class.len()], logits))?;
-    }
+    // Whatever the verdict: logits are most wanted where a comparison fails.
+    let kept = match (&args.logits, report.accuracy.first()) {
+        (Some(path), Some(a)) => npy::write(path, &Tensor::f32(&[a.n, a.per_class.len()], logits)),
+        _ => Ok(()),
+    };
     let reports = [report];
-    deliver(&reports, &args.output)?;
-    judge(&reports)
+    let told = exit::work_first(kept, deliver(&reports, &args.output));
+    exit::work_first(judge(&reports), told)
 }
 
 fn report(model: &Path, backend: &BackendArgs, output: &OutputArgs, steps: &Steps) -> Result<()> {
     check_outputs(output)?;
     let prepared = prepare(backend)?;
     let reports = [prove_one(model, &prepared, &prepared.options, steps)?];
-    deliver(&reports, output)?;
-    judge(&reports)
+    exit::work_first(judge(&reports), deliver(&reports, output))
 }
 
-/// Terminal, JSON, HTML.
+/// JSON, HTML, terminal; that one of them cannot be written keeps none of the others back.
 pub fn deliver(reports: &[Report], output: &OutputArgs) -> Result<()> {
     let to_stdout = output.json.as_deref() == Some(Path::new("-"));
-    if let Some(path) = &output.json {
-        // One report as itself, several as a list.
-        let text =
-            if let [report] = reports { artifact::to_json(report)? } else { artifact::to_json(&reports)? };
-        if to_stdout {
-            exit::print(&text);
-        } else {
-            artifact::write_atomic(path, text.as_bytes())?;
-        }
+    // One report as itself, several as a list.
+    let json = match (&output.json, reports) {
+        (Some(path), [report]) => deliver_json(report, path),
+        (Some(path), reports) => deliver_json(reports, path),
+        (None, _) => Ok(()),
+    };
+    let html = output.html.as_deref().map_or(Ok(()), |path| deliver_html(reports, path));
+    let words = if to_stdout { Ok(()) } else { exit::print(&terminal(reports, output)) };
+    exit::work_first(exit::work_first(json, html), words)
+}
+
+/// To a file, or with `-` to stdout.
+pub fn deliver_json<T: Serialize + ?Sized>(value: &T, path: &Path) -> Result<()> {
+    match path == Path::new("-") {
+        true => exit::print(&artifact::to_json(value)?),
+        false => artifact::write_json(path, value),
     }
-    output.html.as_deref().map_or(Ok(()), |path| deliver_html(reports, path))?;
-    if !to_stdout {
-        let text: Vec<String> = reports.iter().map(report_html::terminal).collect();
-        let mut text = text.join("\n");
-        if reports.len() > 1 {
-            text.push_str(&format!("\n{}", report_html::overview(reports).render()));
-        }
-        if let Some(path) = &output.html {
-            text.push_str(&format!("\n{}\n", path.display()));
-        }
-        exit::print(&text);
+}
+
+fn terminal(reports: &[Report], output: &OutputArgs) -> String {
+    let text: Vec<String> = reports.iter().map(report_html::terminal).collect();
+    let mut text = text.join("\n");
+    if reports.len() > 1 {
+        text.push_str(&format!("\n{}", report_html::overview(reports).render()));
     }
-    Ok(())
+    if let Some(path) = &output.html {
+        text.push_str(&format!("\n{}\n", path.display()));
+    }
+    text
 }
 
 /// One page about all reports.

@@ -1,7 +1,7 @@
 //! `gtn-run compare A B` and `gtn-run report R...`: which is faster, and pages about saved reports.
 
 use crate::cli::{CompareArgs, ReportArgs};
-use crate::commands::{PROGRAM, check_outputs, deliver_html};
+use crate::commands::{PROGRAM, check_outputs, deliver_html, deliver_json};
 use crate::prepare::{Prepared, prepare, seconds};
 use gtn_core::compare::{Comparison, Ratio, SCHEMA, Side, unlike};
 use gtn_core::host::{Activity, Conditions, Host};
@@ -38,18 +38,11 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
         }
     };
     let to_stdout = args.output.json.as_deref() == Some(Path::new("-"));
-    match &args.output.json {
-        Some(_) if to_stdout => exit::print(&artifact::to_json(&comparison)?),
-        Some(path) => artifact::write_json(path, &comparison)?,
-        None => {}
-    }
-    if let Some(path) = &args.output.html {
-        artifact::write_atomic(path, compare_html::page(&comparison).as_bytes())?;
-    }
-    if !to_stdout {
-        exit::print(&comparison.terminal());
-    }
-    Ok(())
+    let json = args.output.json.as_deref().map_or(Ok(()), |path| deliver_json(&comparison, path));
+    let page = |path: &Path| artifact::write_atomic(path, compare_html::page(&comparison).as_bytes());
+    let html = args.output.html.as_deref().map_or(Ok(()), page);
+    let words = if to_stdout { Ok(()) } else { exit::print(&comparison.terminal()) };
+    exit::work_first(exit::work_first(json, html), words)
 }
 
 /// A report, a list of them or a folder of them; not a bundle or a model.
@@ -159,6 +152,5 @@ pub fn report(args: &ReportArgs) -> Result<()> {
         deliver_html(&all, path)?;
         text.push_str(&format!("\n{}\n", path.display()));
     }
-    exit::print(&text);
-    Ok(())
+    exit::print(&text)
 }

@@ -15,16 +15,17 @@ mod tune_command;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Result, exit};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // SAFETY: the first thing in this program.
     unsafe { gtn_run::ort_library::disable_telemetry() };
-    gtn_core::exit::run("gtn-run", || {
+    exit::run("gtn-run", || {
         let mut command = Cli::command();
-        let matches = command.get_matches_mut();
-        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+        let matches = command.try_get_matches_from_mut(std::env::args_os()).or_else(told)?;
+        let cli = Cli::from_arg_matches(&matches).or_else(told)?;
         one_of_both(&matches)?;
         let Some(address) = &cli.on else {
             return if cli.dist.is_some() { Err(Error::usage("--dist: only with --on")) } else { here(&cli) };
@@ -34,6 +35,16 @@ fn main() -> ExitCode {
             code => std::process::exit(code.into()), // the program there has said why
         }
     })
+}
+
+/// Ends the program where its command line does. Help and version are answers, which a full disk may keep from being
+/// told.
+fn told<T>(e: clap::Error) -> Result<T> {
+    if e.use_stderr() || std::io::stdout().is_terminal() {
+        e.exit()
+    }
+    exit::print(&e.render().to_string())?;
+    std::process::exit(0)
 }
 
 fn here(cli: &Cli) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Reports read back from files: one, a list, or a folder of them.
 
 use gtn_core::report::{Report, SCHEMA};
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result, artifact, format};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -27,18 +27,17 @@ fn json_files(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<Report>> {
-    let text = artifact::read_text(path)?;
-    let bad = |e: serde_json::Error| Error::input(path, e.to_string());
-    let list = match serde_json::from_str(&text).map_err(bad)? {
+    let list = match artifact::parse_json(&artifact::read_text(path)?, path)? {
         Value::Array(list) => list,
         one => vec![one],
     };
     let report = |value: Value| {
         let schema = value.get("schema").and_then(Value::as_str).unwrap_or_default();
         if schema != SCHEMA {
+            let schema = format::shorten(schema, 60);
             return Err(Error::input(path, format!("schema is `{schema}`, wanted `{SCHEMA}`")));
         }
-        serde_json::from_value(value).map_err(bad)
+        artifact::from_value(value, path)
     };
     list.into_iter().map(report).collect()
 }

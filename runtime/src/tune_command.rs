@@ -38,8 +38,7 @@ fn on_wgpu(args: &TuneArgs) -> Result<()> {
     }
     let chosen = tuned.tried.first().map_or("", |t| t.kernels.name());
     let path = tuned.path.display();
-    exit::print(&format!("{}\nchosen on {}: {chosen}\n{path}\n", table.render(), tuned.adapter));
-    Ok(())
+    exit::print(&format!("{}\nchosen on {}: {chosen}\n{path}\n", table.render(), tuned.adapter))
 }
 
 #[cfg(not(feature = "wgpu"))]
@@ -69,8 +68,7 @@ fn on_ort(args: &TuneArgs) -> Result<()> {
         artifact::write_json(path, &settings)?;
         text.push_str(&format!("\n{}\n", path.display()));
     }
-    exit::print(&text);
-    Ok(())
+    exit::print(&text)
 }
 
 fn describe(c: &Choice) -> String {

@@ -35,6 +35,7 @@ pub fn set_up(args: &DeviceArgs, cuda: bool) -> Result<(Device, usize)> {
 
 /// `gtn-train eval`
 pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
+    args.logits.as_deref().map_or(Ok(()), artifact::check_writable)?;
     let (device, _) = set_up(&args.device, cuda)?;
     let dir = ModelDir::read(&args.dir)?;
     let test = args.data.parse::<DataSource>()?.test()?;
@@ -53,7 +54,7 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
         npy::write(path, &CoreTensor::f32(&[test.len(), test.classes], logits))?;
     }
     if args.json {
-        exit::print(&artifact::to_json(&a)?);
+        exit::print(&artifact::to_json(&a)?)
     } else {
         let mut table = Table::new(["model", "split", "images", "top-1", "top-5", "entropy"]);
         let name = arch.name.clone();
@@ -61,7 +62,6 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
         row.extend([format::percent(a.top1), format::percent(a.top5)]);
         row.push(a.entropy.map_or("-".into(), |e| format!("{e:.3} nats")));
         table.row(row);
-        exit::print(&table.render());
+        exit::print(&table.render())
     }
-    Ok(())
 }

@@ -265,6 +265,5 @@ fn print(all: &[Contestant]) -> Result<()> {
         |name: &str| all.iter().find(|c| c.name == name).map(|c| c.seconds.as_slice()).unwrap_or_default();
     let shares: Vec<f64> = seconds(TOGETHER).iter().zip(seconds(APART)).map(|(a, b)| a / b).collect();
     let share = Summary::of(&shares).map_or("-".into(), |s| format!("{:.2}", s.p50));
-    exit::print(&format!("{}\n4 students in one teacher pass: {share} times 4 apart\n", table.render()));
-    Ok(())
+    exit::print(&format!("{}\n4 students in one teacher pass: {share} times 4 apart\n", table.render()))
 }

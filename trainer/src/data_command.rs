@@ -21,8 +21,7 @@ pub fn run(spec: &str) -> Result<()> {
             numbers(&std),
         ]);
     }
-    exit::print(&format!("{}\n\n{}", data.name, table.render()));
-    Ok(())
+    exit::print(&format!("{}\n\n{}", data.name, table.render()))
 }
 
 fn balance(set: &ImageSet) -> String {

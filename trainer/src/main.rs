@@ -32,10 +32,12 @@ mod train_loop;
 
 use clap::Parser;
 use cli::{Cli, Command};
+use gtn_core::{Result, exit};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    gtn_core::exit::run("gtn-train", || match Cli::parse().command {
+    exit::run("gtn-train", || match parse()?.command {
         Command::Teacher(args) => train::teacher(&args, device::load_cuda()),
         Command::Student(args) => train::student(&args, device::load_cuda()),
         Command::Eval(args) => commands::eval(&args, device::load_cuda()),
@@ -44,5 +46,16 @@ fn main() -> ExitCode {
         Command::Cost(args) => cost_command::run(&args, device::load_cuda()),
         Command::Pool(args) => pool_command::run(&args.action),
         Command::Data { data } => data_command::run(&data),
+    })
+}
+
+/// The command line. Help and version are answers, which a full disk may keep from being told.
+fn parse() -> Result<Cli> {
+    Cli::try_parse().or_else(|e| {
+        if e.use_stderr() || std::io::stdout().is_terminal() {
+            e.exit()
+        }
+        exit::print(&e.render().to_string())?;
+        std::process::exit(0)
     })
 }

@@ -25,8 +25,7 @@ pub fn run(action: &PoolAction) -> Result<()> {
             students(&specs?, predictor.as_ref())?
         }
     };
-    exit::print(&table.render());
-    Ok(())
+    exit::print(&table.render())
 }
 
 fn list() -> Table {

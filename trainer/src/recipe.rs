@@ -178,9 +178,7 @@ impl Recipe {
         let mut table = to_table(&Self::default())?;
         let mut recipe = Self::default();
         if let Some(path) = config {
-            let layer: Table = artifact::read_text(path)?
-                .parse()
-                .map_err(|e: toml::de::Error| Error::input(path, e.to_string().trim_end().to_owned()))?;
+            let layer: Table = artifact::parse_toml(&artifact::read_text(path)?, path)?;
             merge(&mut table, layer);
             recipe = from_table(&table).map_err(|e| Error::input(path, e))?;
         }

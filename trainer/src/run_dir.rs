@@ -2,7 +2,7 @@
 //! (speed and time), and both once more for TensorBoard.
 
 use crate::tensorboard::Events;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result, artifact, exit};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -115,7 +115,8 @@ fn lock(path: &Path) -> Result<File> {
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
     let lock = lock.map_err(|e| Error::io(&file, "open", e))?;
     if lock.try_lock().is_err() {
-        eprintln!("gtn-train: {}: another process is at work here; waiting for it", path.display());
+        let place = path.display();
+        exit::note(&format!("gtn-train: {place}: another process is at work here; waiting for it"));
         lock.lock().map_err(|e| Error::io(&file, "lock", e))?;
     }
     Ok(lock)

@@ -317,8 +317,7 @@ fn report(args: &SearchArgs, judged: Vec<Judged>) -> Result<()> {
     page.plot(&svg, "Every student judged; those on the Pareto front have names.");
     let html = args.out.with_extension("html");
     artifact::write_atomic(&html, page.finish().as_bytes())?;
-    exit::print(&format!("{}\n{}\n{}\n", table.render(), args.out.display(), html.display()));
-    Ok(())
+    exit::print(&format!("{}\n{}\n{}\n", table.render(), args.out.display(), html.display()))
 }
 
 /// The front, most accurate first.

@@ -6,7 +6,7 @@
 use crate::cli::StudyArgs;
 use crate::recipe::merge;
 use crate::study_table;
-use gtn_core::{Error, Result, artifact, pool};
+use gtn_core::{Error, Result, artifact, exit, pool};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,8 +98,7 @@ impl Study {
         }
         pool::named(&study.pool).map_err(|e| Error::input(path, format!("pool: {e}")))?;
         for arm in &study.arms {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
-            if arm.name.is_empty() || arm.name.starts_with('.') || !arm.name.chars().all(plain) {
+            if !artifact::is_plain(&arm.name, "+") {
                 return bad(format!(
                     "arms: name is `{}`, wanted letters, digits, `-`, `_`, `.`, `+`",
                     arm.name
@@ -241,7 +240,13 @@ fn train(study: &Study, cells: &[&Cell], args: &StudyArgs) -> Result<()> {
         while !stop.load(Ordering::Relaxed) {
             let item = next.lock().map(|mut n| n.next()).unwrap_or(None);
             let Some((i, cell)) = item else { break };
-            eprintln!("study: cell {} of {}: {} seed {}", i + 1, cells.len(), cell.arm.name, cell.seed);
+            exit::note(&format!(
+                "study: cell {} of {}: {} seed {}",
+                i + 1,
+                cells.len(),
+                cell.arm.name,
+                cell.seed
+            ));
             if let Err(e) = train_cell(study, cell, args) {
                 stop.store(true, Ordering::Relaxed);
                 if let Ok(mut all) = failures.lock() {

@@ -63,8 +63,7 @@ pub fn list(study: &Study, cells: &[Cell]) -> Result<()> {
         let (name, dir) = (cell.arm.name.clone(), cell.dir.display().to_string());
         table.row([i.to_string(), name, cell.seed.to_string(), done.into(), dir]);
     }
-    exit::print(&table.render());
-    Ok(())
+    exit::print(&table.render())
 }
 
 /// `41.23 ±0.61`, or the value alone for one seed.
@@ -124,8 +123,7 @@ pub fn write(study: &Study, cells: &[Cell], out: &Path) -> Result<()> {
         differences.render(),
         cost.render(),
         out.join("study.html").display()
-    ));
-    Ok(())
+    ))
 }
 
 fn accuracy_table(study: &Study, results: &Results) -> Table {

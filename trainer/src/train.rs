@@ -125,7 +125,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     };
     let mut dir = RunDir::open(&run.out, &config, run.resume)?;
     if run.resume && outputs.iter().all(|o| o.dir.join("train.json").exists()) {
-        eprintln!("gtn-train: {} is already finished", run.out.display());
+        exit::note(&format!("gtn-train: {} is already finished", run.out.display()));
         return Ok(());
     }
     let (source, val) = sources(&data, &preprocess, &recipe)?;
@@ -309,8 +309,7 @@ fn finish(
     let data = plan.run.data.split(':').next().unwrap_or_default();
     let subtitle = format!("{data}, {} epochs, seed {}", outcome.epochs, recipe.seed);
     training_report::write(out, &title, &subtitle, &table)?;
-    exit::print(&format!("{}\n{}\n", table.render(), out.display()));
-    Ok(())
+    exit::print(&format!("{}\n{}\n", table.render(), out.display()))
 }
 
 /// Writes the trained supernet; returns what train.json tells of it.

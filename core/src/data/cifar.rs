@@ -73,7 +73,7 @@ fn read_records(
     labels: &mut Vec<u16>,
 ) -> Result<()> {
     let record = label_bytes + PIXELS;
-    let size = std::fs::metadata(path).map_err(|e| Error::io(path, "read", e))?.len();
+    let (_, size) = artifact::open(path)?;
     let want = (record * count) as u64;
     if size != want {
         let what = format!(
@@ -84,7 +84,7 @@ fn read_records(
         );
         return Err(Error::input(path, what));
     }
-    let bytes = artifact::read(path)?;
+    let bytes = artifact::read_at_most(path, want)?;
     for (i, record) in bytes.chunks_exact(record).enumerate() {
         let (head, image) = record.split_at(label_bytes);
         let label = head.last().copied().unwrap_or(u8::MAX);

@@ -26,6 +26,8 @@ const SIDE: usize = 28;
 /// Fashion-MNIST has 60,000 images and its largest kin (QMNIST) 120,000: more is a damaged header. This
 /// also bounds what a small gzip file can make us hold (103 MB).
 const MAX_COUNT: usize = 131_072;
+/// Of a file: the most images and their header, with room for gzip that made them no smaller.
+const MAX_BYTES: u64 = (MAX_COUNT * SIDE * SIDE + (1 << 20)) as u64;
 
 /// Reads `PART-images-idx3-ubyte` and `PART-labels-idx1-ubyte`, each also with `.gz` or with the dot of
 /// some mirrors (`PART-images.idx3-ubyte`).
@@ -37,7 +39,8 @@ pub(super) fn read_part(dir: &Path, part: &str) -> Result<ImageSet> {
         find_file(dir, &names.collect::<Vec<_>>())
     };
     let (images, labels) = (path("images", "idx3")?, path("labels", "idx1")?);
-    parse((&images, &artifact::read(&images)?), (&labels, &artifact::read(&labels)?))
+    let read = |path: &Path| artifact::read_at_most(path, MAX_BYTES);
+    parse((&images, &read(&images)?), (&labels, &read(&labels)?))
 }
 
 /// Images and labels from the files' bytes (gzip is recognised by its magic); paths are for messages.

@@ -45,7 +45,8 @@ impl Pipelines {
             return Ok(None);
         };
         let path = dir.join(format!("pipelines-{}.bin", key(&gpu.info, version)));
-        let read = std::fs::read(&path).ok().and_then(|bytes| unwrap(&bytes)).unwrap_or_default();
+        let read = artifact::read_at_most(&path, MOST_BYTES as u64 + 1024);
+        let read = read.ok().and_then(|bytes| unwrap(&bytes)).unwrap_or_default();
         let cache = gpu.scoped(|| {
             let data = Some(&read[..]).filter(|d| !d.is_empty());
             let descriptor = wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data, fallback: true };

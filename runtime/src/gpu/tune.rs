@@ -7,7 +7,7 @@ use crate::bench::inputs;
 use crate::subject::Subject;
 use gtn_core::rng::Rng;
 use gtn_core::robust::median;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Result, artifact};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -39,6 +39,8 @@ pub struct Tuned {
 pub fn tune(path: &Path, options: &Options, seconds: f64) -> Result<Tuned> {
     let dir = options.cache_dir.as_deref();
     let dir = dir.ok_or_else(|| Error::usage("no place to keep the choice: set HOME or XDG_CACHE_HOME"))?;
+    artifact::create_dir(dir)?;
+    artifact::check_writable(&dir.join("kernels"))?;
     let mut candidates = Vec::new();
     for kernels in Kernels::ALL {
         let options = Options { kind: Kind::Wgpu, kernels: Some(kernels), ..options.clone() };

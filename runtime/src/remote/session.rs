@@ -100,15 +100,20 @@ pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<u8> {
             None => artifact::write_atomic(&place.here, bytes)?,
         }
     }
-    if let Some((_, bytes)) = files.iter().find(|(i, _)| *i == 0) {
-        exit::print(&line.named_as_here(&String::from_utf8_lossy(bytes)));
-    }
+    let told = match files.iter().find(|(i, _)| *i == 0) {
+        Some((_, bytes)) => exit::print(&line.named_as_here(&String::from_utf8_lossy(bytes))),
+        None => Ok(()),
+    };
     let came = |n: usize| files.iter().any(|(i, _)| *i == n);
     match line.outputs.iter().enumerate().find(|(i, _)| code == 0 && !came(i + 1)) {
         Some((_, lost)) => {
             Err(Error::Failed(format!("{}: did not write {}", link.address(), lost.here.display())))
         }
-        None => Ok(code),
+        None if code == 0 => told.map(|()| code),
+        None => {
+            told.err().iter().for_each(exit::complain); // the work's own status stays
+            Ok(code)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::arguments::Place;
 use super::link::{Answer, Ears, Link};
 use super::tar;
 use gtn_core::progress::Progress;
-use gtn_core::{Error, Result, artifact, format};
+use gtn_core::{Error, Result, artifact, exit, format};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -102,7 +102,7 @@ impl Store {
             .collect();
         let bytes: u64 = missing.iter().map(|(.., size)| size).sum();
         let there = format!("{} of {} files are there", names.len() - missing.len(), names.len());
-        eprintln!("{}: {there}, {} to copy", link.address(), format::bytes(bytes));
+        exit::note(&format!("{}: {there}, {} to copy", link.address(), format::bytes(bytes)));
         if missing.is_empty() { Ok(()) } else { self.put(link, missing, bytes) }
     }
 
