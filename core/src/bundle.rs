@@ -7,7 +7,7 @@ use crate::model_dir::{Golden, read_images};
 use crate::parity::Tolerance;
 use crate::preprocess::Preprocess;
 use crate::tensors::TensorMap;
-use crate::{Error, Result, artifact};
+use crate::{Error, Result, artifact, format};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,9 @@ pub const EXPORT_REPORT: &str = "export-report.json";
 /// Files that every bundle's manifest lists.
 pub const FILES: [&str; 5] =
     ["model.onnx", "device.toml", "golden.safetensors", "eval.safetensors", "MODEL_CARD.md"];
+
+/// Of those that a folder holds beside its bundle, as many are named.
+const MAX_UNLISTED: usize = 10;
 
 /// Size and hash of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +103,8 @@ pub struct Bundle {
     pub golden: Golden,
     /// What the shipped model answers on the golden images, `[n, classes]`.
     pub logits_shipped: Vec<f32>,
+    /// Names of what lies in the folder beside it: no part of the bundle, and never read.
+    pub unlisted: Vec<String>,
     eval: Vec<u8>,
     device: Vec<u8>,
 }
@@ -137,7 +142,8 @@ impl Bundle {
         let logits_shipped = map.f32s(&golden_path, "logits_shipped", &shape)?.to_vec();
         let (model, eval, device) = (take("model.onnx"), take("eval.safetensors"), take("device.toml"));
         let golden = Golden { images, labels, logits };
-        Ok(Self { dir: dir.to_owned(), manifest, model, golden, logits_shipped, eval, device })
+        let unlisted = unlisted(dir, &manifest.files, &[MANIFEST, EXPORT_REPORT])?;
+        Ok(Self { dir: dir.to_owned(), manifest, model, golden, logits_shipped, unlisted, eval, device })
     }
 
     /// The evaluation images (u8 `[n, C, H, W]`) and labels; split `test`.
@@ -167,6 +173,7 @@ impl Manifest {
             }
         }
         check_names(&self.files, path)?;
+        check_tolerance(self.tolerance, &self.precision, path)?;
         let bad = |e: Error| Error::input(path, e.to_string());
         self.arch.validate().map_err(bad)?;
         self.preprocess.validate().map_err(bad)?;
@@ -180,21 +187,59 @@ impl Manifest {
     }
 }
 
+/// A file does not set its own gate: no more than the bound of its precision.
+fn check_tolerance(found: Tolerance, precision: &str, path: &Path) -> Result<()> {
+    let Some(bound) = Tolerance::of(precision) else {
+        let precision = format::shorten(precision, 60);
+        return Err(Error::input(path, format!("precision is `{precision}`, wanted fp32, fp16 or int8")));
+    };
+    if found.is_within(bound) {
+        return Ok(());
+    }
+    let what = format!(
+        "tolerance is {:e} (margin {:e}), wanted 0 to {:e} (margin 0 to {:e}) in {precision}",
+        found.relative, found.margin, bound.relative, bound.margin
+    );
+    Err(Error::input(path, what))
+}
+
+/// What lies in a folder that its manifest does not list, sorted; names for people.
+pub(crate) fn unlisted(
+    dir: &Path,
+    files: &BTreeMap<String, FileEntry>,
+    also: &[&str],
+) -> Result<Vec<String>> {
+    let unreadable = |e| Error::io(dir, "read", e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let listed = name.to_str().is_some_and(|n| files.contains_key(n) || also.contains(&n));
+        if !listed && found.len() < MAX_UNLISTED {
+            found.push(format::shorten(&format::path(Path::new(&name)), 60));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// A manifest's files lie in its own folder.
 pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, path: &Path) -> Result<()> {
     match files.keys().find(|n| n.is_empty() || n.contains(['/', '\\']) || n.starts_with('.')) {
-        Some(odd) => Err(Error::input(path, format!("files: `{odd}` is not a plain file name"))),
+        Some(odd) => {
+            let odd = format::shorten(odd, 60);
+            Err(Error::input(path, format!("files: `{odd}` is not a plain file name")))
+        }
         None => Ok(()),
     }
 }
 
 /// The file, if it has the size and hash that the manifest says.
 pub(crate) fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
-    let size = std::fs::metadata(path).map_err(|e| Error::io(path, "read", e))?.len();
+    let (_, size) = artifact::open(path)?;
     if size != entry.size {
         return Err(Error::input(path, format!("has {size} bytes, the manifest says {}", entry.size)));
     }
-    let bytes = artifact::read(path)?;
+    let bytes = artifact::read_at_most(path, entry.size.min(artifact::MAX_FILE))?;
     let found = artifact::sha256(&bytes);
     if found != entry.sha256 {
         let what = format!("has SHA-256 {found}, the manifest says {}: damaged or edited", entry.sha256);

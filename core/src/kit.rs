@@ -2,7 +2,7 @@
 //! manifest that hashes them. gtn-export writes it, `gtn-run table` measures it on the device.
 
 use crate::arch::ArchSpec;
-use crate::bundle::{FileEntry, check_names, read_checked};
+use crate::bundle::{FileEntry, check_names, read_checked, unlisted};
 use crate::{Error, Result, artifact};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +70,8 @@ pub struct Kit {
     pub manifest: Manifest,
     /// Of manifest.json as it is on disk: it tells this kit from every other.
     pub sha256: String,
+    /// Names of what lies in the folder beside it: no part of the kit, and never read.
+    pub unlisted: Vec<String>,
     /// Every model's bytes by file name.
     pub models: BTreeMap<String, Vec<u8>>,
 }
@@ -87,7 +89,9 @@ impl Kit {
         let read =
             |(name, entry): (&String, &FileEntry)| Ok((name.clone(), read_checked(&dir.join(name), entry)?));
         let models = manifest.files.iter().map(read).collect::<Result<_>>()?;
-        Ok(Self { dir: dir.to_owned(), manifest, sha256: artifact::sha256(text.as_bytes()), models })
+        let unlisted = unlisted(dir, &manifest.files, &[MANIFEST])?;
+        let sha256 = artifact::sha256(text.as_bytes());
+        Ok(Self { dir: dir.to_owned(), manifest, sha256, unlisted, models })
     }
 }
 

@@ -105,6 +105,11 @@ pub enum Warning {
         /// How many.
         n: usize,
     },
+    /// The bundle's folder holds what its manifest does not list; nothing of it was read.
+    Unlisted {
+        /// Names, the first ten.
+        files: Vec<String>,
+    },
     /// The settings were tuned for another model.
     OtherSettings {
         /// That model's name.
@@ -159,6 +164,9 @@ impl fmt::Display for Warning {
                 write!(f, "the bundle is made for `{target}`: latency here says little about it")
             }
             Self::FewImages { n } => write!(f, "{n} images: the accuracy interval is wide"),
+            Self::Unlisted { files } => {
+                write!(f, "not of the bundle, and not read: {}", files.join(", "))
+            }
             Self::OtherSettings { model } => {
                 write!(f, "the settings were tuned for another model (`{model}`)")
             }

@@ -5,10 +5,11 @@ use gtn_core::host::{self, Host};
 use gtn_core::latency_samples::Pace;
 use gtn_core::report::Report;
 use gtn_core::warning::Warning;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Result, exit};
 use gtn_run::affinity;
 use gtn_run::backend::{Kernels, Kind, Options};
 use gtn_run::bench::{self, Io};
+use gtn_run::prove::unlisted;
 use gtn_run::providers::Providers;
 use gtn_run::settings::Settings;
 use gtn_run::subject::Subject;
@@ -37,7 +38,7 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     let pin = args.pin.as_ref().or(choice.and_then(|c| c.pin.as_ref()));
     if let Some(cpus) = pin.map(|text| affinity::cpus(text, &host)).transpose()? {
         affinity::pin(&cpus)?;
-        eprintln!("running on CPUs {}", host::affinity().unwrap_or_else(|| host::cpu_list(&cpus)));
+        exit::note(&format!("running on CPUs {}", host::affinity().unwrap_or_else(|| host::cpu_list(&cpus))));
     }
     let options = Options {
         kind,
@@ -109,7 +110,10 @@ impl Prepared {
 /// What computes and why, on stderr: for commands whose answer has no place for it.
 pub fn tell_backend(subject: &Subject) {
     let b = subject.backend.info();
-    eprintln!("backend {} {} on {} ({})", b.name, b.version, b.providers.join(", "), b.why);
+    exit::note(&format!("backend {} {} on {} ({})", b.name, b.version, b.providers.join(", "), b.why));
+    if let Some(warning) = unlisted(subject) {
+        exit::note(&format!("warning: {warning}"));
+    }
 }
 
 /// 1 to `most`.

@@ -66,8 +66,16 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proo
     if let Some(&on_cpu) = nodes.get(providers::CPU).filter(|&&n| n > 0) {
         warnings.push(Warning::OnCpu { nodes: on_cpu, of: nodes.values().sum() });
     }
-    let report = Report { parity, accuracy, latency, warnings, ..blank(subject, program) };
+    let blank = blank(subject, program);
+    warnings.extend(blank.warnings.iter().cloned());
+    let report = Report { parity, accuracy, latency, warnings, ..blank };
     Ok(Proof { report, logits })
+}
+
+/// What the bundle's folder holds that is not the bundle's.
+pub fn unlisted(subject: &Subject) -> Option<Warning> {
+    let files = &subject.bundle.as_ref()?.unlisted;
+    (!files.is_empty()).then(|| Warning::Unlisted { files: files.clone() })
 }
 
 /// A report of a loaded model in which nothing is measured yet but this process's memory.
@@ -85,6 +93,6 @@ pub fn blank(subject: &Subject, program: &str) -> Report {
         peak_rss_bytes: peak_rss_bytes(),
         profile: None,
         memory: None,
-        warnings: Vec::new(),
+        warnings: unlisted(subject).into_iter().collect(),
     }
 }

@@ -43,6 +43,9 @@ pub fn run(args: &TableArgs) -> Result<()> {
     }
     let options = options(args)?;
     let kit = Kit::open(&args.kit)?;
+    if !kit.unlisted.is_empty() {
+        exit::note(&format!("warning: not of the kit, and not read: {}", kit.unlisted.join(", ")));
+    }
     let runtime = runtime(&kit, &options)?;
     let fresh = Part {
         schema: PART_SCHEMA.into(),
@@ -57,8 +60,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
     let table = finish(&kit, part)?;
     artifact::write_json(&args.out, &table)?;
     std::fs::remove_file(&path).map_err(|e| Error::io(&path, "remove", e))?;
-    exit::print(&format!("{}\n{}\n", summary(&table, &args.out)?, args.out.display()));
-    Ok(())
+    exit::print(&format!("{}\n{}\n", summary(&table, &args.out)?, args.out.display()))
 }
 
 fn options(args: &TableArgs) -> Result<Options> {

@@ -20,12 +20,12 @@ pub fn verify(subject: &mut Subject) -> Result<Vec<ParityCheck>> {
     let found = subject.logits(&golden.images, |_| ())?;
     let mut checks = vec![ParityCheck {
         against: "the shipped model's answers".into(),
-        parity: compare(&shipped, &found, classes, tolerance),
+        parity: compare(&shipped, &found, classes, tolerance).of_golden_images(),
     }];
     if fp32 {
         checks.push(ParityCheck {
             against: "the network as trained".into(),
-            parity: compare(&golden.logits, &found, classes, Tolerance::FP32),
+            parity: compare(&golden.logits, &found, classes, Tolerance::FP32).of_golden_images(),
         });
     }
     Ok(checks)
