@@ -20,15 +20,16 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     let model = args.model.as_deref().map(describe).transpose()?;
     if args.json {
         let found = match &library {
-            Ok((l, providers)) => json!({"path": l.path, "version": l.version, "providers": providers}),
+            Ok((l, providers)) => json!({
+                "path": l.path, "version": l.version, "providers": providers, "passed_over": l.passed_over,
+            }),
             Err(e) => json!({"error": e.to_string()}),
         };
         let rows = model.map(|rows| {
             rows.into_iter().map(|(k, v)| (k, Json::String(v))).collect::<serde_json::Map<_, _>>()
         });
         let all = json!({"host": host, "conditions": now, "onnxruntime": found, "model": rows});
-        exit::print(&artifact::to_json(&all)?);
-        return Ok(());
+        return exit::print(&artifact::to_json(&all)?);
     }
     let mut table = Table::new(["what", "value"]);
     let mut row = |what: &str, value: Option<String>| {
@@ -56,6 +57,7 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     match library {
         Ok((l, providers)) => {
             row("ONNX Runtime", Some(format!("{} ({})", l.version, l.path.display())));
+            l.passed_over.into_iter().for_each(|why| row("passed over", Some(why)));
             row("execution providers", Some(providers.join(", ")));
         }
         Err(e) => row("ONNX Runtime", Some(format!("none: {e}"))),
@@ -65,8 +67,7 @@ pub fn run(args: &InfoArgs) -> Result<()> {
     for (what, value) in model.into_iter().flatten() {
         row(&what, Some(value));
     }
-    exit::print(&table.render());
-    Ok(())
+    exit::print(&table.render())
 }
 
 /// What a bundle or model file says, without running it.
@@ -88,6 +89,9 @@ fn describe(path: &Path) -> Result<Vec<(String, String)>> {
             ),
         );
         row("classes", format!("{}: {}", m.classes, m.labels.join(", ")));
+        if !bundle.unlisted.is_empty() {
+            row("not of the bundle", bundle.unlisted.join(", "));
+        }
         row("golden images", bundle.golden.labels.len().to_string());
         row("evaluation images", bundle.eval_set()?.1.len().to_string());
         (bundle.model, path.join("model.onnx"))

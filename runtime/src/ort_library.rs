@@ -1,10 +1,11 @@
 //! Finds ONNX Runtime's shared library and checks its version before anything else is called in it.
 //!
-//! Order: `--ort-lib`, `ORT_DYLIB_PATH`, beside the program, `lib/` beside or above it (and below the
-//! working directory), the system's loader. A library that was asked for by name must be there and
-//! right; one that was found must be right.
+//! Order: `--ort-lib`, `ORT_DYLIB_PATH`, beside the program, `lib/` beside or above it, the system's loader; never the
+//! working folder, unless it is named. A library that was asked for by name must be there and right; of those that were
+//! found the newest that is right is taken, and why others were not is kept.
 
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Result, format};
+use std::collections::HashSet;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ pub struct OrtLibrary {
     pub path: PathBuf,
     /// `1.32.0`.
     pub version: String,
+    /// Those that were looked at before it, each with the reason why it was not taken.
+    pub passed_over: Vec<String>,
 }
 
 /// The first entry of the C API (onnxruntime_c_api.h, `OrtApiBase`).
@@ -51,18 +54,29 @@ pub fn find(explicit: Option<&Path>) -> Result<OrtLibrary> {
         ));
     }
     let folders = folders();
-    if let Some(path) = folders.iter().find_map(|dir| library_in(dir)) {
-        return check(&path);
+    let mut passed_over = Vec::new();
+    for path in folders.iter().flat_map(|dir| libraries_in(dir)) {
+        match check(&path) {
+            Ok(library) => return Ok(OrtLibrary { passed_over, ..library }),
+            Err(why) => passed_over.push(why.to_string()),
+        }
     }
     let system = Path::new(system_name());
     match open(system) {
-        Ok(version) => fit(system, version),
-        Err(_) => Err(Error::Unavailable(format!(
-            "ONNX Runtime 1.{MIN_MINOR} or newer was not found: give --ort-lib FILE, set ORT_DYLIB_PATH, or run \
-             scripts/setup.sh --ort (looked in {}, and the system's libraries)",
-            folders.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ")
-        ))),
+        Ok(version) => fit(system, version).map(|library| OrtLibrary { passed_over, ..library }),
+        Err(why) => Err(not_found(&passed_over, &why, &folders)),
     }
+}
+
+/// What was found and did not do is told; else where there was nothing.
+fn not_found(passed_over: &[String], system: &str, folders: &[PathBuf]) -> Error {
+    let help = "give --ort-lib FILE, set ORT_DYLIB_PATH, or run scripts/setup.sh --ort";
+    let folders: Vec<String> = folders.iter().map(|dir| format::path(dir)).collect();
+    let reasons = match passed_over {
+        [] => format!("looked in {}, and the system's libraries: {system}", folders.join(", ")),
+        passed_over => passed_over.join("; "),
+    };
+    Error::Unavailable(format!("ONNX Runtime 1.{MIN_MINOR} or newer was not found: {help} ({reasons})"))
 }
 
 fn named(path: &Path, by: &str) -> Result<OrtLibrary> {
@@ -83,16 +97,22 @@ fn check(path: &Path) -> Result<OrtLibrary> {
 fn fit(path: &Path, version: String) -> Result<OrtLibrary> {
     let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
     if parts.next() == Some(1) && parts.next().is_some_and(|minor| minor >= MIN_MINOR) {
-        return Ok(OrtLibrary { path: path.to_owned(), version });
+        return Ok(OrtLibrary { path: path.to_owned(), version, passed_over: Vec::new() });
     }
     Err(Error::input(path, format!("is ONNX Runtime {version}, wanted 1.{MIN_MINOR} or newer (and below 2)")))
+}
+
+/// An error and what caused it: the loader's own message, which names a library that is missing, comes last.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source()).map(|e| format!(": {e}"));
+    format!("{error}{}", causes.collect::<String>())
 }
 
 /// Opens the library for good (ONNX Runtime does not survive being unloaded) and asks its version.
 fn open(path: &Path) -> Result<String, String> {
     // SAFETY: loading a library runs its initialisers. The path is the user's own choice, or a folder
     // of ours; ONNX Runtime's initialisers have no preconditions.
-    let library = unsafe { libloading::Library::new(path) }.map_err(|e| e.to_string())?;
+    let library = unsafe { libloading::Library::new(path) }.map_err(|e| reasons(&e))?;
     let library = Box::leak(Box::new(library));
     // SAFETY: the symbol's type is that of every released onnxruntime_c_api.h.
     let base = unsafe { library.get::<unsafe extern "C" fn() -> *const OrtApiBase>(b"OrtGetApiBase\0") };
@@ -121,23 +141,38 @@ fn folders() -> Vec<PathBuf> {
         // target/release/gtn-run and target/release/deps/test-... find the workspace's lib/.
         folders.extend(dir.ancestors().take(4).map(|d| d.join("lib")));
     }
-    folders.push(PathBuf::from("lib"));
     folders
 }
 
-/// The newest-named ONNX Runtime in a folder.
-fn library_in(dir: &Path) -> Option<PathBuf> {
-    let fits = |name: &str| {
-        if cfg!(windows) {
-            name == "onnxruntime.dll"
-        } else if cfg!(target_os = "macos") {
-            name.starts_with("libonnxruntime.") && name.ends_with(".dylib")
-        } else {
-            name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")
-        }
+/// The ONNX Runtimes in a folder, the newest by its name first; one whose name tells no version comes last. Names for
+/// one and the same file count once.
+fn libraries_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let named = |path: PathBuf| {
+        let version = |path: &Path| version_in(path.file_name()?.to_str()?);
+        let linked = version(&path)?;
+        let file = path.canonicalize().ok().filter(|file| file.is_file())?;
+        Some((version(&file).unwrap_or(linked), file, path))
     };
-    let entries = std::fs::read_dir(dir).ok()?.flatten().map(|e| e.path());
-    entries.filter(|p| p.file_name().and_then(|n| n.to_str()).is_some_and(fits)).max()
+    let mut found: Vec<(Vec<u32>, PathBuf, PathBuf)> = entries.filter_map(named).collect();
+    found.sort_by(|a, b| b.cmp(a));
+    let mut seen = HashSet::new();
+    found.into_iter().filter(|(_, file, _)| seen.insert(file.clone())).map(|(.., path)| path).collect()
+}
+
+/// The version in the name of ONNX Runtime's library, `[1, 32, 0]`, and none in it is `[]`; `None`: another file.
+fn version_in(name: &str) -> Option<Vec<u32>> {
+    let version = if cfg!(windows) {
+        name.eq_ignore_ascii_case("onnxruntime.dll").then_some("")?
+    } else if cfg!(target_os = "macos") {
+        name.strip_prefix("libonnxruntime")?.strip_suffix(".dylib")?
+    } else {
+        name.strip_prefix("libonnxruntime.so")?
+    };
+    match version.strip_prefix('.') {
+        Some(numbers) => numbers.split('.').map(|n| n.parse().ok()).collect(),
+        None => version.is_empty().then(Vec::new),
+    }
 }
 
 fn system_name() -> &'static str {
@@ -165,6 +200,42 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_newest_comes_first_by_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let names = [
+            "libonnxruntime.so.1.9.0",
+            "libonnxruntime.so.1.32.0",
+            "libonnxruntime.so.1.32",
+            "libonnxruntime.so",
+        ];
+        for name in
+            names.into_iter().chain(["libonnxruntime.so.1.x", "libonnxruntime_providers_shared.so", "other"])
+        {
+            std::fs::write(at(name), name).unwrap();
+        }
+        std::os::unix::fs::symlink("libonnxruntime.so.1.32.0", at("libonnxruntime.so.1")).unwrap();
+        std::fs::create_dir(at("libonnxruntime.so.99")).unwrap();
+        let found = libraries_in(dir.path());
+        let found: Vec<_> = found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(
+            found,
+            [
+                "libonnxruntime.so.1.32.0",
+                "libonnxruntime.so.1.32",
+                "libonnxruntime.so.1.9.0",
+                "libonnxruntime.so"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_working_folder_is_not_searched() {
+        assert!(folders().iter().all(|dir| dir.is_absolute()), "{:?}", folders());
+    }
+
     #[test]
     fn a_file_that_is_no_library_is_named() {
         let dir = tempfile::tempdir().unwrap();
@@ -173,6 +244,8 @@ mod tests {
         std::fs::write(&path, "hello").unwrap();
         let error = find(Some(&path)).unwrap_err();
         assert!(error.to_string().contains("is not ONNX Runtime's library"), "{error}");
+        #[cfg(target_os = "linux")] // the loader's own words
+        assert!(error.to_string().contains("file too short"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }
 }
