@@ -3,10 +3,11 @@
 use crate::cli::InferArgs;
 use crate::prepare::{prepare, tell_backend};
 use gtn_core::table::Table;
-use gtn_core::{Error, Result, artifact, exit, npy};
+use gtn_core::{Error, Result, artifact, exit, format, npy};
 use gtn_run::backend::{Kind, Named, Options};
 use gtn_run::subject::Subject;
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 /// Runs once and writes every output.
 pub fn run(args: &InferArgs) -> Result<()> {
@@ -17,18 +18,41 @@ pub fn run(args: &InferArgs) -> Result<()> {
     let mut subject = Subject::open(&args.model, &options)?;
     tell_backend(&subject);
     let inputs = args.input.iter().map(|text| read_input(text, &subject)).collect::<Result<Vec<_>>>()?;
-    let outputs = subject.backend.run(&inputs)?;
-    artifact::create_dir(&args.out)?;
+    let names = subject.backend.outputs().iter().map(|slot| slot.name.as_str());
+    let existed = args.out.is_dir();
+    check_files(names, &args.out, &args.model)?;
+    let outputs = subject.backend.run(&inputs).inspect_err(|_| {
+        if !existed {
+            let _ = std::fs::remove_dir(&args.out); // ours, and empty
+        }
+    })?;
     let mut table = Table::new(["output", "shape", "file"]);
     for output in outputs {
-        // Names come from the model file: they must not leave the folder.
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-        let stem: String = output.name.chars().map(plain).collect();
-        let path = args.out.join(format!("{}.npy", stem.trim_start_matches('.')));
+        let path = file(&args.out, &output.name);
         npy::write(&path, &output.tensor)?;
-        table.row([output.name, format!("{:?}", output.tensor.shape), path.display().to_string()]);
+        let name = format::shorten(&output.name, 60);
+        table.row([name, format!("{:?}", output.tensor.shape), format::path(&path)]);
     }
-    exit::print(&table.render());
+    exit::print(&table.render())
+}
+
+/// Names come from the model file: they must not leave the folder, nor take another's place.
+fn file(out: &Path, name: &str) -> PathBuf {
+    out.join(format!("{}.npy", artifact::file_stem(name)))
+}
+
+/// Whether every output has a file of its own that can be written, asked before anything runs.
+fn check_files<'a>(names: impl Iterator<Item = &'a str>, out: &Path, model: &Path) -> Result<()> {
+    artifact::create_dir(out)?;
+    let mut files = HashSet::new();
+    for name in names {
+        let path = file(out, name);
+        artifact::check_writable(&path)?;
+        if !files.insert(path) {
+            let name = format::shorten(name, 60);
+            return Err(Error::input(model, format!("has two outputs named `{name}`")));
+        }
+    }
     Ok(())
 }
 
