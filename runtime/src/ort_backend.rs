@@ -16,7 +16,7 @@ use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use tempfile::TempDir;
 
 /// One environment per process: ONNX Runtime's rule.
 static ENVIRONMENT: OnceLock<std::result::Result<(Environment, OrtLibrary), String>> = OnceLock::new();
@@ -30,10 +30,16 @@ pub struct OrtBackend {
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
     profiling: bool,
+    /// Where ONNX Runtime writes its profile; gone with this.
+    _profile: Option<TempDir>,
 }
 
-/// Profiles of this process, for their file names.
-static PROFILES: AtomicUsize = AtomicUsize::new(0);
+/// A new folder for a profile, which nobody could have guessed. The system's temporary folder is the user's choice
+/// (`TMPDIR`), and may not be writable.
+pub fn profile_folder() -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("gtn-run.").tempdir();
+    folder.map_err(|e| Error::io(std::env::temp_dir(), "create a folder for the profile in", e.kind().into()))
+}
 
 fn environment(explicit: Option<&Path>) -> Result<&'static (Environment, OrtLibrary)> {
     // Found before the cell is filled, so that a wrong path keeps its own kind of error.
@@ -74,10 +80,15 @@ impl OrtBackend {
             Providers::Named(names) => providers::resolve(names)?,
             Providers::Cpu | Providers::Profile => Vec::new(),
         };
-        let session = match build(environment, model, options, &providers, threads)? {
+        let profile = options.profile.then(profile_folder).transpose()?;
+        let folder = profile.as_ref().map(TempDir::path);
+        let session = match build(environment, model, (options, folder), &providers, threads)? {
             Ok(session) => session,
             // Whose fault it is, the CPU tells: what it can load is a good model.
-            Err(e) if !providers.is_empty() && build(environment, model, options, &[], threads)?.is_ok() => {
+            Err(e)
+                if !providers.is_empty()
+                    && build(environment, model, (options, folder), &[], threads)?.is_ok() =>
+            {
                 let names: Vec<&str> = providers.iter().map(|p| p.name).collect();
                 let what = format!("--ep {}: cannot load {}", names.join(","), path.display());
                 return Err(Error::Unavailable(format!("{what}: {}", one_line(&e))));
@@ -115,7 +126,15 @@ impl OrtBackend {
                 .collect(),
             nodes,
         };
-        Ok(Self { binding: None, session, info, inputs, outputs, profiling: options.profile })
+        Ok(Self {
+            binding: None,
+            session,
+            info,
+            inputs,
+            outputs,
+            profiling: options.profile,
+            _profile: profile,
+        })
     }
 }
 
@@ -123,7 +142,7 @@ impl OrtBackend {
 fn build(
     environment: &Environment,
     model: &[u8],
-    options: &Options,
+    (options, profile): (&Options, Option<&Path>),
     providers: &[&'static Provider],
     threads: usize,
 ) -> Result<ort::Result<Session>> {
@@ -141,10 +160,8 @@ fn build(
         if let Some(spin) = options.spin {
             builder = builder.with_intra_op_spinning(spin)?;
         }
-        if options.profile {
-            let n = PROFILES.fetch_add(1, Ordering::Relaxed);
-            let prefix = std::env::temp_dir().join(format!("gtn-run-{}-{n}", std::process::id()));
-            builder = builder.with_profiling(prefix)?;
+        if let Some(folder) = profile {
+            builder = builder.with_profiling(folder.join("profile"))?;
         }
         if options.batch > 0 {
             builder = builder.with_dimension_override("N", options.batch as i64)?;
@@ -232,17 +249,15 @@ impl Backend for OrtBackend {
             return Err(Error::Failed("this session does not time its nodes".into()));
         }
         let file = self.session.end_profiling().map_err(failed)?;
-        let nodes = trace::read(Path::new(&file));
-        let _ = std::fs::remove_file(&file); // ours, in the temporary folder; what was read is what counts
-        nodes
+        trace::read(Path::new(&file))
     }
 }
 
 impl Drop for OrtBackend {
-    /// A profile that nobody asked for in the end is not left in the temporary folder.
+    /// A profile that nobody asked for in the end is closed, so that its folder can be removed.
     fn drop(&mut self) {
-        if self.profiling {
-            let _ = self.node_times();
+        if std::mem::take(&mut self.profiling) {
+            let _ = self.session.end_profiling();
         }
     }
 }

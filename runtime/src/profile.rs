@@ -3,6 +3,7 @@
 use crate::backend::{NodeTime, Options};
 use crate::bench::inputs;
 use crate::onnx::{Node, OnnxModel};
+use crate::ort_backend;
 use crate::subject::Subject;
 use gtn_core::op_profile::{OpProfile, OpTime};
 use gtn_core::robust::{median, midmean};
@@ -16,17 +17,21 @@ const WARM_UP: usize = 20;
 
 /// Loads `path` twice, without and with timing of the nodes, and runs each `runs` times.
 pub fn profile(path: &Path, options: &Options, runs: usize) -> Result<(Subject, OpProfile)> {
-    let (untimed, untimed_ms) = run(path, &Options { profile: false, ..options.clone() }, runs)?;
+    let mut untimed = Subject::open(path, &Options { profile: false, ..options.clone() })?;
+    if untimed.backend.info().name == "ort" {
+        drop(ort_backend::profile_folder()?); // before the work, not after half of it
+    }
+    let untimed_ms = run(&mut untimed, runs)?;
     drop(untimed);
-    let (mut subject, timed_ms) = run(path, &Options { profile: true, ..options.clone() }, runs)?;
+    let mut subject = Subject::open(path, &Options { profile: true, ..options.clone() })?;
+    let timed_ms = run(&mut subject, runs)?;
     let ops = join(&subject.onnx, &subject.backend.node_times()?)?;
     Ok((subject, OpProfile { runs, timed_ms, untimed_ms, ops }))
 }
 
-/// A loaded model after `runs` inferences, and the median of one in ms.
-fn run(path: &Path, options: &Options, runs: usize) -> Result<(Subject, f64)> {
-    let mut subject = Subject::open(path, options)?;
-    let inputs = inputs(&subject)?;
+/// The median of `runs` inferences in ms.
+fn run(subject: &mut Subject, runs: usize) -> Result<f64> {
+    let inputs = inputs(subject)?;
     subject.backend.bind(&inputs)?;
     let mut times = Vec::with_capacity(runs);
     for i in 0..WARM_UP + runs {
@@ -36,7 +41,7 @@ fn run(path: &Path, options: &Options, runs: usize) -> Result<(Subject, f64)> {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
     }
-    Ok((subject, median(&times)))
+    Ok(median(&times))
 }
 
 /// Adds multiply-accumulates to times.
