@@ -17,35 +17,40 @@ pub fn write(manifest: &Manifest, train: &TrainFile, shipped: &Candidate, eval_i
     row("network", m.arch.name.clone());
     row("parameters, MACs", format!("{}, {}", format::count(m.params), format::count(m.macs)));
     row("made for", format!("{}, {}", m.target, m.precision));
-    row("input", format!("`image` f32 [N, {}, {}, {}]", m.input.channels, m.input.height, m.input.width));
+    row("input", format!("image, f32 [N, {}, {}, {}]", m.input.channels, m.input.height, m.input.width));
     row(
         "preprocessing",
         format!("(x / 255 - mean) / std, mean {:?}, std {:?}", m.preprocess.mean, m.preprocess.std),
     );
-    row("output", format!("`logits` f32 [N, {}]", m.classes));
+    row("output", format!("logits, f32 [N, {}]", m.classes));
     row("ONNX operator set", m.opset.to_string());
     let mut accuracy = Table::new(["split", "images", "top-1", "top-5"]);
     for (split, a) in &train.accuracy {
         accuracy.row([split.clone(), a.n.to_string(), format::percent(a.top1), format::percent(a.top5)]);
     }
+    let mut classes = Table::new(["class", "name"]);
+    for (i, label) in m.labels.iter().enumerate() {
+        classes.row([i.to_string(), label.clone()]);
+    }
+    let method = format::markdown(&train.method);
     let taught = match &train.teacher_arch {
-        Some(teacher) => format!("distilled (method `{}`) from a `{teacher}` teacher", train.method),
-        None => format!("trained without a teacher (method `{}`)", train.method),
+        Some(teacher) => format!("distilled (method {method}) from a {} teacher", format::markdown(teacher)),
+        None => format!("trained without a teacher (method {method})"),
     };
     format!(
-        "# {}\n\nAn image classifier, {taught}, on `{}`: {} epochs, seed {}.\n\n{}\n## Accuracy\n\nOf the trained \
+        "# {}\n\nAn image classifier, {taught}, on {}: {} epochs, seed {}.\n\n{}\n## Accuracy\n\nOf the trained \
          network, last epoch, measured by gtn-train:\n\n{}{}\n## Check it\n\n```\ngtn-run {}.gtn\n```\n\nverifies every \
          file's hash, compares this machine's answers on the golden images with the shipped ones, and measures accuracy on \
-         {eval_images} test images and latency.\n\n## Classes\n\n{}\n",
-        m.name,
-        train.data,
+         {eval_images} test images and latency.\n\n## Classes\n\n{}",
+        format::markdown(&m.name),
+        format::markdown(&train.data),
         train.epochs,
         train.seed,
         facts.to_markdown(),
         accuracy.to_markdown(),
         quantised(shipped),
-        m.name,
-        m.labels.join(", "),
+        format::escape(&m.name),
+        classes.to_markdown(),
     )
 }
 
@@ -68,7 +73,7 @@ fn quantised(shipped: &Candidate) -> String {
         steps.extend(recipe.bias_correction.then(|| "biases corrected".to_owned()));
         if !recipe.fp32.is_empty() {
             let names: Vec<&str> = recipe.fp32.iter().map(String::as_str).collect();
-            steps.push(format!("in fp32: {}", names.join(", ")));
+            steps.push(format!("in fp32: {}", format::markdown(&names.join(", "))));
         }
         text.push_str(&format!("Static quantisation: {}.\n", steps.join("; ")));
     }
