@@ -3,6 +3,7 @@
 
 use crate::host::Host;
 use crate::latency::Performance;
+use crate::quant::saturation::processor_saturates;
 use crate::quant::{ActivationType, Scheme};
 use crate::{Error, Result, artifact, format};
 use serde::{Deserialize, Serialize};
@@ -124,14 +125,13 @@ impl Int8 {
     /// where VPMADDUBSW (AVX2) would saturate; elsewhere signed activations (ONNX Runtime
     /// documentation, quantization).
     fn for_isa(arch: &str, isa: &[String]) -> Self {
-        let has = |flag: &str| isa.iter().any(|f| f == flag);
         let x86 = arch.starts_with("x86");
-        let vnni = has("avx512_vnni") || has("avx_vnni");
+        let saturates = processor_saturates(arch, isa);
         let activations = if x86 { ActivationType::Uint8 } else { ActivationType::Int8 };
-        let source = || format!("probed: {arch}{}", if vnni { " with VNNI" } else { "" });
+        let source = || format!("probed: {arch}{}", if x86 && !saturates { " with VNNI" } else { "" });
         Self {
             activations: Sourced { value: activations, source: source() },
-            weight_bits: Sourced { value: if x86 && !vnni { 7 } else { 8 }, source: source() },
+            weight_bits: Sourced { value: if saturates { 7 } else { 8 }, source: source() },
         }
     }
 

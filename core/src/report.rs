@@ -78,6 +78,10 @@ pub struct Model {
     pub params: Option<u64>,
 }
 
+/// Name in [`BackendInfo::options`] of how int8 is computed on a processor where sums of the model's products would
+/// saturate: `exact`, or `saturating`.
+pub const INT8_OPTION: &str = "int8";
+
 /// What computed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -187,6 +191,14 @@ impl Accuracy {
             top5_ci95: wilson95(five, n),
             per_class,
         }
+    }
+}
+
+impl BackendInfo {
+    /// What a reader must know before trusting its answers and times.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let int8 = self.options.get(INT8_OPTION);
+        int8.map(|how| Warning::Saturates { exact: how == "exact" }).into_iter().collect()
     }
 }
 

@@ -110,6 +110,11 @@ pub enum Warning {
         /// Names, the first ten.
         files: Vec<String>,
     },
+    /// Sums of the model's int8 products do not fit this processor's 16 bits.
+    Saturates {
+        /// Whether it is computed exactly all the same.
+        exact: bool,
+    },
     /// The settings were tuned for another model.
     OtherSettings {
         /// That model's name.
@@ -167,6 +172,16 @@ impl fmt::Display for Warning {
             Self::Unlisted { files } => {
                 write!(f, "not of the bundle, and not read: {}", files.join(", "))
             }
+            Self::Saturates { exact: true } => write!(
+                f,
+                "sums of 8-bit weights saturate on this processor (x86 without VNNI): computed exactly, which takes \
+                 longer than what is fast here (--int8 fast, or a bundle of 7-bit weights: target x86-avx2)"
+            ),
+            Self::Saturates { exact: false } => write!(
+                f,
+                "sums of 8-bit weights saturate on this processor (x86 without VNNI): answers may be wrong (--int8 \
+                 exact computes them exactly)"
+            ),
             Self::OtherSettings { model } => {
                 write!(f, "the settings were tuned for another model (`{model}`)")
             }

@@ -1,7 +1,6 @@
 //! `gtn-export check MODEL.onnx --target T`: whether a target can run a model that somebody else wrote.
 //! What can be tried is tried: ONNX Runtime loads the model here and runs it once.
 
-use crate::arithmetic::Arithmetic;
 use crate::cli::CheckArgs;
 use gtn_core::bundle::Bundle;
 use gtn_core::device::{self, Device, Int8};
@@ -9,6 +8,7 @@ use gtn_core::host::rss_bytes;
 use gtn_core::quant::ActivationType;
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, format};
+use gtn_run::arithmetic::Arithmetic;
 use gtn_run::backend::Options;
 use gtn_run::bench::inputs;
 use gtn_run::onnx::{Dim, OnnxModel};
@@ -279,6 +279,8 @@ mod tests {
             activations: BTreeSet::from([activations]),
             asymmetric,
             largest_weight: Some(largest),
+            largest_signed_weight: Some(largest),
+            integer_operators: false,
             dynamic: false,
         }
     }

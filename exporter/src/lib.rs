@@ -5,9 +5,8 @@
 //! the quantisation recipe on the images of `calibration` (`fallback` says which layers stay in fp32,
 //! `sqnr` what each loses), `onnx_writer` and `qdq_writer` write files from the pieces in `onnx_nodes` and
 //! `onnx_proto`, `bundle_writer` and `model_card` the folder. `selection` finds the student that fits a
-//! budget, `kit` writes what a device measures, `check` and `arithmetic` judge any ONNX model.
+//! budget, `kit` writes what a device measures, `check` judges any ONNX model.
 
-pub mod arithmetic;
 pub mod bundle_writer;
 pub mod calibration;
 pub mod candidate;

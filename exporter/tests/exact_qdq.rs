@@ -1,16 +1,19 @@
 //! ONNX Runtime computes int8 models as `core::quant::eval` says, which follows the operators'
-//! definitions: integers exactly, one rounding a value.
+//! definitions: integers exactly, one rounding a value. On x86 without VNNI it does so in the exact mode alone, which is
+//! our default there; that it is in force, and only where it is wanted, is tested too.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
 use gtn_core::arch::Input;
 use gtn_core::graph::Graph;
 use gtn_core::parity::top_and_margin;
+use gtn_core::quant::saturation::this_processor_saturates;
 use gtn_core::quant::{ActivationType, Int8Network, Range, Scheme, eval as int8_eval};
+use gtn_core::report::INT8_OPTION;
 use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{eval, fold, pool, testing};
 use gtn_export::onnx_nodes::Describe;
 use gtn_export::qdq_writer;
-use gtn_run::backend::{Backend, Named, Options};
+use gtn_run::backend::{Backend, Int8, Named, Options};
 use gtn_run::ort_backend::OrtBackend;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,7 +22,7 @@ use std::path::Path;
 const IMAGES: u64 = 8;
 
 /// The network with ranges of two images, and its file.
-fn quantised(id: &str, activations: ActivationType, seed: u64) -> (Int8Network, Vec<u8>) {
+fn quantised(id: &str, activations: ActivationType, weight_bits: u32, seed: u64) -> (Int8Network, Vec<u8>) {
     let input = Input { channels: 3, height: 16, width: 16 };
     let graph = Graph::lower(&pool::student(id, input, 10).unwrap()).unwrap();
     let (graph, weights) = fold::fold_batch_norm(&graph, &testing::random_weights(&graph, seed)).unwrap();
@@ -32,7 +35,7 @@ fn quantised(id: &str, activations: ActivationType, seed: u64) -> (Int8Network, 
         }
     }
     let ranges = ranges.into_iter().map(Some).collect();
-    let scheme = Scheme { activations, weight_bits: 8, per_channel: true };
+    let scheme = Scheme { activations, weight_bits, per_channel: true };
     let net = Int8Network::build(&graph, &weights, &scheme, &ranges, &BTreeSet::new()).unwrap();
     let describe = Describe { name: id, opset: 17, metadata: &BTreeMap::new() };
     let model = qdq_writer::write(&net, &describe).unwrap();
@@ -50,7 +53,7 @@ fn the_top_class_is_the_same_beyond_two_steps() {
     let mut failures = Vec::new();
     for (seed, id) in ids.into_iter().enumerate() {
         for kind in [ActivationType::Uint8, ActivationType::Int8, ActivationType::Int8Symmetric] {
-            let (net, model) = quantised(id, kind, seed as u64);
+            let (net, model) = quantised(id, kind, 8, seed as u64);
             let options = Options { threads: Some(1), batch: 1, ..Options::default() };
             let mut ort = OrtBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
             for image in 0..IMAGES {
@@ -78,4 +81,23 @@ fn the_top_class_is_the_same_beyond_two_steps() {
     assert!(checked >= 60, "only {checked} of 72 images have a margin");
     // One value in the middle between two integers moves everything behind it by a step or so.
     assert!(largest < 12.0, "a logit is {largest:.1} steps off");
+}
+
+/// What the report says of int8 is what ran: exact where 8-bit weights would saturate, unless speed was asked for, and
+/// nothing where they cannot.
+#[test]
+fn the_exact_mode_is_taken_where_sums_saturate_and_told() {
+    let told = |weight_bits: u32, int8: Int8| {
+        let (_, model) = quantised("res-mini:d111-k333-e111", ActivationType::Uint8, weight_bits, 1);
+        let options = Options { threads: Some(1), batch: 1, int8, ..Options::default() };
+        let ort = OrtBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
+        let warned = ort.info().warnings().len();
+        (ort.info().options.get(INT8_OPTION).cloned(), warned)
+    };
+    let here = |mode: &str| {
+        if this_processor_saturates() { (Some(mode.to_owned()), 1) } else { (None, 0) }
+    };
+    assert_eq!(told(8, Int8::Exact), here("exact"));
+    assert_eq!(told(8, Int8::Fast), here("saturating"));
+    assert_eq!(told(7, Int8::Exact), (None, 0));
 }

@@ -90,6 +90,17 @@ impl Kernels {
     }
 }
 
+/// How int8 models are computed where their sums would saturate (gtn_core::quant::saturation); elsewhere both are the
+/// same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Int8 {
+    /// As the operators are defined, which takes longer there.
+    #[default]
+    Exact,
+    /// As the runtime does unless told otherwise: answers may be wrong.
+    Fast,
+}
+
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -111,6 +122,8 @@ pub struct Options {
     pub providers: Providers,
     /// Whether idle compute threads wait busily; none: the backend's default (ONNX Runtime: they do).
     pub spin: Option<bool>,
+    /// Where sums would saturate.
+    pub int8: Int8,
     /// Time every node, for [`Backend::node_times`].
     pub profile: bool,
 }

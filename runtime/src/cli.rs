@@ -374,9 +374,21 @@ pub struct BackendArgs {
     /// Threads, spinning and cores as gtn-run tune chose them
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
+    /// Where sums of int8 products saturate (x86 without VNNI): compute them exactly, or as fast as ONNX Runtime does
+    #[arg(long, value_name = "exact|fast", default_value = "exact")]
+    pub int8: Int8Switch,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
     pub ort_lib: Option<PathBuf>,
+}
+
+/// How int8 is computed where its sums would saturate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Int8Switch {
+    /// As the operators are defined.
+    Exact,
+    /// As ONNX Runtime does unless told otherwise.
+    Fast,
 }
 
 /// On or off.

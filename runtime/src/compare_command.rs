@@ -77,8 +77,15 @@ fn in_turn(args: &CompareArgs) -> Result<Comparison> {
     warnings.extend(after.capped_mhz.or(before.capped_mhz).map(|mhz| Warning::Capped { mhz }));
     let result = Ratio::of_rounds(&rounds.log_ratios, args.min_effect / 100.0)?;
     let [mut a, mut b] = sides;
+    warnings.extend(both(a.backend.warnings(), b.backend.warnings()));
     [a.p50_ms, b.p50_ms] = rounds.p50_ms;
     Ok(comparison("in turn", [a, b], Host::read(), result, warnings))
+}
+
+/// The warnings of both sides, each once.
+fn both(a: Vec<Warning>, b: Vec<Warning>) -> Vec<Warning> {
+    let new: Vec<Warning> = b.into_iter().filter(|w| !a.contains(w)).collect();
+    a.into_iter().chain(new).collect()
 }
 
 fn side(path: &Path, prepared: &Prepared) -> Result<Side> {

@@ -1,10 +1,13 @@
 //! Runs models with ONNX Runtime, through the `ort` crate.
 
-use crate::backend::{Backend, Named, NodeTime, Options, Slot, check_inputs};
+use crate::arithmetic::Arithmetic;
+use crate::backend::{Backend, Int8, Named, NodeTime, Options, Slot, check_inputs};
+use crate::onnx::OnnxModel;
 use crate::ort_library::{self, OrtLibrary};
 use crate::providers::{self, Provider, Providers};
 use crate::trace;
-use gtn_core::report::BackendInfo;
+use gtn_core::quant::saturation::this_processor_saturates;
+use gtn_core::report::{BackendInfo, INT8_OPTION};
 use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{Error, Result};
 use ort::AsPointer;
@@ -82,13 +85,20 @@ impl OrtBackend {
         };
         let profile = options.profile.then(profile_folder).transpose()?;
         let folder = profile.as_ref().map(TempDir::path);
-        let session = match build(environment, model, (options, folder), &providers, threads)? {
+        // Only where it matters is the model looked at once more.
+        let arithmetic = match this_processor_saturates() {
+            true => Arithmetic::of(&OnnxModel::parse(model, path)?),
+            false => Arithmetic::default(),
+        };
+        let int8 = arithmetic.saturates().then_some(options.int8);
+        let exact = (int8 == Some(Int8::Exact)).then_some(&arithmetic);
+        let build = |providers: &[&'static Provider]| {
+            build(environment, model, (options, folder), providers, threads, exact)
+        };
+        let session = match build(&providers)? {
             Ok(session) => session,
             // Whose fault it is, the CPU tells: what it can load is a good model.
-            Err(e)
-                if !providers.is_empty()
-                    && build(environment, model, (options, folder), &[], threads)?.is_ok() =>
-            {
+            Err(e) if !providers.is_empty() && build(&[])?.is_ok() => {
                 let names: Vec<&str> = providers.iter().map(|p| p.name).collect();
                 let what = format!("--ep {}: cannot load {}", names.join(","), path.display());
                 return Err(Error::Unavailable(format!("{what}: {}", one_line(&e))));
@@ -119,11 +129,7 @@ impl OrtBackend {
             threads,
             batch: options.batch.max(1),
             why: why.into(),
-            options: options
-                .spin
-                .iter()
-                .map(|&s| ("spin".into(), if s { "on" } else { "off" }.into()))
-                .collect(),
+            options: told(options, int8),
             nodes,
         };
         Ok(Self {
@@ -138,6 +144,13 @@ impl OrtBackend {
     }
 }
 
+/// Settings other than the default, by name, as they are in force.
+fn told(options: &Options, int8: Option<Int8>) -> BTreeMap<String, String> {
+    let spin = options.spin.map(|s| ("spin", if s { "on" } else { "off" }));
+    let int8 = int8.map(|i| (INT8_OPTION, if i == Int8::Exact { "exact" } else { "saturating" }));
+    spin.into_iter().chain(int8).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
 /// The outer error: a provider does not start. The inner one: the model is not loaded.
 fn build(
     environment: &Environment,
@@ -145,6 +158,7 @@ fn build(
     (options, profile): (&Options, Option<&Path>),
     providers: &[&'static Provider],
     threads: usize,
+    exact: Option<&Arithmetic>,
 ) -> Result<ort::Result<Session>> {
     let configured = || -> ort::Result<SessionBuilder> {
         let mut builder = Session::builder(environment)?
@@ -154,6 +168,16 @@ fn build(
             // Off on x86 unless asked for: a bundle with int8 activations (made for ARM) is fused
             // there as it is on its device, and so gives the same answers.
             .with_config_entry("session.qdqisint8allowed", "1")?;
+        // Keys of onnxruntime_session_options_config_keys.h.
+        if let Some(arithmetic) = exact {
+            // Q/DQ pairs are computed as they stand, in floats, not fused into operators on integers.
+            builder = builder.with_config_entry("session.disable_quant_qdq", "1")?;
+            // In a file that has those operators signed weights become unsigned ones, whose kernels do not saturate.
+            // Not otherwise: it fails on weights that share a zero point.
+            if arithmetic.integer_operators {
+                builder = builder.with_config_entry("session.x64quantprecision", "1")?;
+            }
+        }
         if !providers.is_empty() {
             builder = builder.with_config_entry(providers::RECORD_ASSIGNMENT, "1")?;
         }

@@ -1,15 +1,15 @@
 //! From flags to how a model is run: what clap cannot check, settings files, pinning.
 
-use crate::cli::{BackendArgs, BenchSettings, Switch};
+use crate::cli::{BackendArgs, BenchSettings, Int8Switch, Switch};
 use gtn_core::host::{self, Host};
 use gtn_core::latency_samples::Pace;
 use gtn_core::report::Report;
 use gtn_core::warning::Warning;
 use gtn_core::{Error, Result, exit};
 use gtn_run::affinity;
-use gtn_run::backend::{Kernels, Kind, Options};
+use gtn_run::backend::{Int8, Kernels, Kind, Options};
 use gtn_run::bench::{self, Io};
-use gtn_run::prove::unlisted;
+use gtn_run::prove::known;
 use gtn_run::providers::Providers;
 use gtn_run::settings::Settings;
 use gtn_run::subject::Subject;
@@ -50,6 +50,10 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         ort_lib: args.ort_lib.clone(),
         providers: providers(&args.ep)?,
         spin: args.spin.map(|s| s == Switch::On).or(choice.map(|c| c.spin)),
+        int8: match args.int8 {
+            Int8Switch::Exact => Int8::Exact,
+            Int8Switch::Fast => Int8::Fast,
+        },
         profile: false,
     };
     Ok(Prepared { options, settings })
@@ -75,6 +79,7 @@ fn only_onnx_runtime_s(kind: Kind, args: &BackendArgs) -> Result<()> {
         ("--spin", args.spin.is_some()),
         ("--settings", args.settings.is_some()),
         ("--ort-lib", args.ort_lib.is_some()),
+        ("--int8 fast", args.int8 == Int8Switch::Fast),
     ];
     if kind == Kind::Wgpu && args.threads.is_some() {
         return Err(Error::usage("--threads is the CPU's: not with --backend wgpu"));
@@ -111,9 +116,12 @@ impl Prepared {
 pub fn tell_backend(subject: &Subject) {
     let b = subject.backend.info();
     exit::note(&format!("backend {} {} on {} ({})", b.name, b.version, b.providers.join(", "), b.why));
-    if let Some(warning) = unlisted(subject) {
-        exit::note(&format!("warning: {warning}"));
-    }
+    tell_warnings(subject);
+}
+
+/// What a reader must know of a loaded model, on stderr.
+pub fn tell_warnings(subject: &Subject) {
+    known(subject).iter().for_each(|w| exit::note(&format!("warning: {w}")));
 }
 
 /// 1 to `most`.

@@ -66,16 +66,17 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proo
     if let Some(&on_cpu) = nodes.get(providers::CPU).filter(|&&n| n > 0) {
         warnings.push(Warning::OnCpu { nodes: on_cpu, of: nodes.values().sum() });
     }
-    let blank = blank(subject, program);
-    warnings.extend(blank.warnings.iter().cloned());
-    let report = Report { parity, accuracy, latency, warnings, ..blank };
+    let mut report = Report { parity, accuracy, latency, ..blank(subject, program) };
+    report.warnings.extend(warnings);
     Ok(Proof { report, logits })
 }
 
-/// What the bundle's folder holds that is not the bundle's.
-pub fn unlisted(subject: &Subject) -> Option<Warning> {
-    let files = &subject.bundle.as_ref()?.unlisted;
-    (!files.is_empty()).then(|| Warning::Unlisted { files: files.clone() })
+/// What a reader must know of a loaded model before anything is measured: how its backend computes, and what its
+/// bundle's folder holds that is not the bundle's.
+pub fn known(subject: &Subject) -> Vec<Warning> {
+    let unlisted = subject.bundle.as_ref().map(|b| &b.unlisted).filter(|files| !files.is_empty());
+    let unlisted = unlisted.map(|files| Warning::Unlisted { files: files.clone() });
+    subject.backend.info().warnings().into_iter().chain(unlisted).collect()
 }
 
 /// A report of a loaded model in which nothing is measured yet but this process's memory.
@@ -93,6 +94,6 @@ pub fn blank(subject: &Subject, program: &str) -> Report {
         peak_rss_bytes: peak_rss_bytes(),
         profile: None,
         memory: None,
-        warnings: unlisted(subject).into_iter().collect(),
+        warnings: known(subject),
     }
 }

@@ -8,10 +8,13 @@ use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time}
 use gtn_core::progress::Progress;
 use gtn_core::signals::Signals;
 use gtn_core::stats::Summary;
+use gtn_core::warning::Warning;
 use gtn_core::{Error, Result, artifact, exit, format, table};
+use gtn_run::arithmetic::Arithmetic;
 use gtn_run::auto;
 use gtn_run::backend::{Kind, Options};
 use gtn_run::bursts::Bursts;
+use gtn_run::onnx::OnnxModel;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -192,7 +195,10 @@ fn finish(kit: &Kit, part: Part) -> Result<Table> {
     };
     let ops = kit.manifest.ops.iter().map(op).collect::<Result<_>>()?;
     let networks: Vec<NetworkRow> = kit.manifest.networks.iter().map(network).collect::<Result<_>>()?;
-    let warnings = warnings(&bursts, &networks, &host);
+    let mut warnings = warnings(&bursts, &networks, &host);
+    if runtime.name == "ort" && saturates(kit)? {
+        warnings.push(Warning::Saturates { exact: true }.to_string());
+    }
     Ok(Table {
         schema: SCHEMA.into(),
         program: concat!("gtn-run ", env!("CARGO_PKG_VERSION")).into(),
@@ -209,6 +215,16 @@ fn finish(kit: &Kit, part: Part) -> Result<Table> {
         warnings,
         ext: std::collections::BTreeMap::new(),
     })
+}
+
+/// Whether sums of one of its models would saturate here.
+fn saturates(kit: &Kit) -> Result<bool> {
+    for (name, model) in &kit.models {
+        if Arithmetic::of(&OnnxModel::parse(model, &kit.dir.join(name))?).saturates_here() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn warnings(bursts: &Bursts, networks: &[NetworkRow], host: &Host) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use crate::cli::TuneArgs;
 use crate::commands::PROGRAM;
-use crate::prepare::{seconds, within};
+use crate::prepare::{seconds, tell_warnings, within};
 use gtn_core::host::Host;
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, format};
@@ -51,6 +51,7 @@ fn on_ort(args: &TuneArgs) -> Result<()> {
     let host = Host::read();
     let base = Options { batch: args.batch, ort_lib: args.ort_lib.clone(), ..Options::default() };
     let (subject, tried, choice, why) = tune::tune(&args.model, &base, &host, args.seconds)?;
+    tell_warnings(&subject);
     let mut text = table(&tried).render();
     text.push_str(&format!("\nchosen: {}: {why}\n", describe(&choice)));
     let settings = Settings {

@@ -3,7 +3,8 @@
 //! `affine` is the arithmetic of one tensor, `histogram` and `calibration` choose its range
 //! (`entropy` and `mse` are two of the ways), `layer` quantises weights and biases, `placement` says
 //! after which values a Q/DQ pair stands and which activations its saturation replaces, `network` puts
-//! them together, and `eval` computes the result exactly. `equalise` and `bias_correction` lose less.
+//! them together, and `eval` computes the result exactly. `equalise` and `bias_correction` lose less. `saturation`
+//! says where sums of int8 products do not fit.
 
 pub mod affine;
 pub mod bias_correction;
@@ -16,6 +17,7 @@ pub mod layer;
 mod mse;
 pub mod network;
 pub mod placement;
+pub mod saturation;
 
 pub use affine::{Affine, Range};
 pub use calibration::Method;

@@ -1,10 +1,14 @@
 //! What a model computes in: its floating-point type, and how it is quantised.
 
-use gtn_run::onnx::{Initializer, Node, OnnxModel};
+use crate::onnx::{Initializer, Node, OnnxModel};
+use gtn_core::quant::saturation;
 use std::collections::BTreeSet;
 
 /// Operators that find their ranges at run time.
 const DYNAMIC: [&str; 4] = ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "ConvInteger", "MatMulInteger"];
+
+/// ONNX's TensorProto.DataType of signed bytes.
+const INT8: i32 = 3;
 
 /// A model's numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +21,10 @@ pub struct Arithmetic {
     pub asymmetric: bool,
     /// Largest |integer| of the quantised weights.
     pub largest_weight: Option<u32>,
+    /// The same of those that are signed: what sums can saturate by ([`saturation`]).
+    pub largest_signed_weight: Option<u32>,
+    /// Whether it has operators on integers (QLinearConv, MatMulInteger, ...), which no Q/DQ pair stands for.
+    pub integer_operators: bool,
     /// Whether ranges are found at run time.
     pub dynamic: bool,
 }
@@ -29,8 +37,16 @@ impl Arithmetic {
         for node in &model.nodes {
             let op = node.op_type.as_str();
             found.dynamic |= DYNAMIC.contains(&op);
-            quantised |= found.dynamic || op.starts_with("QLinear") || op == "QGemm";
+            found.integer_operators |=
+                op.starts_with("QLinear") || ["QGemm", "ConvInteger", "MatMulInteger"].contains(&op);
+            quantised |= found.dynamic || found.integer_operators;
             match op {
+                "QuantizeLinear" if folds_to_weight(model, node) => {
+                    quantised = true;
+                    // A constant that is quantised in the graph: what its integers will be is not in the file.
+                    found.largest_weight = found.largest_weight.max(Some(ANY_INT8));
+                    found.largest_signed_weight = found.largest_signed_weight.max(Some(ANY_INT8));
+                }
                 "QuantizeLinear" => {
                     quantised = true;
                     found.activation(model, node, 2);
@@ -49,6 +65,17 @@ impl Arithmetic {
         found
     }
 
+    /// Whether sums of it would saturate on the processor that runs this, computed as ONNX Runtime does unless told
+    /// otherwise.
+    pub fn saturates_here(&self) -> bool {
+        self.saturates() && saturation::this_processor_saturates()
+    }
+
+    /// Whether sums of it would saturate on x86 without VNNI.
+    pub fn saturates(&self) -> bool {
+        self.precision == "int8" && self.largest_signed_weight.is_some_and(|w| w > saturation::SAFE_WEIGHT)
+    }
+
     /// Notes the activation whose zero point is input `i`; left out it is a uint8 0 (ONNX,
     /// QuantizeLinear).
     fn activation(&mut self, model: &OnnxModel, node: &Node, i: usize) {
@@ -60,9 +87,21 @@ impl Arithmetic {
 
     fn weight(&mut self, model: &OnnxModel, node: &Node, i: usize) {
         let constant: Option<&Initializer> = node.inputs.get(i).and_then(|n| model.initializers.get(n));
-        let largest = constant.filter(|c| c.dims.len() > 1).and_then(|c| c.largest);
-        self.largest_weight = self.largest_weight.max(largest);
+        let Some(constant) = constant.filter(|c| c.dims.len() > 1) else { return };
+        self.largest_weight = self.largest_weight.max(constant.largest);
+        if constant.elem_type == INT8 {
+            self.largest_signed_weight = self.largest_signed_weight.max(constant.largest);
+        }
     }
+}
+
+/// Largest |value| of a signed byte.
+const ANY_INT8: u32 = 128;
+
+/// Whether it quantises a constant of two dimensions or more to signed bytes.
+fn folds_to_weight(model: &OnnxModel, node: &Node) -> bool {
+    let constant = |i: usize| node.inputs.get(i).and_then(|n| model.initializers.get(n));
+    constant(0).is_some_and(|c| c.dims.len() > 1) && constant(2).is_some_and(|z| z.elem_type == INT8)
 }
 
 /// The floating-point type that most constants have.
@@ -84,42 +123,5 @@ fn type_name(elem_type: i32) -> &'static str {
         21 => "uint4",
         22 => "int4",
         _ => "another type",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::onnx_nodes::Describe;
-    use crate::{onnx_writer, untrained};
-    use gtn_core::arch::Input;
-    use gtn_core::device;
-    use gtn_core::graph::Graph;
-    use gtn_core::{fold, pool, testing};
-    use std::collections::BTreeMap;
-    use std::path::Path;
-
-    #[test]
-    fn what_we_write_is_recognised() {
-        let input = Input { channels: 1, height: 28, width: 28 };
-        let graph = Graph::lower(&pool::student("mbv2-mini:d111-k333-e333", input, 10).unwrap()).unwrap();
-        let of = |bytes: &[u8]| Arithmetic::of(&OnnxModel::parse(bytes, Path::new("m.onnx")).unwrap());
-        let int8 = |target: &str| {
-            of(&untrained::write(&graph, "net", "int8", &device::resolve(target).unwrap()).unwrap())
-        };
-        let vnni = int8("x86-vnni");
-        assert_eq!((vnni.precision, vnni.largest_weight, vnni.dynamic), ("int8", Some(127), false));
-        assert_eq!(vnni.activations, BTreeSet::from(["uint8"]));
-        assert_eq!(int8("x86-avx2").largest_weight, Some(63));
-        let arm = int8("rpi5");
-        assert_eq!((arm.activations, arm.asymmetric), (BTreeSet::from(["int8"]), true));
-        let symmetric = int8("jetson-orin-nano");
-        assert_eq!((symmetric.activations, symmetric.asymmetric), (BTreeSet::from(["int8"]), false));
-
-        let (graph, weights) = fold::fold_batch_norm(&graph, &testing::random_weights(&graph, 1)).unwrap();
-        let describe = Describe { name: "net", opset: 17, metadata: &BTreeMap::new() };
-        let fp32 = of(&onnx_writer::write(&graph, &weights, &describe).unwrap());
-        assert_eq!((fp32.precision, fp32.activations.len(), fp32.largest_weight), ("fp32", 0, None));
-        assert_eq!(of(&onnx_writer::write_fp16(&graph, &weights, &describe).unwrap()).precision, "fp16");
     }
 }
