@@ -1,5 +1,5 @@
 # Each target is a line or two over scripts/. `make demo` and `make test` do all their own set-up.
-.PHONY: help setup build demo test lint bench dist test-arm64 check-targets clean
+.PHONY: help setup build demo test lint bench dist test-arm64 test-processors check-targets clean
 
 help:            ## this list
 	@grep -E '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,6 +28,9 @@ dist:            ## one tar.gz for a device: make dist TARGET={aarch64,x86_64}-u
 
 test-arm64: build ## gtn-run for aarch64, verified under an emulator
 	scripts/test-arm64.sh
+
+test-processors: ## the tests whose truth depends on the processor, on an emulated one without VNNI
+	scripts/test-processors.sh
 
 check-targets:   ## type-checks gtn-run and gtn-export for Windows, macOS and Android
 	scripts/check-targets.sh
