@@ -10,7 +10,7 @@ pub use parsing::{from_value, parse_json, parse_schema, parse_toml, read_documen
 pub use reading::{MAX_FILE, MAX_TEXT, open, read, read_at_most, read_text, sha256_file};
 pub use writing::{
     check_creatable, check_writable, create_dir, create_new_dir, new_dir_beside, publish_dir,
-    publish_dir_with, write_atomic,
+    publish_dir_with, temporary_dir, write_atomic,
 };
 
 use crate::{Error, Result};

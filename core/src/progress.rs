@@ -41,7 +41,7 @@ impl Progress {
         let eta = if rate > 0.0 { format!("  ETA {}", format::seconds(left / rate)) } else { String::new() };
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(format!("{message}{eta}"));
+            bar.set_message(format!("{}{eta}", format::escape(message)));
         } else if self.last_line.elapsed() > LINE_EVERY {
             self.last_line = Instant::now();
             let percent = 100 * done / self.total.max(1);

@@ -106,7 +106,8 @@ fn text(findings: &[Finding]) -> String {
         };
         table.row([f.what, &f.model, &f.target, fits]);
     }
-    let notes = findings.iter().filter(|f| f.verdict == Verdict::Note);
+    // Reasons against it as well: the error's line has no room for many.
+    let notes = findings.iter().filter(|f| f.verdict != Verdict::Yes);
     let notes: String = notes.map(|f| format!("{}: {}\n", f.what, f.why)).collect();
     let gap = if notes.is_empty() { "" } else { "\n" };
     format!("{}{gap}{notes}", table.render())

@@ -9,7 +9,7 @@ use crate::trace;
 use gtn_core::quant::saturation::this_processor_saturates;
 use gtn_core::report::{BackendInfo, INT8_OPTION};
 use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Result, artifact};
 use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
@@ -40,8 +40,7 @@ pub struct OrtBackend {
 /// A new folder for a profile, which nobody could have guessed. The system's temporary folder is the user's choice
 /// (`TMPDIR`), and may not be writable.
 pub fn profile_folder() -> Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("gtn-run.").tempdir();
-    folder.map_err(|e| Error::io(std::env::temp_dir(), "create a folder for the profile in", e.kind().into()))
+    artifact::temporary_dir("gtn-run.")
 }
 
 fn environment(explicit: Option<&Path>) -> Result<&'static (Environment, OrtLibrary)> {

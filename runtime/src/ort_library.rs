@@ -62,8 +62,8 @@ pub fn find(explicit: Option<&Path>) -> Result<OrtLibrary> {
         }
     }
     let system = Path::new(system_name());
-    match open(system) {
-        Ok(version) => fit(system, version).map(|library| OrtLibrary { passed_over, ..library }),
+    match open(system).and_then(|version| fit(system, version).map_err(|e| e.to_string())) {
+        Ok(library) => Ok(OrtLibrary { passed_over, ..library }),
         Err(why) => Err(not_found(&passed_over, &why, &folders)),
     }
 }
@@ -76,7 +76,7 @@ fn not_found(passed_over: &[String], system: &str, folders: &[PathBuf]) -> Error
         [] => format!("looked in {}, and the system's libraries: {system}", folders.join(", ")),
         passed_over => passed_over.join("; "),
     };
-    Error::Unavailable(format!("ONNX Runtime 1.{MIN_MINOR} or newer was not found: {help} ({reasons})"))
+    Error::Unavailable(format!("ONNX Runtime 1.{MIN_MINOR} or newer was not found ({reasons}): {help}"))
 }
 
 fn named(path: &Path, by: &str) -> Result<OrtLibrary> {
@@ -102,17 +102,19 @@ fn fit(path: &Path, version: String) -> Result<OrtLibrary> {
     Err(Error::input(path, format!("is ONNX Runtime {version}, wanted 1.{MIN_MINOR} or newer (and below 2)")))
 }
 
-/// An error and what caused it: the loader's own message, which names a library that is missing, comes last.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source()).map(|e| format!(": {e}"));
-    format!("{error}{}", causes.collect::<String>())
+/// The loader's own message, the last of an error's causes: it names a library that is missing. Not the path again, which
+/// whoever tells it begins with.
+fn reason(error: &libloading::Error, path: &Path) -> String {
+    let cause = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source()).last();
+    let text = cause.map(ToString::to_string).unwrap_or_default();
+    text.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&text).to_owned()
 }
 
 /// Opens the library for good (ONNX Runtime does not survive being unloaded) and asks its version.
 fn open(path: &Path) -> Result<String, String> {
     // SAFETY: loading a library runs its initialisers. The path is the user's own choice, or a folder
     // of ours; ONNX Runtime's initialisers have no preconditions.
-    let library = unsafe { libloading::Library::new(path) }.map_err(|e| reasons(&e))?;
+    let library = unsafe { libloading::Library::new(path) }.map_err(|e| reason(&e, path))?;
     let library = Box::leak(Box::new(library));
     // SAFETY: the symbol's type is that of every released onnxruntime_c_api.h.
     let base = unsafe { library.get::<unsafe extern "C" fn() -> *const OrtApiBase>(b"OrtGetApiBase\0") };

@@ -58,6 +58,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
         bursts: Bursts::default(),
     };
     let path = part_path(&args.out);
+    artifact::check_writable(&path)?;
     let mut part = start(args, &path, fresh)?;
     measure(&kit, &mut part, (&path, &options), args.seconds)?;
     let table = finish(&kit, part)?;

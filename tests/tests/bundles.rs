@@ -122,3 +122,27 @@ fn a_killed_export_leaves_nothing_for_the_next() {
     ];
     assert_eq!(names, wanted);
 }
+
+/// Labels are a stranger's text: in the card each has a row of its own, and is no markup.
+#[test]
+fn the_card_shows_labels_as_they_are() {
+    let temp = tempfile::tempdir().unwrap();
+    let student = small_student(temp.path());
+    let path = student.join("arch.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let edited = text.replace("\"T-shirt/top\"", "\"a, b|<i>\\n# `c`\"");
+    assert_ne!(edited, text);
+    fs::write(&path, edited).unwrap();
+    let bundle = small_bundle(temp.path(), "b", FP32);
+    let card = fs::read_to_string(Path::new(&bundle).join("MODEL_CARD.md")).unwrap();
+    let classes: Vec<Vec<&str>> = card
+        .lines()
+        .skip_while(|l| *l != "## Classes")
+        .skip(4)
+        .map(|l| l.trim_matches('|').splitn(2, '|').map(str::trim).collect())
+        .collect();
+    assert_eq!(classes.len(), 10, "{card}");
+    assert_eq!(classes[0], ["0", "a, b\\|\\<i\\>\\\\n# \\`c\\`"], "{card}");
+    assert_eq!(classes[1], ["1", "Trouser"]);
+    assert!(!card.contains("<i>") && !card.contains("\n# `c`"), "{card}");
+}

@@ -347,16 +347,34 @@ fn wrong_onnx_runtime() {
 
     // A copy of the program far from lib/: none is found, which is exit status 3 with where it looked.
     let lonely = dir.join("bin/gtn-run");
-    fs::create_dir(dir.join("bin")).unwrap();
-    fs::copy(gtn_tests::program("gtn-run"), &lonely).unwrap();
-    let mut run = Command::new(&lonely);
-    run.args(model.split(' ')).args(["--backend", "ort"]).current_dir(dir).env_remove("ORT_DYLIB_PATH");
-    let done = Done::from(run.output().unwrap());
-    assert_eq!(done.not_refused(3, &["was not found", "--ort-lib", "bin"]), None);
-    // Beside the program it is found.
+    fs::create_dir_all(dir.join("bin")).unwrap();
     let lib = fs::read_dir(gtn_tests::root().join("lib")).unwrap().map(|e| e.unwrap().path());
     let lib = lib.into_iter().find(|p| p.to_string_lossy().contains("libonnxruntime.")).unwrap();
-    fs::copy(&lib, dir.join("bin").join(lib.file_name().unwrap())).unwrap();
+    let name = lib.file_name().unwrap();
+    // Whoever owns the working folder does not choose what is run.
+    fs::create_dir_all(dir.join("here/lib")).unwrap();
+    fs::hard_link(&lib, dir.join("here/lib").join(name))
+        .or_else(|_| fs::copy(&lib, dir.join("here/lib").join(name)).map(drop))
+        .unwrap();
+    fs::copy(gtn_tests::program("gtn-run"), &lonely).unwrap();
+    let mut run = Command::new(&lonely);
+    run.args(model.split(' '))
+        .args(["--backend", "ort"])
+        .current_dir(dir.join("here"))
+        .env_remove("ORT_DYLIB_PATH");
+    let done = Done::from(run.output().unwrap());
+    assert_eq!(done.not_refused(3, &["was not found", "--ort-lib", "bin"]), None);
+    // Unfit ones beside the program are told, with the loader's own reason.
+    fs::copy(dir.join("old.so"), dir.join("bin/libonnxruntime.so.1.9.0")).unwrap();
+    fs::write(dir.join("bin/libonnxruntime.so.1.99.0"), "no library").unwrap();
+    let done = Done::from(run.output().unwrap());
+    assert_eq!(done.not_refused(3, &["so.1.99.0", "file too short"]), None);
+    // Beside them the newest that fits is found.
+    fs::rename(dir.join("here/lib").join(name), dir.join("bin").join(name)).unwrap();
+    let out = Command::new(&lonely).args(["info", "--json"]).env_remove("ORT_DYLIB_PATH").output().unwrap();
+    let found: serde_json::Value = serde_json::from_str(&Done::from(out).ok()).unwrap();
+    assert_eq!(found["onnxruntime"]["path"], dir.join("bin").join(name).display().to_string());
+    assert!(found["onnxruntime"]["passed_over"][0].as_str().unwrap().contains("so.1.99.0"), "{found}");
     assert_eq!(run.arg("--seconds").arg("0").output().unwrap().status.code(), Some(0));
 }
 

@@ -186,7 +186,7 @@ fn a_temporary_folder_that_cannot_be_written_is_told_first() {
     let out =
         command("gtn-run", &format!("profile {bundle} --runs 100000")).env("TMPDIR", "/nonexistent").output();
     let done = Done::from(out.unwrap());
-    assert_eq!(done.not_refused(2, &["/nonexistent: cannot create a folder for the profile in"]), None);
+    assert_eq!(done.not_refused(2, &["/nonexistent: cannot create a folder in: No such file"]), None);
 }
 
 /// A line of stderr is one, and bounded, whatever a file holds.

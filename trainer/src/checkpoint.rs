@@ -57,7 +57,8 @@ pub fn save(run: &Path, params: &Params, sgd: &Sgd, state: &State) -> Result<()>
     if temp.exists() {
         std::fs::remove_dir_all(&temp).map_err(|e| Error::io(&temp, "remove", e))?;
     }
-    artifact::create_dir(&temp)?;
+    artifact::create_dir(&dir)?;
+    artifact::create_new_dir(&temp)?;
     write(&temp.join("weights.safetensors"), &params.specs, &params.weights()?)?;
     let trained: Vec<ParamSpec> = params.trained().map(|i| params.specs[i].clone()).collect();
     write(&temp.join("velocity.safetensors"), &trained, &sgd.state(params)?)?;

@@ -133,7 +133,20 @@ pub fn new_dir_beside(path: &Path, ending: &str) -> Result<TempDir> {
     // Open to those whom the user's own umask lets in, as every other folder that we make.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder.tempdir_in(dir).map_err(|e| Error::io(dir, "create a folder in", e.kind().into()))
+    builder.tempdir_in(dir).map_err(|e| no_folder(dir, &e))
+}
+
+/// A new folder in the system's temporary one, which is the user's choice (`TMPDIR`); removed when dropped.
+pub fn temporary_dir(prefix: &str) -> Result<TempDir> {
+    let dir = std::env::temp_dir();
+    tempfile::Builder::new().prefix(prefix).tempdir_in(&dir).map_err(|e| no_folder(&dir, &e))
+}
+
+/// The system's reason without the random name that the crate puts behind it.
+fn no_folder(dir: &Path, error: &io::Error) -> Error {
+    let text = error.to_string();
+    let reason = text.split(" at path ").next().unwrap_or_default();
+    Error::io(dir, "create a folder in", io::Error::other(reason.to_owned()))
 }
 
 /// Renames a finished folder into place, replacing an older one; on return it is durable.
@@ -205,6 +218,17 @@ mod tests {
         for error in [below_a_file, below_no_disk].map(Result::unwrap_err) {
             assert!(error.to_string().contains("b: cannot create"), "{error}");
         }
+    }
+
+    #[test]
+    fn where_no_folder_can_be_made_is_told() {
+        let error = new_dir_beside(Path::new("/no/such/x.gtn"), "draft").unwrap_err().to_string();
+        assert!(
+            error.starts_with("/no/such: cannot create a folder in: ") && !error.contains(".gtn."),
+            "{error}"
+        );
+        let made = temporary_dir("gtn-test.").unwrap();
+        assert!(made.path().is_dir() && made.path().starts_with(std::env::temp_dir()));
     }
 
     #[cfg(unix)]
