@@ -3,12 +3,13 @@
 //! The trustworthy form is measured in turn in one process (`rounds`): each round loads both models
 //! anew, so that the luck of one memory layout is one round's luck, and gives one log ratio; the interval
 //! is the signed-rank one over rounds. The other form compares reports of several runs each, by their
-//! medians (Welch's t): what differs between runs is in it, what differed between the days is not.
+//! medians (Student's t): what differs between runs is in it, what differed between the days is not.
+//! A time that is not a finite number above 0 is an error in both.
 
 use crate::host::Host;
 use crate::report::{BackendInfo, Model, Report};
 use crate::robust::{hodges_lehmann, median};
-use crate::stats::welch_ci95;
+use crate::stats::difference_ci95;
 use crate::table::Table;
 use crate::warning::Warning;
 use crate::{Error, Result, format};
@@ -84,6 +85,9 @@ pub struct Comparison {
 impl Ratio {
     /// Of log ratios, one a round.
     pub fn of_rounds(logs: &[f64], min_effect: f64) -> Result<Self> {
+        if let Some(odd) = logs.iter().find(|x| !x.is_finite()) {
+            return Err(Error::Failed(format!("a round's log ratio is {odd}: no measurable time")));
+        }
         let location = hodges_lehmann(logs).ok_or_else(|| {
             Error::usage(format!("{} rounds, wanted at least {}", logs.len(), crate::robust::MIN_SIGNED_RANK))
         })?;
@@ -97,7 +101,10 @@ impl Ratio {
         if a.is_empty() || b.is_empty() {
             return Err(Error::usage("no report with a latency to compare"));
         }
-        Ok(match welch_ci95(&a, &b) {
+        if a.iter().chain(&b).any(|x| !x.is_finite()) {
+            return Err(Error::usage("a report's p50 is not a finite time above 0"));
+        }
+        Ok(match difference_ci95(&a, &b) {
             Some((difference, half)) => {
                 Self::new(difference, Some([difference - half, difference + half]), min_effect)
             }
@@ -228,5 +235,9 @@ mod tests {
         assert_eq!(noisy.verdict, Verdict::CannotTell);
         assert!(Ratio::of_runs(&[], &[1.0], 0.01).is_err());
         assert!(Ratio::of_rounds(&[0.1; 5], 0.01).is_err());
+        for bad in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
+            assert!(Ratio::of_runs(&[1.0, bad], &[1.0, 1.0], 0.01).is_err(), "{bad}");
+        }
+        assert!(Ratio::of_rounds(&[0.1, f64::NAN, 0.1, 0.1, 0.1, 0.1], 0.01).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Measured latency: how it was measured, every sample, what they say.
 
-use crate::bootstrap::percentiles_ci95;
 use crate::host::{Conditions, Disturbance};
+use crate::quantiles::quantiles_ci95;
 use crate::robust::mad;
 use crate::stats::Summary;
 use serde::{Deserialize, Serialize};
@@ -24,31 +24,32 @@ pub enum Pace {
     SingleStream,
 }
 
-/// 95 % intervals (block bootstrap) and a robust spread, in the samples' unit.
+/// 95 % intervals (batch means) and a robust spread, in the samples' unit. An interval is absent where the
+/// samples are too few for one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Robust {
     /// Of the median.
-    pub p50_ci95: [f64; 2],
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ci95: Option<[f64; 2]>,
     /// Of the 90th percentile.
-    pub p90_ci95: [f64; 2],
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90_ci95: Option<[f64; 2]>,
     /// Of the 99th percentile.
-    pub p99_ci95: [f64; 2],
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ci95: Option<[f64; 2]>,
     /// Median absolute deviation from the median.
     pub mad: f64,
 }
 
 impl Robust {
-    /// Of at least two samples in the order they were taken.
+    /// Of at least two finite samples in the order they were taken.
     pub fn of(samples: &[f64]) -> Option<Self> {
-        let intervals = percentiles_ci95(samples, &[0.5, 0.9, 0.99]);
-        let [p50_ci95, p90_ci95, p99_ci95] = intervals[..] else { return None };
-        p50_ci95.iter().all(|x| x.is_finite()).then(|| Self {
-            p50_ci95,
-            p90_ci95,
-            p99_ci95,
-            mad: mad(samples),
-        })
+        let [p50_ci95, p90_ci95, p99_ci95] = quantiles_ci95(samples, &[0.5, 0.9, 0.99])[..] else {
+            return None;
+        };
+        let finite = samples.len() > 1 && samples.iter().all(|x| x.is_finite());
+        finite.then(|| Self { p50_ci95, p90_ci95, p99_ci95, mad: mad(samples) })
     }
 }
 

@@ -4,7 +4,7 @@ use crate::host::Host;
 use crate::latency_samples::Latency;
 use crate::op_profile::OpProfile;
 use crate::parity::{Parity, correct_in_top};
-use crate::stats::wilson95;
+use crate::shares::share_ci95;
 use crate::warning::Warning;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -128,11 +128,11 @@ pub struct Accuracy {
     pub n: usize,
     /// Share, 0 to 1.
     pub top1: f64,
-    /// 95 % confidence interval (Wilson).
+    /// 95 % confidence interval (Clopper and Pearson).
     pub top1_ci95: [f64; 2],
     /// Share, 0 to 1.
     pub top5: f64,
-    /// 95 % confidence interval (Wilson).
+    /// 95 % confidence interval (Clopper and Pearson).
     pub top5_ci95: [f64; 2],
     /// In label order.
     pub per_class: Vec<ClassAccuracy>,
@@ -186,9 +186,9 @@ impl Accuracy {
             split: split.into(),
             n,
             top1: one as f64 / n.max(1) as f64,
-            top1_ci95: wilson95(one, n),
+            top1_ci95: share_ci95(one, n),
             top5: five as f64 / n.max(1) as f64,
-            top5_ci95: wilson95(five, n),
+            top5_ci95: share_ci95(five, n),
             per_class,
         }
     }

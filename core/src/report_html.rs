@@ -88,7 +88,9 @@ pub fn details(r: &Report) -> Table {
             format!("{} / {} / {}", format::ms(s.p50), format::ms(s.p90), format::ms(s.p99)),
         );
         if let Some(r) = &l.robust {
-            let ci = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4}");
+            let ci = |ci: Option<[f64; 2]>| {
+                ci.map_or_else(|| "too few samples".into(), |[low, high]| format!("{low:.4} to {high:.4}"))
+            };
             let all = [r.p50_ci95, r.p90_ci95, r.p99_ci95].map(ci).join(" / ");
             row("their 95 % intervals, ms", all);
         }
@@ -316,7 +318,7 @@ fn section(page: &mut Page, r: &Report) {
     for a in &r.accuracy {
         let row = |c: &crate::report::ClassAccuracy| {
             let share = c.correct as f64 / c.n.max(1) as f64;
-            (c.label.clone(), share, crate::stats::wilson95(c.correct, c.n))
+            (c.label.clone(), share, crate::shares::share_ci95(c.correct, c.n))
         };
         let rows: Vec<_> = a.per_class.iter().filter(|c| c.n > 0).map(row).collect();
         let svg = plot::bars(&rows, "rightly classified, %", "accuracy by class");

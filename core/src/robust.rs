@@ -1,6 +1,6 @@
 //! Robust statistics: locations, spreads and trends that a few disturbed samples cannot move.
 
-use crate::stats::percentile;
+use crate::stats::{Z95, percentile};
 
 /// Scales a median absolute deviation to the standard deviation of a normal distribution.
 pub const MAD_TO_SD: f64 = 1.4826;
@@ -39,15 +39,15 @@ pub struct Location {
 
 /// Samples below which no signed-rank interval reaches 95 %.
 pub const MIN_SIGNED_RANK: usize = 6;
-/// Samples up to which the exact distribution is used.
-const MAX_EXACT: usize = 100;
+/// Samples up to which the exact distribution is used: 2^-1000 is still a normal number.
+const MAX_EXACT: usize = 1000;
 
 /// Hodges-Lehmann location and the interval of the Wilcoxon signed-rank test inverted (Hollander, Wolfe
 /// and Chicken 2014, section 3.2 and 3.3): order statistics of the averages of all pairs. `None` below
-/// [`MIN_SIGNED_RANK`] samples.
+/// [`MIN_SIGNED_RANK`] samples, and where one is not finite.
 pub fn hodges_lehmann(samples: &[f64]) -> Option<Location> {
     let n = samples.len();
-    if n < MIN_SIGNED_RANK {
+    if n < MIN_SIGNED_RANK || !samples.iter().all(|x| x.is_finite()) {
         return None;
     }
     let mut walsh = Vec::with_capacity(n * (n + 1) / 2);
@@ -55,25 +55,29 @@ pub fn hodges_lehmann(samples: &[f64]) -> Option<Location> {
         walsh.extend(samples.iter().skip(i).map(|b| (a + b) / 2.0));
     }
     walsh.sort_by(f64::total_cmp);
+    // The k-th smallest and the k-th largest, counted from 1.
     let k = signed_rank_cut(n);
-    let (low, high) = (walsh.get(k)?, walsh.get(walsh.len() - 1 - k)?);
+    let (low, high) = (walsh.get(k.checked_sub(1)?)?, walsh.get(walsh.len().checked_sub(k)?)?);
     Some(Location { estimate: percentile(&walsh, 0.5), ci95: [*low, *high] })
 }
 
-/// The largest k with P(T+ <= k - 1) <= 2.5 %: how many of the smallest and of the largest averages lie
-/// outside the interval.
+/// The largest k with P(T+ <= k - 1) <= 2.5 %: the interval goes from the k-th smallest average to the k-th
+/// largest. The truth lies below the k-th smallest exactly where T+ is k - 1 or less.
 fn signed_rank_cut(n: usize) -> usize {
-    if n > MAX_EXACT {
-        let mean = n as f64 * (n as f64 + 1.0) / 4.0;
-        let sd = (mean * (2.0 * n as f64 + 1.0) / 6.0).sqrt();
-        return (mean - 1.959_963_984_540_054 * sd).floor().max(0.0) as usize;
-    }
-    // P(T+ = t): rank r is in the sum or not, each with probability 1/2.
     let top = n * (n + 1) / 2;
-    let mut p = vec![0.0; top + 1];
+    if n > MAX_EXACT {
+        // Half a rank for continuity, one for what the normal distribution is off by.
+        let mean = top as f64 / 2.0;
+        let sd = (mean * (2.0 * n as f64 + 1.0) / 6.0).sqrt();
+        return (mean - 1.5 - Z95 * sd).floor().max(0.0) as usize;
+    }
+    // P(T+ = t) up to the middle: rank r is in the sum or not, each with probability 1/2.
+    let half = top / 2;
+    let mut p = vec![0.0; half + 1];
     p[0] = 1.0;
     for r in 1..=n {
-        for t in (0..=top).rev() {
+        // Sums of ranks up to r reach no further.
+        for t in (0..=half.min(r * (r + 1) / 2)).rev() {
             p[t] = 0.5 * (p[t] + if t >= r { p[t - r] } else { 0.0 });
         }
     }
@@ -110,41 +114,79 @@ pub fn trend(values: &[f64]) -> Option<Trend> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use crate::statistics_peer::{Differences, rows};
 
-    /// Critical values of the signed-rank table (two-sided 5 %): n = 6: 0, 10: 8, 20: 52, so one more
-    /// average than the value lies outside on each side.
+    /// Critical values of the signed-rank table (two-sided 5 %): n = 6: 0, 10: 8, 20: 52, 30: 137. P(T+ <=
+    /// value) is at most 2.5 %, so the interval begins at the average after it, counted from 1.
     #[test]
     fn cuts_as_in_the_table() {
         assert_eq!([6, 10, 20, 30].map(signed_rank_cut), [1, 9, 53, 138]);
-        assert!(signed_rank_cut(101).abs_diff(signed_rank_cut(100)) < 60, "normal tail joins the exact one");
+        // The normal tail joins the exact one from the safe side.
+        let mean = 300.0 * 301.0 / 4.0;
+        let normal = mean - Z95 * (mean * 601.0f64 / 6.0).sqrt();
+        let exact = signed_rank_cut(300) as f64;
+        assert!((normal - exact).abs() < 3.0, "{normal} {exact}");
+    }
+
+    /// The interval holds the truth exactly where neither T+ nor T- is below its cut: all 2^n signs counted.
+    #[test]
+    fn coverage_is_that_of_the_enumeration() {
+        for n in 6..=14u32 {
+            let cut = signed_rank_cut(n as usize) as u32;
+            let top = n * (n + 1) / 2;
+            let sum = |signs: u32| (0..n).map(|i| (signs >> i & 1) * (i + 1)).sum::<u32>();
+            // By the samples themselves: |x| = 1, 2, 4, ... has ranks 1, 2, 3, ..., and the truth is 0.
+            let held = |signs: u32| {
+                let x: Vec<f64> = (0..n)
+                    .map(|i| f64::from(1u32 << i) * if signs >> i & 1 == 1 { 1.0 } else { -1.0 })
+                    .collect();
+                let [low, high] = hodges_lehmann(&x).unwrap().ci95;
+                low <= 0.0 && 0.0 <= high
+            };
+            let inside = |signs: u32| (cut..=top - cut).contains(&sum(signs));
+            let by_rank = (0..1u32 << n).filter(|&s| inside(s)).count();
+            if n <= 10 {
+                assert_eq!((0..1u32 << n).filter(|&s| held(s)).count(), by_rank, "n = {n}");
+            }
+            let share = by_rank as f64 / f64::from(1u32 << n);
+            assert!(share >= 0.95, "n = {n}: {share}");
+            // One average further in would be too narrow: what the cut was before.
+            let narrower = (0..1u32 << n).filter(|&s| (cut + 1..top - cut).contains(&sum(s))).count();
+            assert!((narrower as f64) < 0.95 * f64::from(1u32 << n), "n = {n}");
+        }
+    }
+
+    #[test]
+    fn intervals_as_scipy() {
+        let mut found = Differences::default();
+        for row in rows("signed_rank") {
+            let (x, [centre, low, high]) = row.split_last_chunk::<3>().unwrap();
+            let l = hodges_lehmann(x).unwrap();
+            for (what, a, b) in
+                [("centre", l.estimate, centre), ("low", l.ci95[0], low), ("high", l.ci95[1], high)]
+            {
+                found.check(&format!("n = {}, {what}", x.len()), a, *b, 1e-12);
+            }
+        }
+        found.none();
     }
 
     #[test]
     fn location_by_hand_and_against_outliers() {
         let mut x: Vec<f64> = (1..=11).map(f64::from).collect();
         let l = hodges_lehmann(&x).unwrap();
-        assert_eq!(l.estimate, 6.0);
-        assert!(l.ci95[0] > 3.0 && l.ci95[1] < 9.0, "{l:?}");
+        assert_eq!((l.estimate, l.ci95), (6.0, [3.5, 8.5]));
+        // Six samples: from the smallest to the largest.
+        assert_eq!(hodges_lehmann(&x[..6]).unwrap().ci95, [1.0, 6.0]);
         x[10] = 1e9;
         assert!(hodges_lehmann(&x).unwrap().estimate < 7.0);
         assert!(hodges_lehmann(&x[..5]).is_none());
+        for bad in [f64::NAN, f64::INFINITY] {
+            x[10] = bad;
+            assert!(hodges_lehmann(&x).is_none());
+        }
         assert_eq!((midmean(&[0.0, 1.0, 2.0, 99.0]), midmean(&[5.0])), (1.5, 5.0));
-        assert_eq!((median(&x), mad(&[1.0, 1.0, 2.0, 2.0, 4.0, 6.0, 9.0])), (6.0, 1.0));
-    }
-
-    /// 95 % intervals hold the truth in at least 95 of 100 cases, for 12 normal values: 4 sigma below
-    /// 0.95 of 1000 is 922.
-    #[test]
-    fn intervals_hold_what_they_promise() {
-        let holds = |i: u64| {
-            let mut rng = Rng::new(1, "hodges_lehmann", i);
-            let x: Vec<f64> = (0..12).map(|_| rng.normal()).collect();
-            let l = hodges_lehmann(&x).unwrap();
-            l.ci95[0] <= 0.0 && 0.0 <= l.ci95[1]
-        };
-        let held = (0..1000).filter(|i| holds(*i)).count();
-        assert!((922..=990).contains(&held), "{held} of 1000");
+        assert_eq!(mad(&[1.0, 1.0, 2.0, 2.0, 4.0, 6.0, 9.0]), 1.0);
     }
 
     #[test]

@@ -1,15 +1,10 @@
 //! The statistics of reports: percentiles, spread, confidence intervals.
 
+use crate::distributions::{t_cdf, t_quantile};
 use serde::{Deserialize, Serialize};
 
 /// Two-sided 95 % quantile of the normal distribution.
-const Z95: f64 = 1.959_963_984_540_054;
-
-/// Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom.
-const T95: [f64; 30] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-];
+pub const Z95: f64 = 1.959_963_984_540_054;
 
 /// What a set of samples looks like; the unit is the samples'.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -64,57 +59,63 @@ pub fn mean_sd(samples: &[f64]) -> (f64, f64) {
     (mean, if samples.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 })
 }
 
-/// Mean and half the width of its 95 % confidence interval (Student's t); `None` below two samples.
+/// Mean and half the width of its 95 % confidence interval (Student's t, exact for normal samples); `None`
+/// below two samples.
 pub fn mean_ci95(samples: &[f64]) -> Option<(f64, f64)> {
     let df = samples.len().checked_sub(1).filter(|&df| df > 0)?;
-    let t = T95.get(df - 1).copied().unwrap_or(Z95);
     let (mean, sd) = mean_sd(samples);
-    Some((mean, t * sd / (samples.len() as f64).sqrt()))
+    Some((mean, t_quantile(0.975, df as f64) * sd / (samples.len() as f64).sqrt()))
 }
 
-/// Difference of two means, b - a, and half the width of its 95 % interval (Welch 1947, degrees of freedom
-/// rounded down); `None` below two samples a side.
-pub fn welch_ci95(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
-    if a.len() < 2 || b.len() < 2 {
-        return None;
-    }
+/// Difference of two means, b - a, and half the width of its 95 % interval, whatever the two variances.
+/// Student's t with the degrees of freedom of the smaller side (Hsu 1938): for normal samples it holds the
+/// truth at least so often, which Welch's approximate degrees of freedom do not promise for a few samples.
+/// `None` below two samples a side.
+pub fn difference_ci95(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
+    let df = a.len().min(b.len()).checked_sub(1).filter(|&df| df > 0)?;
     let ((mean_a, sd_a), (mean_b, sd_b)) = (mean_sd(a), mean_sd(b));
-    let (va, vb) = (sd_a * sd_a / a.len() as f64, sd_b * sd_b / b.len() as f64);
-    let within = va * va / (a.len() - 1) as f64 + vb * vb / (b.len() - 1) as f64;
-    let df = if within > 0.0 { (va + vb).powi(2) / within } else { (a.len() + b.len() - 2) as f64 };
-    let t = T95.get((df as usize).max(1) - 1).copied().unwrap_or(Z95);
-    Some((mean_b - mean_a, t * (va + vb).sqrt()))
+    let variance = sd_a * sd_a / a.len() as f64 + sd_b * sd_b / b.len() as f64;
+    Some((mean_b - mean_a, t_quantile(0.975, df as f64) * variance.sqrt()))
 }
 
-/// One-sided 80 % quantiles of Student's t for 1 to 30 degrees of freedom.
-const T80: [f64; 30] = [
-    1.376, 1.061, 0.978, 0.941, 0.920, 0.906, 0.896, 0.889, 0.883, 0.879, 0.876, 0.873, 0.870, 0.868, 0.866,
-    0.865, 0.863, 0.862, 0.861, 0.860, 0.859, 0.858, 0.858, 0.857, 0.856, 0.856, 0.855, 0.855, 0.854, 0.854,
-];
-
-/// The minimum detectable effect of a mean at this spread: what it would have to be for a two-sided 5 %
-/// t-test to find it with 80 % power, (t_0.975 + t_0.80) sd / sqrt(n). `None` below two samples.
+/// The minimum detectable effect of a mean at this spread: about what it would have to be for a two-sided
+/// 5 % t-test to find it with 80 % power, (t_0.975 + t_0.80) sd / sqrt(n). `None` below two samples.
 pub fn detectable(samples: &[f64]) -> Option<f64> {
-    let df = samples.len().checked_sub(1).filter(|&df| df > 0)?;
-    let t = T95.get(df - 1).copied().unwrap_or(Z95) + T80.get(df - 1).copied().unwrap_or(0.842);
+    let df = samples.len().checked_sub(1).filter(|&df| df > 0)? as f64;
+    let t = t_quantile(0.975, df) + t_quantile(0.8, df);
     Some(t * mean_sd(samples).1 / (samples.len() as f64).sqrt())
 }
 
-/// 95 % confidence interval of a share, `hits` of `n` (Wilson 1927): right also near 0 and 1.
-pub fn wilson95(hits: usize, n: usize) -> [f64; 2] {
-    if n == 0 {
-        return [0.0, 1.0];
+/// How often a mean at least so far from 0 would come of samples whose true mean is 0: the two-sided t-test.
+/// `None` below two samples, and where all are equal.
+pub fn t_test(samples: &[f64]) -> Option<f64> {
+    let df = samples.len().checked_sub(1).filter(|&df| df > 0)?;
+    let (mean, sd) = mean_sd(samples);
+    let p = 2.0 * t_cdf(-(mean / sd).abs() * (samples.len() as f64).sqrt(), df as f64);
+    (sd > 0.0 && p.is_finite()).then_some(p)
+}
+
+/// p-values of several tests corrected for being several (Holm 1979), in the order given: calling what is
+/// below 5 % a difference is wrong in at most 5 of 100 whole tables, whatever the tests have in common. A
+/// NaN stays one and is not counted.
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).filter(|&i| p.get(i).is_some_and(|p| !p.is_nan())).collect();
+    let value = |i: usize| p.get(i).copied().unwrap_or(f64::NAN);
+    order.sort_by(|&a, &b| value(a).total_cmp(&value(b)));
+    let (mut corrected, mut largest) = (vec![f64::NAN; p.len()], 0.0f64);
+    for (rank, &i) in order.iter().enumerate() {
+        largest = largest.max(((order.len() - rank) as f64 * value(i)).min(1.0));
+        if let Some(slot) = corrected.get_mut(i) {
+            *slot = largest;
+        }
     }
-    let (p, n) = (hits as f64 / n as f64, n as f64);
-    let z2 = Z95 * Z95;
-    let centre = p + z2 / (2.0 * n);
-    let half = Z95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    [(centre - half) / (1.0 + z2 / n), (centre + half) / (1.0 + z2 / n)].map(|x| x.clamp(0.0, 1.0))
+    corrected
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statistics_peer::{Differences, rows};
 
     fn near(a: f64, b: f64) -> bool {
         (a - b).abs() < 1e-3
@@ -129,30 +130,47 @@ mod tests {
         assert!(Summary::of(&[]).is_none());
     }
 
-    /// Wilson's interval for 9 of 10, as statsmodels `proportion_confint(9, 10, method="wilson")`.
     #[test]
-    fn wilson_by_the_book() {
-        let [low, high] = wilson95(9, 10);
-        assert!(near(low, 0.5958) && near(high, 0.9821), "{low} {high}");
-        assert_eq!(wilson95(0, 0), [0.0, 1.0]);
-        assert!(near(wilson95(10, 10)[1], 1.0) && wilson95(10, 10)[1] <= 1.0);
+    fn means_as_scipy() {
+        let mut found = Differences::default();
+        for row in rows("t_test") {
+            let (x, [p, low, high]) = row.split_last_chunk::<3>().unwrap();
+            let (mean, half) = mean_ci95(x).unwrap();
+            found.check(&format!("{row:?} low"), mean - half, *low, 1e-7);
+            found.check(&format!("{row:?} high"), mean + half, *high, 1e-7);
+            found.check(&format!("{row:?} p"), t_test(x).unwrap(), *p, 1e-8);
+        }
+        found.none();
+        assert!(mean_ci95(&[1.0]).is_none() && t_test(&[1.0]).is_none() && t_test(&[1.0, 1.0]).is_none());
     }
 
-    /// Of [1, 2, 3] and [2, 4, 6, 8]: difference 3, variance 1/3 + 5/3, 4.08 degrees of freedom, so t of 4.
+    /// Of [1, 2, 3] and [2, 4, 6, 8]: difference 3, variance 1/3 + 5/3, 2 degrees of freedom.
     #[test]
-    fn welch_by_hand() {
-        let (difference, half) = welch_ci95(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0, 8.0]).unwrap();
-        assert!(near(difference, 3.0) && near(half, 2.776 * 2f64.sqrt()), "{difference} {half}");
-        assert!(welch_ci95(&[1.0], &[2.0, 3.0]).is_none());
-        assert_eq!(welch_ci95(&[1.0, 1.0], &[1.0, 1.0]), Some((0.0, 0.0)));
+    fn differences_by_hand() {
+        let (difference, half) = difference_ci95(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0, 8.0]).unwrap();
+        assert!(near(difference, 3.0) && near(half, 4.3027 * 2f64.sqrt()), "{difference} {half}");
+        assert!(difference_ci95(&[1.0], &[2.0, 3.0]).is_none());
+        assert_eq!(difference_ci95(&[1.0, 1.0], &[1.0, 1.0]), Some((0.0, 0.0)));
     }
 
     #[test]
-    fn t_interval_of_three() {
-        let (mean, half) = mean_ci95(&[1.0, 2.0, 3.0]).unwrap();
-        assert!(near(mean, 2.0) && near(half, 4.303 / 3f64.sqrt()));
-        assert!(mean_ci95(&[1.0]).is_none());
+    fn what_could_be_found() {
         let effect = detectable(&[1.0, 2.0, 3.0]).unwrap();
-        assert!(near(effect, (4.303 + 1.061) / 3f64.sqrt()), "{effect}");
+        assert!(near(effect, (4.3027 + 1.0607) / 3f64.sqrt()), "{effect}");
+        // Beyond 30 degrees of freedom t goes on falling: 2.0195 for 41.
+        let many: Vec<f64> = (0..42).map(|i| f64::from(i % 2)).collect();
+        let (_, half) = mean_ci95(&many).unwrap();
+        assert!(near(half, 2.0195 * mean_sd(&many).1 / 42f64.sqrt()), "{half}");
+    }
+
+    /// R: `p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")` is 0.03 0.06 0.06 0.02.
+    #[test]
+    fn holm_as_in_r() {
+        let corrected = holm(&[0.01, 0.04, f64::NAN, 0.03, 0.005]);
+        for (found, wanted) in corrected.iter().zip([0.03, 0.06, f64::NAN, 0.06, 0.02]) {
+            assert!(near(*found, wanted) || (found.is_nan() && wanted.is_nan()), "{corrected:?}");
+        }
+        assert_eq!(holm(&[0.9, 0.8]), [1.0, 1.0]);
+        assert!(holm(&[]).is_empty());
     }
 }

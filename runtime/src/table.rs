@@ -272,13 +272,14 @@ fn summary(measured: &Table, path: &Path) -> Result<String> {
         table::Table::new(["precision", "networks", "overhead", "scale", "mean error", "worst", "90 % band"]);
     for precision in precisions {
         let fit = Fitted::new(measured, precision, path)?;
-        let sizes: Vec<f64> = fit.errors.iter().map(|e| e.abs()).collect();
+        let sizes: Vec<f64> = fit.errors().iter().map(|e| e.abs()).collect();
         let Some(errors) = Summary::of(&sizes) else { continue };
+        let [overhead, scale] = fit.line();
         fits.row([
             precision.to_owned(),
             sizes.len().to_string(),
-            us(fit.overhead_us),
-            format!("{:.3}", fit.scale),
+            us(overhead),
+            format!("{scale:.3}"),
             format::percent(errors.mean),
             format::percent(errors.max),
             format!("/ or x {:.3}", 1.0 + fit.band),

@@ -2,10 +2,11 @@
 //! measured there, else from the device profile's roofline; with a 90 % band in both cases.
 //!
 //! `ops` lists a network's fused operators, `tiny` builds the models that they are timed with, `table` is
-//! what a device's measurement holds, `fit` predicts from it; `roofline` predicts from `performance`, the device
+//! what a device's measurement holds, `fit` predicts from it by a `line`; `roofline` predicts from `performance`, the device
 //! profile's own figures.
 
 mod fit;
+mod line;
 mod ops;
 mod performance;
 mod roofline;
@@ -13,6 +14,7 @@ mod table;
 mod tiny;
 
 pub use fit::Fitted;
+pub use line::Line;
 pub use ops::{FusedOp, fused_ops};
 pub use performance::{Performance, Speed};
 pub use roofline::Roofline;
@@ -36,13 +38,15 @@ pub enum Basis {
     Roofline,
 }
 
-/// A latency at batch 1 with its 90 % band, milliseconds.
+/// A latency at batch 1 with its band, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prediction {
     /// The median inference on a machine at rest.
     pub ms: f64,
-    /// Nine of ten networks lie within.
+    /// By a table: about nine of ten networks lie within, at least eight ([`Line::interval90`]). Measured: the
+    /// lower quartile of bursts lies within in nine of ten measurements. By a profile: what the profile claims,
+    /// and nobody has counted.
     pub band: [f64; 2],
     /// Where it comes from.
     pub basis: Basis,
@@ -131,6 +135,23 @@ impl Predictor {
 
 fn read(table: Option<&Path>) -> Result<Option<(Table, &Path)>> {
     table.map(|path| Ok((Table::read(path)?, path))).transpose()
+}
+
+impl Prediction {
+    /// Whether `self` is faster than `other` beyond doubt: its whole band below the other's. Not where a number
+    /// is NaN.
+    pub fn clearly_below(&self, other: &Self) -> bool {
+        self.band[1] < other.band[0]
+    }
+
+    /// What has to be within a limit: the upper end of a measurement's band, so that noise lets nothing pass;
+    /// of a prediction its best estimate, whose band says how sure it is.
+    pub fn to_be_within(&self) -> f64 {
+        match self.basis {
+            Basis::Measured => self.band[1],
+            Basis::Table | Basis::Roofline => self.ms,
+        }
+    }
 }
 
 impl std::fmt::Display for Prediction {
