@@ -136,6 +136,24 @@ pub fn path(path: &Path) -> String {
     out
 }
 
+/// `2026-11-26`, UTC, of seconds since 1970.
+pub fn date(unix_time: u64) -> String {
+    // Days to a date of the Gregorian calendar, counted from 1 March of the year 0 in eras of 400 years.
+    let days = (unix_time / 86_400).min(1_000_000) + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    format!("{}-{month:02}-{day:02}", 400 * era + year + u64::from(month <= 2))
+}
+
+/// `14:05:59`, UTC, of seconds since 1970.
+pub fn time(unix_time: u64) -> String {
+    let seconds = unix_time % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +211,23 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let name = std::ffi::OsStr::from_bytes(b"a\xff\xfe\x1bb\xc3\xa4");
         assert_eq!(path(Path::new(name)), "a\\xff\\xfe\\x1bbä");
+    }
+
+    /// `date -u -d @N +%F`.
+    #[test]
+    fn dates_as_the_calendar_has_them() {
+        for (seconds, wanted) in [
+            (0, "1970-01-01"),
+            (951_782_399, "2000-02-28"),
+            (951_782_400, "2000-02-29"),
+            (951_868_800, "2000-03-01"),
+            (1_709_164_800, "2024-02-29"),
+            (1_798_675_200, "2026-12-31"),
+            (4_107_542_400, "2100-03-01"),
+        ] {
+            assert_eq!(date(seconds), wanted);
+        }
+        assert_eq!(time(86_400 + 3661), "01:01:01");
+        assert_eq!(date(u64::MAX), date(86_400 * 1_000_000), "no panic");
     }
 }

@@ -35,6 +35,7 @@ pub mod model_dir;
 pub mod norm_to_depthwise;
 pub mod npy;
 pub mod op_profile;
+pub mod overview;
 pub mod parity;
 pub mod plot;
 mod plot_rows;

@@ -3,51 +3,10 @@
 use crate::host::{Cluster, Host, cpu_list};
 use crate::html::Page;
 use crate::latency_samples::{Latency, Pace};
+use crate::overview::{interval, labels, name as machine, overview};
 use crate::report::{Memory, Report};
 use crate::table::Table;
 use crate::{format, plot};
-
-/// One row per report: what a person compares.
-pub fn overview(reports: &[Report]) -> Table {
-    let run = |r: &Report| format!("{} thr., batch {}", r.backend.threads, r.backend.batch);
-    let sweep = reports.windows(2).any(|pair| run(&pair[0]) != run(&pair[1]));
-    let mut headings = vec!["model", "params", "MACs", "file", "top-1", "95 % CI", "p50", "p99", "parity"];
-    if sweep {
-        headings.extend(["threads, batch", "images/s"]);
-    }
-    let mut table = Table::new(headings);
-    let dash = || "-".to_owned();
-    for r in reports {
-        let accuracy = r.accuracy.first();
-        let latency = |f: fn(&Latency) -> f64| r.latency.as_ref().map_or_else(dash, |l| format::ms(f(l)));
-        let parity = match (r.parity.is_empty(), r.parity_passes()) {
-            (true, _) => "-",
-            (_, true) => "pass",
-            _ => "FAIL",
-        };
-        let mut row = vec![
-            r.model.name.clone(),
-            r.model.params.map_or_else(dash, format::count),
-            r.model.macs.map_or_else(dash, format::count),
-            format::bytes(r.model.bytes),
-            accuracy.map_or_else(dash, |a| format::percent(a.top1)),
-            accuracy.map_or_else(dash, |a| interval(a.top1_ci95)),
-            latency(|l| l.summary.p50),
-            latency(|l| l.summary.p99),
-            parity.to_owned(),
-        ];
-        if sweep {
-            let rate = r.latency.as_ref().map(|l| format!("{:.0}", 1e3 * l.batch as f64 / l.summary.p50));
-            row.extend([run(r), rate.unwrap_or_else(dash)]);
-        }
-        table.row(row);
-    }
-    table
-}
-
-fn interval([low, high]: [f64; 2]) -> String {
-    format!("{:.2} to {:.2}", low * 100.0, high * 100.0)
-}
 
 /// Everything about one report but its name, as (what, value) rows.
 pub fn details(r: &Report) -> Table {
@@ -190,7 +149,7 @@ pub fn clusters(h: &Host) -> Option<String> {
 
 /// What a terminal shows of one report.
 pub fn terminal(r: &Report) -> String {
-    let mut out = format!("{}\n{}", overview(std::slice::from_ref(r)).render(), details(r).render());
+    let mut out = format!("{}\n{}", overview(std::slice::from_ref(r)).terminal(), details(r).render());
     if let Some(p) = &r.profile {
         out.push_str(&format!("\n{}\n{}\n", p.table().render(), p.about()));
     }
@@ -213,10 +172,9 @@ pub fn page(reports: &[Report], title: &str) -> String {
         several(&mut page, reports);
     }
     let machines = machines(reports);
-    for r in reports {
+    for (r, label) in reports.iter().zip(labels(reports)) {
         if reports.len() > 1 {
-            let place = if machines.len() > 1 { format!(" on {}", machine(r)) } else { String::new() };
-            page.heading(&format!("{}{place}", r.model.name));
+            page.heading(&label);
         }
         section(&mut page, r);
     }
@@ -225,11 +183,6 @@ pub fn page(reports: &[Report], title: &str) -> String {
         page.heading(&name).table(&host(r));
     }
     page.finish()
-}
-
-/// What a person calls the machine.
-fn machine(r: &Report) -> String {
-    r.host.board.as_ref().or(r.host.cpu.as_ref()).cloned().unwrap_or_else(|| r.host.arch.clone())
 }
 
 /// The first report of each machine.
@@ -245,33 +198,30 @@ fn machines(reports: &[Report]) -> Vec<&Report> {
 
 /// Tables and plots of all reports together.
 fn several(page: &mut Page, reports: &[Report]) {
-    let many = machines(reports).len() > 1;
-    let name = |r: &Report| {
-        let place = if many { format!(", {}", machine(r)) } else { String::new() };
-        format!("{}{place}", r.model.name)
-    };
-    page.table(&overview(reports));
+    let labels = labels(reports);
+    let overview = overview(reports);
+    page.text(&overview.shared).table(&overview.table);
     let percent = |x: f64| 100.0 * x;
-    let point = |r: &Report| {
+    let point = |(r, label): (&Report, &String)| {
         let (a, l) = (r.accuracy.first()?, r.latency.as_ref()?);
-        let (label, interval) = (name(r), Some(a.top1_ci95.map(percent)));
+        let (label, interval) = (label.clone(), Some(a.top1_ci95.map(percent)));
         Some(plot::Point { label, x: l.summary.p50, y: percent(a.top1), interval })
     };
-    let points: Vec<_> = reports.iter().filter_map(point).collect();
+    let points: Vec<_> = reports.iter().zip(&labels).filter_map(point).collect();
     if !points.is_empty() {
         let svg = plot::scatter(&points, "latency p50, ms", "top-1, %", "accuracy against latency");
         let caption = "Accuracy (95 % interval) against latency: up and to the left is better. The line joins those that none \
                        beats in both.";
         page.plot(&svg, caption);
     }
-    let span = |r: &Report| {
+    let span = |(r, label): (&Report, &String)| {
         let l = r.latency.as_ref()?;
         Some(plot::Span {
-            name: name(r),
+            name: label.clone(),
             marks: [l.summary.min, l.summary.p50, l.summary.p90, l.summary.p99],
         })
     };
-    let spans: Vec<_> = reports.iter().filter_map(span).collect();
+    let spans: Vec<_> = reports.iter().zip(&labels).filter_map(span).collect();
     if spans.len() > 1 {
         let svg = plot::spans(&spans, "milliseconds", "latency distributions");
         page.plot(&svg, "From the fastest inference to p99; the thick part ends at p90, the mark is p50.");
@@ -336,67 +286,7 @@ fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Conditions;
-    use crate::latency_samples::Robust;
-    use crate::report::{Accuracy, BackendInfo, Model, SCHEMA};
-    use crate::stats::Summary;
-    use crate::warning::Warning;
-
-    fn report(name: &str) -> Report {
-        let samples: Vec<f64> = (0..300).map(|i| 1.0 + f64::from(i % 7) * 0.01).collect();
-        let names: Vec<String> = ["cat", "<dog>"].map(str::to_owned).to_vec();
-        Report {
-            schema: SCHEMA.into(),
-            program: "gtn-run 0".into(),
-            unix_time: 0,
-            model: Model {
-                name: name.into(),
-                sha256: "00".into(),
-                bytes: 1234,
-                target: None,
-                precision: None,
-                arch: None,
-                macs: Some(5_000_000),
-                params: Some(44_000),
-            },
-            host: Host::default(),
-            backend: BackendInfo {
-                name: "ort".into(),
-                version: "1".into(),
-                library: "x".into(),
-                providers: vec!["CPU".into()],
-                threads: 1,
-                batch: 1,
-                why: "asked for".into(),
-                ..BackendInfo::default()
-            },
-            parity: vec![],
-            accuracy: vec![Accuracy::of("test", &[1.0, 0.0, 0.0, 1.0], &[0, 1], &names)],
-            latency: Some(Latency {
-                batch: 1,
-                init_ms: 2.0,
-                first_ms: 1.0,
-                warmup_runs: 3,
-                warmup_s: 0.1,
-                pace: Pace::BackToBack,
-                io: "bound".into(),
-                cpus: None,
-                inferences: samples.len(),
-                kept_every: 1,
-                summary: Summary::of(&samples).unwrap(),
-                robust: Robust::of(&samples),
-                samples_ms: samples,
-                before: Conditions::default(),
-                after: Conditions::default(),
-                during: vec![],
-                disturbance: None,
-            }),
-            peak_rss_bytes: None,
-            profile: None,
-            memory: None,
-            warnings: vec![Warning::FewImages { n: 2 }],
-        }
-    }
+    use crate::testing::report;
 
     #[test]
     fn the_page_is_whole_and_fetches_nothing() {

@@ -71,6 +71,41 @@ impl Table {
         out
     }
 
+    /// For a terminal of `width` columns: a table that is too wide goes on below itself, each part with the first
+    /// column, and with the rows' numbers where there are several. A column wider than that stays whole.
+    pub fn render_within(&self, width: usize) -> String {
+        let widths = self.widths();
+        let total = |columns: &[usize]| columns.iter().map(|w| w + 3).sum::<usize>().saturating_sub(3);
+        if total(&widths) <= width || self.headings.len() < 3 {
+            return self.render();
+        }
+        let numbers = if self.rows.len() > 1 { self.rows.len().to_string().len().max(3) + 3 } else { 0 };
+        let first = numbers + widths.first().copied().unwrap_or(0);
+        let mut parts: Vec<Vec<usize>> = Vec::new();
+        let mut room = 0;
+        for (i, w) in widths.iter().enumerate().skip(1) {
+            match parts.last_mut() {
+                Some(part) if w + 3 <= room => part.push(i),
+                _ => {
+                    parts.push(vec![i]);
+                    room = width.saturating_sub(first);
+                }
+            }
+            room = room.saturating_sub(w + 3);
+        }
+        let part = |columns: &Vec<usize>| {
+            let pick = |line: &Vec<String>, number: String| {
+                let number = (numbers > 0).then_some(number);
+                let cell = |i: &usize| line.get(*i).cloned().unwrap_or_default();
+                number.into_iter().chain(std::iter::once(cell(&0))).chain(columns.iter().map(cell)).collect()
+            };
+            let headings: Vec<String> = pick(&self.headings, "no.".into());
+            let rows = self.rows.iter().enumerate().map(|(i, r)| pick(r, (i + 1).to_string())).collect();
+            Self { headings, rows }.render()
+        };
+        parts.iter().map(part).collect::<Vec<_>>().join("\n")
+    }
+
     /// For documents.
     pub fn to_markdown(&self) -> String {
         let (widths, lines) = self.lines();
@@ -111,5 +146,22 @@ mod tests {
         assert_eq!(odd.render(), "name\n────────────\na\\nb|<c>\\x1b\n");
         assert!(odd.to_markdown().ends_with("| a\\\\nb\\|\\<c\\>\\\\x1b |\n"), "{}", odd.to_markdown());
         assert_eq!(t.to_markdown(), "| who |    n |\n| --- | ---: |\n| a   |    5 |\n| bcd | 1234 |\n");
+    }
+
+    #[test]
+    fn a_wide_table_goes_on_below() {
+        let mut t = Table::new(["who", "first", "second", "third"]);
+        t.row(["a", "11111", "222222", "33333"]).row(["b", "1", "2", "3"]);
+        assert_eq!(t.render_within(80), t.render());
+        assert_eq!(
+            t.render_within(25),
+            "no.   who   first\n─────────────────\n  1   a     11111\n  2   b         1\n\n\
+             no.   who   second\n──────────────────\n  1   a     222222\n  2   b          2\n\n\
+             no.   who   third\n─────────────────\n  1   a     33333\n  2   b         3\n"
+        );
+        let mut one = Table::new(["who", "first", "second"]);
+        one.row(["a", "11111", "222222"]);
+        assert_eq!(one.render_within(12).matches("who").count(), 2);
+        assert!(!one.render_within(12).contains("no."));
     }
 }

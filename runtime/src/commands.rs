@@ -5,7 +5,7 @@ use crate::inside::memory_pass;
 use crate::prepare::{Prepared, bench_settings, prepare, within};
 use gtn_core::report::Report;
 use gtn_core::tensors::Tensor;
-use gtn_core::{Error, Result, artifact, exit, host, npy, report_html};
+use gtn_core::{Error, Result, artifact, exit, host, npy, overview, report_html};
 use gtn_run::backend::Options;
 use gtn_run::profile;
 use gtn_run::prove::{Proof, Steps, prove};
@@ -134,7 +134,7 @@ fn terminal(reports: &[Report], output: &OutputArgs) -> String {
     let text: Vec<String> = reports.iter().map(report_html::terminal).collect();
     let mut text = text.join("\n");
     if reports.len() > 1 {
-        text.push_str(&format!("\n{}", report_html::overview(reports).render()));
+        text.push_str(&format!("\n{}", overview::overview(reports).terminal()));
     }
     if let Some(path) = &output.html {
         text.push_str(&format!("\n{}\n", path.display()));

@@ -8,7 +8,7 @@ use gtn_core::host::{Activity, Conditions, Host};
 use gtn_core::progress::Progress;
 use gtn_core::report::Report;
 use gtn_core::warning::{self, Warning};
-use gtn_core::{Error, Result, artifact, compare_html, exit, report_html};
+use gtn_core::{Error, Result, artifact, compare_html, exit, overview};
 use gtn_run::bench::inputs;
 use gtn_run::interleave::{Plan, Runner, interleave};
 use gtn_run::reports;
@@ -154,7 +154,7 @@ pub fn report(args: &ReportArgs) -> Result<()> {
     for path in &args.reports {
         all.extend(reports::read(path)?);
     }
-    let mut text = report_html::overview(&all).render();
+    let mut text = overview::overview(&all).terminal();
     if let Some(path) = &args.html {
         deliver_html(&all, path)?;
         text.push_str(&format!("\n{}\n", path.display()));
