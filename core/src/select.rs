@@ -1,5 +1,6 @@
 //! The choice of a student for a device: the most accurate on val among those that fit its budget. Pure:
-//! latencies and accuracies come in, the choice and the Pareto front come out.
+//! latencies and accuracies come in, the choice and the Pareto front come out. What has a NaN fits nothing,
+//! is never chosen and is on no front.
 
 use crate::latency::Prediction;
 use crate::{Error, Result, format};
@@ -42,15 +43,30 @@ pub struct Budget {
     pub memory_mib: Option<f64>,
 }
 
+impl Candidate {
+    /// Whether there is a number to judge it by.
+    fn is_known(&self) -> bool {
+        let latency = self.latency.to_be_within();
+        (0.0..=1.0).contains(&self.val_top1) && latency.is_finite() && self.latency.ms.is_finite()
+    }
+}
+
 impl Budget {
-    /// Whether the candidate is within it.
+    /// Whether the candidate is within it: a measured latency with the upper end of its interval, a predicted
+    /// one with its best estimate.
     pub fn fits(&self, c: &Candidate) -> bool {
-        self.excess(c) <= 1.0
+        c.is_known() && self.excess(c) <= 1.0
+    }
+
+    /// Whether the candidate is within it and its band is not: a latency that was predicted so may turn out
+    /// to be over the limit.
+    pub fn is_doubtful(&self, c: &Candidate) -> bool {
+        self.fits(c) && self.latency_ms.is_some_and(|limit| c.latency.band[1] > limit)
     }
 
     /// The larger of latency and memory, each over its limit.
     fn excess(&self, c: &Candidate) -> f64 {
-        let latency = self.latency_ms.map_or(0.0, |limit| c.latency.ms / limit);
+        let latency = self.latency_ms.map_or(0.0, |limit| c.latency.to_be_within() / limit);
         latency.max(self.memory_mib.map_or(0.0, |limit| c.memory_bytes as f64 / f64::from(1 << 20) / limit))
     }
 }
@@ -64,17 +80,29 @@ impl std::fmt::Display for Budget {
     }
 }
 
-/// The most accurate candidate within the budget. Of equally accurate ones the fastest, then the one that
-/// needs least memory, then the first by folder: of one student in several precisions the fastest. None fits: an error that names the nearest.
-pub fn choose<'a>(candidates: &'a [Candidate], budget: &Budget) -> Result<&'a Candidate> {
-    let better = |a: &&Candidate, b: &&Candidate| {
-        let cost = (b.latency.ms.total_cmp(&a.latency.ms)).then(b.memory_bytes.cmp(&a.memory_bytes));
-        a.val_top1.total_cmp(&b.val_top1).then(cost).then(b.dir.cmp(&a.dir))
-    };
-    if let Some(best) = candidates.iter().filter(|c| budget.fits(c)).max_by(better) {
-        return Ok(best);
+/// The most accurate candidate within the budget. Among equally accurate ones, as one student in several
+/// precisions is, the first by `order` (precisions, the profile's favourite first), memory and folder that
+/// none of the others is clearly faster than; `clearly_faster(a, b)` says whether a is, and not where noise
+/// cannot tell. None fits: an error that names the nearest.
+pub fn choose<'a>(
+    candidates: &'a [Candidate],
+    budget: &Budget,
+    order: &[&str],
+    clearly_faster: impl FnMut(&&Candidate, &&Candidate) -> Result<bool>,
+) -> Result<&'a Candidate> {
+    let fitting: Vec<&Candidate> = candidates.iter().filter(|c| budget.fits(c)).collect();
+    // Finite, all of them: `fits` says so.
+    let top = fitting.iter().map(|c| c.val_top1).fold(f64::NEG_INFINITY, f64::max);
+    let mut best: Vec<&Candidate> = fitting.into_iter().filter(|c| c.val_top1 >= top).collect();
+    let place = |c: &Candidate| order.iter().position(|p| *p == c.precision).unwrap_or(order.len());
+    best.sort_by(|a, b| {
+        (place(a), a.memory_bytes, a.dir.as_str()).cmp(&(place(b), b.memory_bytes, b.dir.as_str()))
+    });
+    if let Some(&chosen) = unbeaten(&best, clearly_faster)? {
+        return Ok(chosen);
     }
-    let nearest = candidates.iter().min_by(|a, b| budget.excess(a).total_cmp(&budget.excess(b)));
+    let known = candidates.iter().filter(|c| c.is_known());
+    let nearest = known.min_by(|a, b| budget.excess(a).total_cmp(&budget.excess(b)));
     Err(Error::Failed(match nearest {
         Some(c) => format!(
             "none of {} students is within {budget}; the nearest is {} ({}, {}): {}, {} of memory, val top-1 {}",
@@ -90,6 +118,22 @@ pub fn choose<'a>(candidates: &'a [Candidate], budget: &Budget) -> Result<&'a Ca
     }))
 }
 
+/// The first of `ordered`, unless one that comes later is clearly faster than it; then that one, unless a
+/// later one still is clearly faster. Where nothing is clear the order stands. `None` of none.
+pub fn unbeaten<T>(
+    ordered: &[T],
+    mut clearly_faster: impl FnMut(&T, &T) -> Result<bool>,
+) -> Result<Option<&T>> {
+    let mut best: Option<&T> = None;
+    for next in ordered {
+        match best {
+            Some(one) if !clearly_faster(next, one)? => {}
+            _ => best = Some(next),
+        }
+    }
+    Ok(best)
+}
+
 /// How many students they are: one in two precisions is one.
 pub fn students(candidates: &[Candidate]) -> usize {
     candidates.iter().map(|c| c.dir.as_str()).collect::<std::collections::BTreeSet<_>>().len()
@@ -97,7 +141,7 @@ pub fn students(candidates: &[Candidate]) -> usize {
 
 /// Those that no candidate at most as slow beats, fastest first.
 pub fn pareto(candidates: &[Candidate]) -> Vec<&Candidate> {
-    let mut sorted: Vec<&Candidate> = candidates.iter().collect();
+    let mut sorted: Vec<&Candidate> = candidates.iter().filter(|c| c.is_known()).collect();
     sorted.sort_by(|a, b| {
         a.latency.ms.total_cmp(&b.latency.ms).then(b.val_top1.total_cmp(&a.val_top1)).then(a.dir.cmp(&b.dir))
     });
@@ -130,6 +174,10 @@ mod tests {
         }
     }
 
+    fn by_band(a: &&Candidate, b: &&Candidate) -> Result<bool> {
+        Ok(a.latency.clearly_below(&b.latency))
+    }
+
     #[test]
     fn ties_go_to_the_cheaper_and_limits_are_inclusive() {
         let all = [
@@ -140,12 +188,14 @@ mod tests {
             candidate("fast", 0.7, 0.5, 1),
         ];
         let pick = |latency_ms, memory_mib| {
-            choose(&all, &Budget { latency_ms, memory_mib }).map(|c| c.dir.clone()).map_err(|e| e.to_string())
+            choose(&all, &Budget { latency_ms, memory_mib }, &["fp32"], by_band)
+                .map(|c| c.dir.clone())
+                .map_err(|e| e.to_string())
         };
         assert_eq!(pick(None, None).unwrap(), "slow");
         assert_eq!(pick(Some(2.0), None).unwrap(), "slow");
         assert_eq!(pick(Some(1.99), None).unwrap(), "small");
-        assert_eq!(choose(&all[1..3], &Budget::default()).unwrap().dir, "a");
+        assert_eq!(choose(&all[1..3], &Budget::default(), &[], by_band).unwrap().dir, "a");
         assert_eq!(pick(Some(0.5), Some(1.0)).unwrap(), "fast");
         let none = pick(Some(0.4), None).unwrap_err();
         assert!(
@@ -154,11 +204,69 @@ mod tests {
         );
         let small = pick(None, Some(0.5)).unwrap_err();
         assert!(small.contains("0.5 MiB") && small.contains("1.00 MiB of memory"), "{small}");
-        assert_eq!(choose(&[], &Budget::default()).unwrap_err().exit_code(), 1);
+        assert_eq!(choose(&[], &Budget::default(), &[], by_band).unwrap_err().exit_code(), 1);
+    }
+
+    /// One student in two precisions: the profile's first, unless the other is faster beyond both bands.
+    #[test]
+    fn where_noise_cannot_tell_the_profile_s_order_stands() {
+        let precise = |precision: &str, ms: f64| Candidate {
+            precision: precision.into(),
+            ..candidate("s", 0.9, ms, if precision == "int8" { 1 } else { 4 })
+        };
+        let choice = |int8: f64, fp32: f64, order: &[&str]| {
+            let all = [precise("fp32", fp32), precise("int8", int8)];
+            choose(&all, &Budget::default(), order, by_band).unwrap().precision.clone()
+        };
+        assert_eq!(choice(1.05, 1.0, &["int8", "fp32"]), "int8");
+        assert_eq!(choice(1.05, 1.0, &["fp32", "int8"]), "fp32");
+        assert_eq!(choice(1.0, 1.05, &["fp32", "int8"]), "fp32");
+        assert_eq!(choice(1.5, 1.0, &["int8", "fp32"]), "fp32");
+        assert_eq!(choice(1.0, 1.5, &["fp32", "int8"]), "int8");
+        let next = |a: &f64, b: &f64| Ok(*a < 0.9 * *b);
+        assert_eq!(unbeaten(&[1.0, 0.95, 0.88, 0.85], next).unwrap(), Some(&0.88));
+        assert_eq!(unbeaten(&[], next).unwrap(), None);
+        let error = unbeaten(&[1, 2], |_, _| Err(Error::Failed("no".into()))).unwrap_err();
+        assert_eq!(error.to_string(), "no");
+    }
+
+    /// NaN and infinity lose against everything, in every place.
+    #[test]
+    fn what_is_not_finite_is_never_chosen() {
+        for bad in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let good = candidate("good", 0.1, 1.0, 1);
+            let measured = |mut c: Candidate| {
+                c.latency.basis = Basis::Measured;
+                c
+            };
+            let mut band = candidate("bad", 0.9, 1.0, 1);
+            band.latency.band[1] = bad;
+            for odd in [candidate("bad", bad, 1.0, 1), candidate("bad", 0.9, bad, 1), measured(band)] {
+                let all = [odd.clone(), good.clone(), odd];
+                for latency_ms in [None, Some(2.0)] {
+                    let budget = Budget { latency_ms, memory_mib: Some(9.0) };
+                    assert_eq!(choose(&all, &budget, &[], by_band).unwrap().dir, "good", "{all:?}");
+                }
+                assert_eq!(pareto(&all).len(), 1);
+                let error = choose(&all[..1], &Budget::default(), &[], by_band).unwrap_err();
+                assert_eq!(error.to_string(), "there is no student to choose from");
+            }
+        }
+    }
+
+    #[test]
+    fn measurements_are_within_a_limit_as_a_whole_and_doubt_is_told() {
+        let mut c = candidate("c", 0.9, 1.0, 1);
+        let budget = Budget { latency_ms: Some(1.05), memory_mib: None };
+        assert!(budget.fits(&c) && budget.is_doubtful(&c));
+        c.latency.basis = Basis::Measured;
+        assert!(!budget.fits(&c) && !budget.is_doubtful(&c));
+        let wide = Budget { latency_ms: Some(1.2), memory_mib: None };
+        assert!(wide.fits(&c) && !wide.is_doubtful(&c));
     }
 
     /// For random candidates and budgets: nothing that fits is more accurate, and the front holds every
-    /// choice that a latency budget can lead to.
+    /// choice that a latency budget can lead to, or its equal.
     #[test]
     fn the_choice_is_the_best_that_fits_and_on_the_front() {
         let mut rng = Rng::new(3, "select", 0);
@@ -173,10 +281,13 @@ mod tests {
         let mut chosen = std::collections::BTreeSet::new();
         for _ in 0..200 {
             let budget = Budget { latency_ms: Some(0.2 + rng.unit_f64()), memory_mib: None };
-            let Ok(best) = choose(&all, &budget) else { continue };
+            let Ok(best) = choose(&all, &budget, &["fp32"], by_band) else { continue };
             assert!(budget.fits(best));
             assert!(all.iter().all(|c| !budget.fits(c) || c.val_top1 <= best.val_top1));
-            assert!(front.contains(&best.dir.as_str()), "{best:?}");
+            // On the front, or as good as one there for all that noise can tell.
+            let equal =
+                |c: &Candidate| c.val_top1 == best.val_top1 && !c.latency.clearly_below(&best.latency);
+            assert!(all.iter().any(|c| front.contains(&c.dir.as_str()) && equal(c)), "{best:?}");
             chosen.insert(&best.dir);
         }
         assert!(chosen.len() > 3, "{chosen:?}");

@@ -1,4 +1,5 @@
-//! What int8 is fitted to and judged on: val images, never test ones.
+//! What int8 is fitted to, judged on and told by: val images, never test ones. A third of val is set aside
+//! before anything else and sees no choice: what the bundle says of its drop comes from there.
 
 use crate::lanes::{Feed, values};
 use crate::onnx_writer::{self, Describe};
@@ -17,8 +18,10 @@ use std::path::PathBuf;
 
 /// Draws calibration images; fixed, so that two exports use the same ones.
 const SEED: u64 = 1;
-/// Val images that accuracy is judged on, at most.
+/// Val images that accuracy is judged on, and that it is stated on, at most.
 const JUDGED: usize = 5000;
+/// One of so many val images is set aside to state the drop on.
+const STATED_SHARE: usize = 3;
 /// f32 values of all sites at once, at most (256 MiB a lane).
 const MAX_VALUES: usize = 1 << 25;
 /// Images of one run, at most.
@@ -30,13 +33,53 @@ pub struct Calibration {
     pub images: ImageSet,
     /// Recipes are compared on these: others of val where it has enough.
     pub chosen_on: ImageSet,
-    /// Accuracy is judged on these (all of val up to 5,000).
+    /// The gate judges by these: others still where there are as many, else all that are not set aside.
     pub judged_on: ImageSet,
+    /// What the drop is stated on: they calibrate, choose and judge nothing. None of two val images or fewer.
+    pub stated_on: ImageSet,
     /// For the manifest: SHA-256 of the calibration images' bytes.
     pub sha256: String,
     /// u8 image to input.
     preprocess: Preprocess,
     ort_lib: Option<PathBuf>,
+}
+
+/// fp32's logits on the images that candidates are judged and stated on.
+pub struct Reference {
+    /// On `judged_on`.
+    pub judged: Vec<f32>,
+    /// On `stated_on`.
+    pub stated: Vec<f32>,
+}
+
+/// The parts of val.
+struct Parts {
+    images: ImageSet,
+    chosen_on: ImageSet,
+    judged_on: ImageSet,
+    stated_on: ImageSet,
+}
+
+impl Parts {
+    /// What states is cut off first; of the rest `count` images calibrate, as many others choose and all
+    /// others judge, where there are enough.
+    fn of(val: &ImageSet, count: usize) -> Self {
+        let pick = |set: &ImageSet, n: usize| stratified(&set.labels, set.classes, n, SEED);
+        let apart = |set: &ImageSet, chosen: &[u32]| {
+            let others: Vec<u32> =
+                (0..set.len() as u32).filter(|i| chosen.binary_search(i).is_err()).collect();
+            (set.subset(chosen), set.subset(&others))
+        };
+        let (stated_on, rest) = apart(val, &pick(val, (val.len() / STATED_SHARE).min(JUDGED)));
+        let (images, others) = apart(&rest, &pick(&rest, count));
+        let all = |set: &ImageSet| set.subset(&pick(set, JUDGED));
+        if others.len() < images.len() {
+            return Self { chosen_on: images.clone(), images, judged_on: all(&rest), stated_on };
+        }
+        let (chosen_on, left) = apart(&others, &pick(&others, count));
+        let judged_on = if left.len() < chosen_on.len() { all(&rest) } else { all(&left) };
+        Self { images, chosen_on, judged_on, stated_on }
+    }
 }
 
 impl Calibration {
@@ -79,39 +122,38 @@ impl Calibration {
             );
             return Err(Error::usage(what));
         }
-        let chosen = stratified(&val.labels, val.classes, count, SEED);
-        let others: Vec<u32> = (0..val.len() as u32).filter(|i| chosen.binary_search(i).is_err()).collect();
-        let others = val.subset(&others);
-        let images = val.subset(&chosen);
-        let chosen_on = if others.len() >= images.len() {
-            others.subset(&stratified(&others.labels, others.classes, count, SEED))
-        } else {
-            images.clone()
-        };
-        let judged_on = val.subset(&stratified(&val.labels, val.classes, JUDGED, SEED));
+        let Parts { images, chosen_on, judged_on, stated_on } = Parts::of(&val, count);
         let sha256 = artifact::sha256(&images.pixels);
         Ok(Self {
             images,
             chosen_on,
             judged_on,
+            stated_on,
             sha256,
             preprocess: student.file.preprocess.clone(),
             ort_lib,
         })
     }
 
-    /// An error if fp32 does not do on the judging images what train.json says of val: the images or their
-    /// labels are not those the student was trained with. `fp32` are its logits on them. Data of another
-    /// name has nothing to be compared with.
-    pub fn check_labels(&self, fp32: &[f32], source: &DataSource, student: &ModelDir) -> Result<()> {
-        let set = &self.judged_on;
+    /// What fp32 answers where candidates are judged and stated.
+    pub fn reference(&self, fp32: &[u8]) -> Result<Reference> {
+        let logits = |set: &ImageSet| self.feed(set).logits(fp32);
+        Ok(Reference { judged: logits(&self.judged_on)?, stated: logits(&self.stated_on)? })
+    }
+
+    /// An error if fp32 does not do on these images what train.json says of val: the images or their labels
+    /// are not those the student was trained with. Data of another name has nothing to be compared with.
+    pub fn check_labels(&self, fp32: &Reference, source: &DataSource, student: &ModelDir) -> Result<()> {
         let Some(val) = student.train.accuracy.get("val").filter(|_| source.name() == student.train.data)
         else {
             return Ok(());
         };
-        let top1 = correct_in_top(fp32, &set.labels, set.classes, 1) as f64 / set.len().max(1) as f64;
+        let sets = [(&self.judged_on, &fp32.judged), (&self.stated_on, &fp32.stated)];
+        let right = sets.map(|(set, logits)| correct_in_top(logits, &set.labels, set.classes, 1));
+        let n: usize = sets.iter().map(|(set, _)| set.len()).sum();
+        let top1 = right.iter().sum::<usize>() as f64 / n.max(1) as f64;
         // Five standard errors, and a point for images whose two best classes are equally likely.
-        let slack = 5.0 * (val.top1 * (1.0 - val.top1) / set.len().max(1) as f64).sqrt() + 0.01;
+        let slack = 5.0 * (val.top1 * (1.0 - val.top1) / n.max(1) as f64).sqrt() + 0.01;
         if (top1 - val.top1).abs() <= slack {
             return Ok(());
         }
@@ -120,7 +162,7 @@ impl Calibration {
              the images or labels it was trained with",
             source.name(),
             format::percent(top1),
-            set.len(),
+            n,
             format::percent(val.top1)
         )))
     }
@@ -203,4 +245,38 @@ fn val(train: ImageSet, name: &str, student: &ModelDir) -> Result<ImageSet> {
     };
     let parts = split(&train.labels, train.classes, fraction, 0)?;
     Ok(train.subset(&parts.val))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Every image is one pixel, of its own value.
+    fn val(n: u8) -> ImageSet {
+        let input = gtn_core::arch::Input { channels: 1, height: 1, width: 1 };
+        let labels = (0..n).map(|i| u16::from(i % 4)).collect();
+        ImageSet { input, classes: 4, pixels: (0..n).collect(), labels }
+    }
+
+    #[test]
+    fn what_states_chooses_nothing() {
+        for (n, count) in [(240, 20), (240, 60), (240, 100), (240, 500), (30, 4), (3, 5), (2, 1), (1, 1)] {
+            let parts = Parts::of(&val(n), count);
+            let ids = |set: &ImageSet| set.pixels.iter().copied().collect::<BTreeSet<u8>>();
+            let [images, chosen, judged, stated] =
+                [&parts.images, &parts.chosen_on, &parts.judged_on, &parts.stated_on].map(ids);
+            assert_eq!(stated.len(), usize::from(n) / 3, "{n} {count}");
+            for (name, set) in [("images", &images), ("chosen", &chosen), ("judged", &judged)] {
+                assert!(set.is_disjoint(&stated) && !set.is_empty(), "{n} {count}: {name}");
+            }
+            assert_eq!(images.len(), count.min(usize::from(n) - stated.len()));
+            if (n, count) == (240, 20) || (n, count) == (30, 4) {
+                assert!(
+                    images.is_disjoint(&chosen) && judged.is_disjoint(&images) && judged.is_disjoint(&chosen)
+                );
+                assert_eq!(images.len() + chosen.len() + judged.len() + stated.len(), usize::from(n));
+            }
+        }
+    }
 }

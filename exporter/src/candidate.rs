@@ -1,8 +1,8 @@
 //! The precisions that a bundle could ship in, each written and judged on val.
 
-use crate::calibration::Calibration;
+use crate::calibration::{Calibration, Reference};
 use crate::cli::Int8Args;
-use crate::int8::{Asked, Judged, Recipe, Search, Tried, judge};
+use crate::int8::{Asked, Judged, Recipe, Search, Stated, Tried, judge, state};
 use crate::onnx_writer::{self, Describe};
 use crate::sqnr::{self, LayerNoise};
 use gtn_core::device::Device;
@@ -22,8 +22,10 @@ pub struct Candidate {
     pub model: Vec<u8>,
     /// How far another machine may be from its answers.
     pub tolerance: Tolerance,
-    /// On val, beside fp32; none for fp32 itself.
+    /// On the val images that the gate judges by, beside fp32; none for fp32 itself.
     pub judged: Option<Judged>,
+    /// The same on those that chose nothing.
+    pub stated: Option<Stated>,
     /// How int8 came about.
     pub int8: Option<Int8Report>,
 }
@@ -76,25 +78,33 @@ impl Source<'_> {
     /// fp32: nothing to judge.
     pub fn fp32(&self) -> Result<Candidate> {
         let model = onnx_writer::write(self.graph, self.weights, self.describe)?;
-        Ok(Candidate { precision: "fp32", model, tolerance: Tolerance::FP32, judged: None, int8: None })
+        Ok(Candidate {
+            precision: "fp32",
+            model,
+            tolerance: Tolerance::FP32,
+            judged: None,
+            stated: None,
+            int8: None,
+        })
     }
 
-    /// fp16; `fp32` are fp32's logits on the judging images.
-    pub fn fp16(&self, calibration: &Calibration, fp32: &[f32]) -> Result<Candidate> {
+    /// fp16, judged beside fp32.
+    pub fn fp16(&self, calibration: &Calibration, fp32: &Reference) -> Result<Candidate> {
         let model = onnx_writer::write_fp16(self.graph, self.weights, self.describe)?;
         let judged = judge(calibration, &model, fp32)?;
-        if judged.drop > self.args.max_drop {
+        if !judged.within(self.args.max_drop) {
             return Err(Error::Failed(format!(
                 "fp16 loses {:.2} points of top-1 on {} val images, --max-drop allows {}",
                 judged.drop, judged.images, self.args.max_drop
             )));
         }
+        let stated = state(calibration, ("fp16", &model), fp32, self.args.max_drop)?;
         let tolerance = Tolerance::FP16;
-        Ok(Candidate { precision: "fp16", model, tolerance, judged: Some(judged), int8: None })
+        Ok(Candidate { precision: "fp16", model, tolerance, judged: Some(judged), stated, int8: None })
     }
 
     /// int8 in the device's recipe.
-    pub fn int8(&self, calibration: &Calibration, fp32: &[f32]) -> Result<Candidate> {
+    pub fn int8(&self, calibration: &Calibration, fp32: &Reference) -> Result<Candidate> {
         let Some(int8) = &self.device.int8 else {
             let what =
                 format!("target {}: its profile has no [int8]: how to quantise for it?", self.device.name);
@@ -104,6 +114,7 @@ impl Source<'_> {
         let (graph, weights) = norm_to_depthwise::norm_to_depthwise(self.graph, self.weights)?;
         let mut search = Search::start(graph, weights, scheme, calibration, self.describe)?;
         let found = search.find(&asked(self.args)?, fp32)?;
+        let stated = state(calibration, ("int8", &found.model), fp32, self.args.max_drop)?;
         let equalised = &search.prepared(found.recipe.equalise)?.equalised;
         let report = Int8Report {
             scheme,
@@ -119,6 +130,7 @@ impl Source<'_> {
             model: found.model,
             tolerance: Tolerance::INT8,
             judged: Some(found.judged),
+            stated,
             int8: Some(report),
         })
     }
@@ -132,7 +144,8 @@ fn short(e: &Equalised) -> EqualisedValue {
     }
 }
 
-fn asked(args: &Int8Args) -> Result<Asked> {
+/// What the flags decide; a value that no recipe has is an error.
+pub fn asked(args: &Int8Args) -> Result<Asked> {
     let method = match args.calibration.as_str() {
         "auto" => None,
         name => Some(Method::ALL.into_iter().find(|m| m.name() == name).ok_or_else(|| {

@@ -1,15 +1,21 @@
 //! Every precision that was asked for, written and judged; the one that ships, and why the others lost.
+//!
+//! The profile's order decides, unless one that comes later in it is clearly faster: measured in turn where the
+//! target is this machine, predicted with bands that do not meet where it is not.
 
 use crate::calibration::Calibration;
 use crate::candidate::{Candidate, Source};
-use crate::choose;
+use crate::choose::{Duel, Side};
 use crate::cli::{ExportArgs, Precision};
-use crate::int8::Judged;
+use crate::int8::{Judged, Stated};
+use crate::outlook::Outlook;
+use gtn_core::compare::Verdict;
 use gtn_core::data::DataSource;
-use gtn_core::latency::{Basis, Prediction, Predictor};
+use gtn_core::latency::Prediction;
 use gtn_core::model_dir::ModelDir;
+use gtn_core::select::unbeaten;
 use gtn_core::tensors::Tensor;
-use gtn_core::{Error, Result, format};
+use gtn_core::{Error, Result};
 use gtn_run::backend::Options;
 use serde::Serialize;
 
@@ -23,6 +29,10 @@ pub struct Contest<'a> {
     pub data: &'a DataSource,
     /// What candidates are made from.
     pub source: &'a Source<'a>,
+    /// What is predicted for the target.
+    pub outlook: &'a Outlook,
+    /// Why the precision is decided already, where it is: `--from` chose it.
+    pub decided: Option<&'a str>,
 }
 
 /// The outcome.
@@ -33,6 +43,8 @@ pub struct Choice {
     pub why: String,
     /// All, for the report.
     pub considered: Vec<Considered>,
+    /// What was measured to decide, for the report.
+    pub duels: Vec<Duel>,
 }
 
 /// One precision in the report.
@@ -42,12 +54,14 @@ pub struct Considered {
     pub precision: String,
     /// Size of its file.
     pub bytes: Option<usize>,
-    /// On val.
+    /// On the val images that the gate judges by.
     pub judged: Option<Judged>,
-    /// Median inference measured on this machine, where that decides.
-    pub p50_ms: Option<f64>,
-    /// Predicted for the target, where that decides.
-    pub predicted: Option<Prediction>,
+    /// On the val images that chose nothing.
+    pub stated: Option<Stated>,
+    /// Median inference on this machine, where that decides.
+    pub measured_on_this_machine_ms: Option<f64>,
+    /// For the target, where there are figures.
+    pub predicted_for_target: Option<Prediction>,
     /// None for the one that ships.
     pub lost: Option<String>,
 }
@@ -66,12 +80,12 @@ impl Contest<'_> {
             let ort_lib = self.args.ort_lib.clone();
             let images = self.args.int8.calib_images;
             let calibration = Calibration::load(&source, self.student, images, ort_lib)?;
-            let judged = calibration.feed(&calibration.judged_on).logits(&fp32.model)?;
-            calibration.check_labels(&judged, &source, self.student)?;
+            let reference = calibration.reference(&fp32.model)?;
+            calibration.check_labels(&reference, &source, self.student)?;
             for &precision in precisions.iter().filter(|p| **p != "fp32") {
                 let made = match precision {
-                    "int8" => self.source.int8(&calibration, &judged),
-                    _ => self.source.fp16(&calibration, &judged),
+                    "int8" => self.source.int8(&calibration, &reference),
+                    _ => self.source.fp16(&calibration, &reference),
                 };
                 match made {
                     Ok(candidate) => candidates.push(candidate),
@@ -97,57 +111,88 @@ impl Contest<'_> {
         if candidates.is_empty() {
             return Err(Error::Failed("no precision of the profile keeps its accuracy".into()));
         }
-        let device = self.source.device;
         let several = candidates.len() > 1;
-        let measured = if several && device.name == "host" { Some(self.measure(&candidates)?) } else { None };
-        let predicted =
-            if several && device.name != "host" { self.predict(&candidates)? } else { Predicted::default() };
-        let times = measured.clone().or_else(|| predicted.ms());
-        let winner = times.as_deref().map_or(Ok(0), choose::fastest)?;
-        let list = || {
-            let all = candidates.iter().zip(times.iter().flatten());
-            let time = |ms: f64| if ms.is_finite() { format::ms(ms) } else { "not known".into() };
-            all.map(|(c, ms)| format!("{} {}", c.precision, time(*ms))).collect::<Vec<_>>().join(", ")
+        let measures = several && self.source.device.name == "host";
+        let mut duels = Vec::new();
+        let order: Vec<usize> = (0..candidates.len()).collect();
+        let winner = unbeaten(&order, |&next, &best| {
+            let (Some(next), Some(best)) = (candidates.get(next), candidates.get(best)) else {
+                return Ok(false);
+            };
+            if !measures {
+                return Ok(self.clearly_predicted_below(next.precision, best.precision));
+            }
+            let duel = self.duel(best, next)?;
+            let wins = duel.second_wins();
+            duels.push(duel);
+            Ok(wins)
+        })?;
+        let winner = winner.copied().unwrap_or_default();
+        let names: Vec<&str> = candidates.iter().map(|c| c.precision).collect();
+        let why = match (several, self.decided) {
+            (_, Some(decided)) => decided.to_owned(),
+            (false, _) if self.args.precision != Precision::Auto => "asked for".to_owned(),
+            (false, _) => "the only precision that keeps its accuracy".to_owned(),
+            (true, _) if measures => measured_why(&duels, winner == 0),
+            (true, _) => self.predicted_why(&names, winner),
         };
-        let why = match (several, &measured, predicted.basis()) {
-            (false, ..) if self.args.precision != Precision::Auto => "asked for".to_owned(),
-            (false, ..) => "the only precision that keeps its accuracy".to_owned(),
-            (_, Some(_), _) => format!("fastest on this machine ({})", list()),
-            (_, None, Some(basis)) => format!("fastest, {basis} ({})", list()),
-            (_, None, None) => format!(
-                "the first of {}'s profile that keeps its accuracy: there are no figures to predict latency from",
-                device.name
-            ),
-        };
+        let chosen = names.get(winner).copied().unwrap_or_default().to_owned();
         let considered = candidates.iter().enumerate().map(|(i, c)| Considered {
             precision: c.precision.into(),
             bytes: Some(c.model.len()),
             judged: c.judged,
-            p50_ms: measured.as_ref().and_then(|p| p.get(i).copied()),
-            predicted: predicted.0.get(i).copied().flatten(),
-            lost: (i != winner)
-                .then(|| if times.is_some() { "slower".into() } else { "later in the profile".into() }),
+            stated: c.stated,
+            measured_on_this_machine_ms: p50_of(&duels, c.precision),
+            predicted_for_target: self.outlook.of_precision(c.precision),
+            lost: (i != winner).then(|| self.lost(&duels, c.precision, &chosen)),
         });
         let considered = considered.collect();
-        Ok(Choice { candidate: candidates.swap_remove(winner), why, considered })
+        Ok(Choice { candidate: candidates.swap_remove(winner), why, considered, duels })
     }
 
-    /// From the table where one is given, else from the profile; a precision that it has no figures for
-    /// has no prediction.
-    fn predict(&self, candidates: &[Candidate]) -> Result<Predicted> {
-        let (device, table) = (self.source.device, self.args.table.as_deref());
-        if table.is_none() && device.performance.is_none() {
-            return Ok(Predicted::default());
+    /// Without figures for both nothing is clear.
+    fn clearly_predicted_below(&self, next: &str, best: &str) -> bool {
+        let both = self.outlook.of_precision(next).zip(self.outlook.of_precision(best));
+        both.is_some_and(|(next, best)| next.clearly_below(&best))
+    }
+
+    fn predicted_why(&self, names: &[&str], winner: usize) -> String {
+        let device = &self.source.device.name;
+        let each = |name: &&str| match self.outlook.of_precision(name) {
+            Some(p) => format!("{name} {p}"),
+            None => format!("{name} not known"),
+        };
+        let basis = names.iter().find_map(|name| self.outlook.of_precision(name)).map(|p| p.basis);
+        let Some(basis) = basis else {
+            return format!(
+                "the first of {device}'s profile that keeps its accuracy: there are no figures to predict latency from"
+            );
+        };
+        let list = names.iter().map(each).collect::<Vec<_>>().join(", ");
+        match winner {
+            0 => format!(
+                "the first of {device}'s profile that keeps its accuracy; {basis}, none is clearly faster ({list})"
+            ),
+            _ => format!("clearly faster for {device}, {basis} ({list})"),
         }
-        let precisions: Vec<&str> = candidates.iter().map(|c| c.precision).collect();
-        let known = Predictor::known(device, table, &precisions)?.predictors;
-        let of = |precision: &str| known.iter().find(|(p, _)| *p == precision);
-        let predict =
-            |precision: &&str| of(precision).map(|(_, p)| p.predict(&self.student.graph)).transpose();
-        precisions.iter().map(predict).collect::<Result<_>>().map(Predicted)
     }
 
-    fn measure(&self, candidates: &[Candidate]) -> Result<Vec<f64>> {
+    /// Why one that kept its accuracy does not ship.
+    fn lost(&self, duels: &[Duel], name: &str, chosen: &str) -> String {
+        let of_both =
+            |d: &&Duel| (d.first == name || d.second == name) && (d.first == chosen || d.second == chosen);
+        let duel = duels.iter().find(of_both).or_else(|| duels.iter().find(|d| d.second == name));
+        match duel {
+            Some(duel) if duel.result.verdict == Verdict::CannotTell => {
+                format!("later in the profile; {duel}")
+            }
+            Some(duel) => format!("slower on this machine: {duel}"),
+            None if self.clearly_predicted_below(chosen, name) => "predicted to be slower".into(),
+            None => "later in the profile".into(),
+        }
+    }
+
+    fn duel(&self, first: &Candidate, second: &Candidate) -> Result<Duel> {
         let p = &self.student.file.preprocess;
         let image = self.student.golden.images.get(..p.image_len()).unwrap_or_default();
         let input = Tensor::f32(&[1, p.channels, p.height, p.width], p.normalise(image)?);
@@ -158,24 +203,27 @@ impl Contest<'_> {
             ort_lib: self.args.ort_lib.clone(),
             ..Options::default()
         };
-        choose::measure(candidates, &input, &options)
+        let [first, second] = [first, second].map(|c| Side { name: c.precision, model: &c.model });
+        Duel::of(first, second, &input, &options)
     }
 }
 
-/// By candidate.
-#[derive(Default)]
-struct Predicted(Vec<Option<Prediction>>);
+/// What was measured, and what it decided.
+fn measured_why(duels: &[Duel], first_wins: bool) -> String {
+    let all = duels.iter().map(Duel::to_string).collect::<Vec<_>>().join("; ");
+    let open = duels.iter().any(|d| d.result.verdict == Verdict::CannotTell);
+    let order = if first_wins && open { ": the profile's order stands" } else { "" };
+    format!("measured in turn on this machine, {all}{order}")
+}
 
-impl Predicted {
-    /// Milliseconds; one without figures is taken to be slower than all others. None where nothing is known.
-    fn ms(&self) -> Option<Vec<f64>> {
-        self.basis()?;
-        Some(self.0.iter().map(|p| p.map_or(f64::INFINITY, |p| p.ms)).collect())
-    }
-
-    fn basis(&self) -> Option<Basis> {
-        self.0.iter().flatten().map(|p| p.basis).next()
-    }
+/// The median of the last duel that it took part in.
+fn p50_of(duels: &[Duel], name: &str) -> Option<f64> {
+    let of = |d: &Duel| match name {
+        name if d.first == name => Some(d.p50_ms[0]),
+        name if d.second == name => Some(d.p50_ms[1]),
+        _ => None,
+    };
+    duels.iter().rev().find_map(of)
 }
 
 fn considered_lost(precision: &str, why: String) -> Considered {
@@ -183,8 +231,9 @@ fn considered_lost(precision: &str, why: String) -> Considered {
         precision: precision.into(),
         bytes: None,
         judged: None,
-        p50_ms: None,
-        predicted: None,
+        stated: None,
+        measured_on_this_machine_ms: None,
+        predicted_for_target: None,
         lost: Some(why),
     }
 }
@@ -192,13 +241,24 @@ fn considered_lost(precision: &str, why: String) -> Considered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gtn_core::compare::Ratio;
 
     #[test]
-    fn a_precision_without_figures_is_the_slowest() {
-        let known = Prediction { ms: 2.0, band: [1.0, 4.0], basis: Basis::Roofline };
-        let predicted = Predicted(vec![None, Some(known)]);
-        assert_eq!(predicted.ms(), Some(vec![f64::INFINITY, 2.0]));
-        assert_eq!(predicted.basis(), Some(Basis::Roofline));
-        assert_eq!(Predicted(vec![None, None]).ms(), None);
+    fn what_was_measured_and_what_it_decided_is_told() {
+        let duel = |second: &str, ratio: f64, verdict| Duel {
+            first: "int8".into(),
+            second: second.into(),
+            p50_ms: [2.0, 2.0 * ratio],
+            result: Ratio { ratio, ci95: None, min_effect: 0.01, verdict },
+        };
+        let open = duel("fp32", 1.02, Verdict::CannotTell);
+        let why = measured_why(std::slice::from_ref(&open), true);
+        assert_eq!(
+            why,
+            "measured in turn on this machine, cannot tell fp32 from int8: +2.0 %: the profile's order stands"
+        );
+        let faster = duel("fp32", 0.9, Verdict::Faster);
+        assert!(measured_why(std::slice::from_ref(&faster), false).ends_with("10.0 % less time than int8"));
+        assert_eq!((p50_of(&[faster, open], "fp32"), p50_of(&[], "fp32")), (Some(2.04), None));
     }
 }

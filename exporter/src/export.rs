@@ -3,22 +3,23 @@
 use crate::bundle_writer::Draft;
 use crate::candidate::{self, Candidate, Source};
 use crate::cli::{ExportArgs, Precision};
-use crate::contest::Contest;
+use crate::contest::{Choice, Contest};
 use crate::lanes::Feed;
-use crate::model_card;
 use crate::onnx_writer::Describe;
-use crate::sqnr;
+use crate::outlook::Outlook;
+use crate::{flags, model_card, sqnr, students};
 use gtn_core::bundle::{Bundle, EXPORT_REPORT, Manifest, Parents, SCHEMA};
 use gtn_core::cost::Cost;
 use gtn_core::data::{DataSource, ImageSet};
 use gtn_core::device::{self, Device};
 use gtn_core::model_dir::{ModelDir, images_map};
+use gtn_core::norm_to_depthwise::norm_to_depthwise;
 use gtn_core::parity::{Tolerance, compare};
 use gtn_core::report::{Accuracy, Report};
 use gtn_core::split::stratified;
 use gtn_core::tensors::Tensor;
 use gtn_core::warning::Warning;
-use gtn_core::{Error, Result, artifact, exit, fold, format, report_html};
+use gtn_core::{Error, Result, artifact, exit, fold, format, overview};
 use gtn_run::backend::Options;
 use gtn_run::bench::Settings;
 use gtn_run::prove::{FEW_IMAGES, Steps, prove};
@@ -34,98 +35,130 @@ const EVAL_SEED: u64 = 0;
 
 /// `gtn-export --target T STUDENT_DIR --out DIR`
 pub fn run(args: &ExportArgs) -> Result<()> {
+    flags::check(args)?;
+    run_decided(args, None)
+}
+
+/// The same where the precision is decided already, and why: `--from` chose it.
+pub fn run_decided(args: &ExportArgs, decided: Option<&str>) -> Result<()> {
     let missing = || Error::usage("wanted STUDENT_DIR, --target and --out (gtn-export --help)");
     let student_dir = args.student.as_deref().ok_or_else(missing)?;
     let device = device::resolve(args.target.as_deref().ok_or_else(missing)?)?;
     let target = bundle_path(args.out.as_deref().ok_or_else(missing)?, student_dir, &device)?;
     let precisions = precisions(args.precision, &device)?;
     let student = ModelDir::read(student_dir)?;
+    students::check_finite(&student, student_dir)?;
+    let outlook = Outlook::of(&device, args.table.as_deref(), &precisions, &student.graph)?;
+    let (graph, weights) = fold::fold_batch_norm(&student.graph, &student.weights)?;
+    if precisions.contains(&"int8") {
+        flags::check_layers(&args.int8, &norm_to_depthwise(&graph, &weights)?.0)?;
+    }
     let data = data_source(args, &student)?;
-    let test = test_images(args, &data, &student)?;
+    let test = test_images(&data, &student)?;
     let eval = test.subset(&stratified(&test.labels, test.classes, args.eval_set, EVAL_SEED));
 
     let mut draft = Draft::start(&target)?;
-    let (graph, weights) = fold::fold_batch_norm(&student.graph, &student.weights)?;
     let metadata = metadata(&student)?;
     let describe = Describe { name: &student.file.arch.name, opset: device.opset, metadata: &metadata };
     let source =
         Source { graph: &graph, weights: &weights, describe: &describe, device: &device, args: &args.int8 };
     let fp32 = source.fp32()?;
     check_trained(&fp32.model, &student, args)?;
-    let choice =
-        Contest { args, student: &student, data: &data, source: &source }.decide(fp32, &precisions)?;
-    let shipped = choice.candidate;
+    let contest =
+        Contest { args, student: &student, data: &data, source: &source, outlook: &outlook, decided };
+    let choice = contest.decide(fp32, &precisions)?;
 
-    check_limits(&shipped.model, &device)?;
+    check_limits(&choice.candidate.model, &device)?;
+    fill(&mut draft, &student, (&device, &target), (&choice.candidate, &eval), args)?;
+    let report = proved(&draft, args, &device)?;
+    let export_report = export_report(args, (&device, &outlook), &student, &choice, &report);
+    draft.add_sealed(EXPORT_REPORT, &export_report)?;
+    draft.publish()?;
+    let done =
+        Done { device: &device, outlook: &outlook, student: &student, choice: &choice, report: &report };
+    if args.json { exit::print(&artifact::to_json(&export_report)?) } else { done.print(&target) }
+}
+
+/// Every file of the bundle that its manifest lists, and the manifest.
+fn fill(
+    draft: &mut Draft,
+    student: &ModelDir,
+    (device, target): (&Device, &Path),
+    (shipped, eval): (&Candidate, &ImageSet),
+    args: &ExportArgs,
+) -> Result<()> {
     let model_path = draft.add("model.onnx", &shipped.model)?;
     draft.add("device.toml", device.to_toml()?.as_bytes())?;
     let arch = &student.file.arch;
     let mut golden = student.golden.to_map(arch);
-    let logits = golden_logits(&model_path, &student, args)?;
+    let logits = golden_logits(&model_path, student, args)?;
     golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], logits));
     draft.add("golden.safetensors", &golden.to_bytes()?)?;
     draft.add("eval.safetensors", &images_map(&eval.pixels, &eval.labels, arch).to_bytes()?)?;
-    let mut manifest = manifest(&student, &device, &shipped, &target);
-    draft.add(
-        "MODEL_CARD.md",
-        model_card::write(&manifest, &student.train, &shipped, eval.len()).as_bytes(),
-    )?;
+    let mut manifest = manifest(student, device, shipped, target);
+    let card = model_card::write(&manifest, &student.train, shipped, eval.len());
+    draft.add("MODEL_CARD.md", card.as_bytes())?;
     manifest.files.clone_from(draft.files());
-    draft.seal(&manifest)?;
+    draft.seal(&manifest)
+}
 
-    let report = proved(&draft, args, &device)?;
-    let export_report = json!({
-        "schema": "gtn.export/1",
+fn export_report(
+    args: &ExportArgs,
+    (device, outlook): (&Device, &Outlook),
+    student: &ModelDir,
+    choice: &Choice,
+    report: &Report,
+) -> serde_json::Value {
+    let shipped = &choice.candidate;
+    json!({
+        "schema": "gtn.export/1.1",
         "program": PROGRAM,
         "target": device.name,
         "asked": {"precision": format!("{:?}", args.precision).to_lowercase(), "eval_set": args.eval_set},
         "chosen": {
             "precision": shipped.precision,
             "why": choice.why,
-            "replay": candidate::replay(&shipped, &args.int8),
+            "replay": candidate::replay(shipped, &args.int8),
         },
+        "latency": outlook.json(device, shipped.precision, report),
         "candidates": choice.considered,
+        "measured_in_turn": choice.duels,
         "int8": shipped.int8,
         "trainer": student.train.accuracy.get("test"),
         "measured_on_this_machine": report,
-    });
-    draft.add_sealed(EXPORT_REPORT, &export_report)?;
-    draft.publish()?;
-    deliver(args, &export_report, &report, &shipped, &target)
+    })
 }
 
-fn deliver(
-    args: &ExportArgs,
-    export_report: &serde_json::Value,
-    report: &Report,
-    shipped: &Candidate,
-    target: &Path,
-) -> Result<()> {
-    if args.json {
-        return exit::print(&artifact::to_json(export_report)?);
+/// What there is to tell.
+struct Done<'a> {
+    device: &'a Device,
+    outlook: &'a Outlook,
+    student: &'a ModelDir,
+    choice: &'a Choice,
+    report: &'a Report,
+}
+
+impl Done<'_> {
+    fn print(&self, target: &Path) -> Result<()> {
+        let shipped = &self.choice.candidate;
+        let mut text = format!(
+            "{}\n{}\n",
+            overview::without_latency(self.report).render(),
+            self.outlook.table(self.device, shipped.precision, self.report).render()
+        );
+        if let Some(trainer) = self.student.train.accuracy.get("test") {
+            let top1 = format::percent(trainer.top1);
+            text.push_str(&format!("trainer's top-1: {top1} on {} test images\n", trainer.n));
+        }
+        if let Some(stated) = &shipped.stated {
+            text.push_str(&format!("{}\n", stated.sentence(shipped.precision)));
+        }
+        if let Some(worst) = shipped.int8.as_ref().and_then(|r| sqnr::worst(&r.layers)) {
+            text.push_str(&format!("least exact layer by itself: {worst}\n"));
+        }
+        text.push_str(&format!("{}: {}\n", shipped.precision, self.choice.why));
+        exit::print(&format!("{text}\n{}\n", target.display()))
     }
-    let mut text = report_html::overview(std::slice::from_ref(report)).render();
-    if let Some(trainer) = export_report.get("trainer").filter(|t| !t.is_null()) {
-        let number = |key: &str| trainer.get(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
-        let top1 = format::percent(number("top1"));
-        text.push_str(&format!("\ntrainer's top-1: {top1} on {} test images\n", number("n")));
-    }
-    if let Some(judged) = &shipped.judged {
-        text.push_str(&format!(
-            "{}: {} on {} val images, {:+.2} points beside fp32\n",
-            shipped.precision,
-            format::percent(judged.top1),
-            judged.images,
-            -judged.drop
-        ));
-    }
-    if let Some(worst) = shipped.int8.as_ref().and_then(|r| sqnr::worst(&r.layers)) {
-        text.push_str(&format!("least exact layer by itself: {worst}\n"));
-    }
-    if let Some(why) = export_report.pointer("/chosen/why").and_then(serde_json::Value::as_str) {
-        text.push_str(&format!("{}: {why}\n", shipped.precision));
-    }
-    exit::print(&format!("{text}\n{}\n", target.display()))
 }
 
 /// `--out X.gtn` is the bundle; any other `--out` is the folder that STUDENT-TARGET.gtn goes to.
@@ -174,7 +207,7 @@ fn data_source(args: &ExportArgs, student: &ModelDir) -> Result<DataSource> {
 }
 
 /// Its test split.
-fn test_images(args: &ExportArgs, source: &DataSource, student: &ModelDir) -> Result<ImageSet> {
+fn test_images(source: &DataSource, student: &ModelDir) -> Result<ImageSet> {
     let test = source.test()?;
     let arch = &student.file.arch;
     if (test.input, test.classes) != (arch.input, arch.classes) {
@@ -186,9 +219,6 @@ fn test_images(args: &ExportArgs, source: &DataSource, student: &ModelDir) -> Re
             arch.input,
             arch.classes
         )));
-    }
-    if args.eval_set == 0 {
-        return Err(Error::usage("--eval-set is 0, wanted at least 1: a bundle proves itself"));
     }
     Ok(test)
 }

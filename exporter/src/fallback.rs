@@ -1,5 +1,6 @@
 //! Which layers stay in fp32 so that int8 loses no more than it may: the fewest, the worst first.
 
+use crate::calibration::Reference;
 use crate::int8::{Judged, Recipe, Search, units};
 use gtn_core::progress::Progress;
 use gtn_core::{Error, Result};
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 /// Layers are ordered by what each does when it alone is int8. The smallest number of the worst ones
 /// that brings the drop within `max_drop` (points) is found, then every one that turns out not to be
 /// needed goes back to int8. More than half of the layers in fp32 is no int8 network: an error.
-pub fn find(search: &Search, recipe: Recipe, max_drop: f64, fp32: &[f32]) -> Result<(Recipe, Judged)> {
+pub fn find(search: &Search, recipe: Recipe, max_drop: f64, fp32: &Reference) -> Result<(Recipe, Judged)> {
     let worst = by_sensitivity(search, &recipe)?;
     let most = worst.len() / 2;
     let keep = |k: usize| Recipe { fp32: worst.iter().take(k).cloned().collect(), ..recipe.clone() };
@@ -16,7 +17,7 @@ pub fn find(search: &Search, recipe: Recipe, max_drop: f64, fp32: &[f32]) -> Res
     // Doubling, then bisection: the drop falls with k, near enough.
     let (mut low, mut high) = (0, 1);
     let mut best = judge(&keep(high))?;
-    while best.drop > max_drop {
+    while !best.within(max_drop) {
         if high >= most {
             return Err(Error::Failed(format!(
                 "int8 loses {:.2} points of top-1 on {} val images with {high} of {} layers in fp32 ({}, ...), \
@@ -33,7 +34,7 @@ pub fn find(search: &Search, recipe: Recipe, max_drop: f64, fp32: &[f32]) -> Res
     while high - low > 1 {
         let middle = low.midpoint(high);
         let found = judge(&keep(middle))?;
-        if found.drop <= max_drop {
+        if found.within(max_drop) {
             (high, best) = (middle, found);
         } else {
             low = middle;
@@ -45,7 +46,7 @@ pub fn find(search: &Search, recipe: Recipe, max_drop: f64, fp32: &[f32]) -> Res
         let mut without = kept.clone();
         without.fp32.remove(name);
         let found = judge(&without)?;
-        if found.drop <= max_drop {
+        if found.within(max_drop) {
             (kept, best) = (without, found);
         }
     }

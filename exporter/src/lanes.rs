@@ -65,10 +65,17 @@ impl Feed<'_> {
         })
     }
 
-    /// Logits `[n, classes]` of each model.
+    /// Logits `[n, classes]` of a model; one that is not finite is an error that names its image.
     pub fn logits(&self, model: &[u8]) -> Result<Vec<f32>> {
         let lanes = self.run(&[model], |rows: &mut Vec<(usize, Vec<f32>)>, first, n, outputs| {
             let logits = outputs.first().and_then(|o| o.first()).map(values).transpose()?.unwrap_or_default();
+            let width = (logits.len() / self.batch).max(1);
+            if let Some(odd) = logits.iter().take(n * width).position(|x| !x.is_finite()) {
+                let (image, value) = (first + odd / width, logits.get(odd).copied().unwrap_or(f32::NAN));
+                return Err(Error::Failed(format!(
+                    "a logit is {value} on image {image}: the network is broken"
+                )));
+            }
             rows.push((first, logits.iter().take(n * logits.len() / self.batch).copied().collect()));
             Ok(())
         })?;

@@ -57,14 +57,21 @@ pub fn write(manifest: &Manifest, train: &TrainFile, shipped: &Candidate, eval_i
 /// What a reduced precision cost, and how it was made.
 fn quantised(shipped: &Candidate) -> String {
     let Some(judged) = &shipped.judged else { return String::new() };
-    let mut text = format!(
-        "\nThe shipped model is {}: {} on {} val images, where fp32 has {} ({:+.2} points).\n",
-        shipped.precision,
-        format::percent(judged.top1),
-        judged.images,
-        format::percent(judged.fp32_top1),
-        -judged.drop
-    );
+    let mut text = match &shipped.stated {
+        Some(stated) => format!(
+            "\nThe shipped model is {} (fp32 on the same images: {}).\n",
+            stated.sentence(shipped.precision),
+            format::percent(stated.found.fp32_top1),
+        ),
+        None => format!(
+            "\nThe shipped model is {}: {} on the {} val images that chose it, where fp32 has {} ({:+.2} points).\n",
+            shipped.precision,
+            format::percent(judged.top1),
+            judged.images,
+            format::percent(judged.fp32_top1),
+            -judged.drop
+        ),
+    };
     if let Some(int8) = &shipped.int8 {
         let recipe = &int8.recipe;
         let mut steps =

@@ -2,8 +2,8 @@
 
 use gtn_core::arch::ArchSpec;
 use gtn_core::graph::Graph;
-use gtn_core::model_dir::{ArchFile, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
-use gtn_core::{Error, Result, artifact};
+use gtn_core::model_dir::{ArchFile, ModelDir, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
+use gtn_core::{Error, Result, artifact, exit};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub struct Student {
 }
 
 /// A folder that cannot be a candidate.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Skipped {
     /// It.
     pub dir: String,
@@ -38,38 +38,58 @@ pub struct Skipped {
 pub struct Found {
     /// By folder.
     pub students: Vec<Student>,
-    /// Unfinished runs, and those without val images.
+    /// What cannot be chosen: unfinished, damaged, broken, or judged on other images than the rest.
     pub skipped: Vec<Skipped>,
 }
 
-/// Every folder below `runs` that holds an arch.json. Those that are damaged, and those whose val
-/// accuracies cannot be compared, are errors.
+/// Every folder below `runs` that holds an arch.json. What cannot be judged is left out with its reason and
+/// ends nothing for the others; an error where nothing is left.
 pub fn find(runs: &Path) -> Result<Found> {
     if !runs.is_dir() {
         return Err(Error::input(runs, "is not a folder; wanted one that holds runs of gtn-train"));
     }
     let mut found = Found::default();
     walk(runs, 0, &mut found)?;
-    let Some(first) = found.students.first() else {
-        let unfit = match found.skipped.len() {
-            0 => String::new(),
-            n => format!(" ({n} skipped: {})", found.skipped[0].why),
-        };
-        return Err(Error::input(runs, format!("holds no trained student (arch.json, train.json){unfit}")));
-    };
-    let (data, n) = (first.data.clone(), first.val.n);
-    match found.students.iter().find(|s| (&s.data, s.val.n) != (&data, n)) {
-        Some(odd) => Err(Error::input(
-            &odd.dir,
-            format!(
-                "was judged on {} val images of `{}`, {} on {n} of `{data}`: their accuracies cannot be compared",
-                odd.val.n,
-                odd.data,
-                first.dir.display()
-            ),
-        )),
-        None => Ok(found),
+    keep_comparable(&mut found);
+    if found.students.is_empty() {
+        let what = format!("holds no trained student (arch.json, train.json){}", tell(&found.skipped));
+        return Err(Error::input(runs, what));
     }
+    Ok(found)
+}
+
+/// Each with its reason on stderr, a line each; `; 2 skipped` for an error's end.
+pub fn tell(skipped: &[Skipped]) -> String {
+    for s in skipped {
+        exit::note(&format!("skipped {}: {}", s.dir, s.why));
+    }
+    if skipped.is_empty() { String::new() } else { format!("; {} skipped", skipped.len()) }
+}
+
+/// Val accuracies compare where they are of as many images of the same data: the largest such group stays,
+/// of equal ones that with more images, then the first by folder.
+fn keep_comparable(found: &mut Found) {
+    let key = |s: &Student| (s.data.clone(), s.val.n);
+    let mut groups: Vec<((String, usize), usize)> = Vec::new();
+    for student in &found.students {
+        match groups.iter_mut().find(|(k, _)| *k == key(student)) {
+            Some((_, n)) => *n += 1,
+            None => groups.push((key(student), 1)),
+        }
+    }
+    groups.reverse(); // of equal ones the last is taken
+    let Some(((data, n), _)) = groups.into_iter().max_by_key(|((_, images), n)| (*n, *images)) else {
+        return;
+    };
+    let (kept, odd) = found.students.drain(..).partition(|s: &Student| key(s) == (data.clone(), n));
+    found.students = kept;
+    found.skipped.extend(odd.into_iter().map(|s: Student| Skipped {
+        dir: s.dir.display().to_string(),
+        why: format!(
+            "was judged on {} val images of `{}`, the others on {n} of `{data}`: the accuracies do not compare",
+            s.val.n, s.data
+        ),
+    }));
 }
 
 /// That folder alone.
@@ -79,15 +99,28 @@ pub fn one(dir: &Path) -> Result<Found> {
 }
 
 fn walk(dir: &Path, depth: usize, found: &mut Found) -> Result<()> {
+    let skipped = |why: String| Skipped { dir: dir.display().to_string(), why };
     if dir.join("arch.json").is_file() {
-        match read(dir)? {
-            Ok(student) => found.students.push(student),
-            Err(why) => found.skipped.push(Skipped { dir: dir.display().to_string(), why }),
+        match read(dir) {
+            Ok(Ok(student)) => found.students.push(student),
+            Ok(Err(why)) => found.skipped.push(skipped(why)),
+            Err(damaged) => found.skipped.push(skipped(damaged.to_string())),
         }
     }
     if depth == MAX_DEPTH {
         return Ok(());
     }
+    match folders(dir) {
+        Ok(folders) => folders.iter().try_for_each(|f| walk(f, depth + 1, found)),
+        Err(e) if depth == 0 => Err(e),
+        Err(e) => {
+            found.skipped.push(skipped(e.to_string()));
+            Ok(())
+        }
+    }
+}
+
+fn folders(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(dir).map_err(|e| Error::io(dir, "read", e))?;
     let mut folders = Vec::new();
     for entry in entries {
@@ -99,7 +132,7 @@ fn walk(dir: &Path, depth: usize, found: &mut Found) -> Result<()> {
         }
     }
     folders.sort();
-    folders.iter().try_for_each(|f| walk(f, depth + 1, found))
+    Ok(folders)
 }
 
 /// The student of a folder, or why it cannot be chosen.
@@ -118,4 +151,22 @@ fn read(dir: &Path) -> Result<std::result::Result<Student, String>> {
     }
     let graph = Graph::lower(&file.arch)?;
     Ok(Ok(Student { dir: dir.to_owned(), arch: file.arch, graph, val, data: train.data }))
+}
+
+/// A network that diverged may have any accuracy in its train.json: its weights and its golden answers tell.
+pub fn check_finite(student: &ModelDir, dir: &Path) -> Result<()> {
+    let odd = |values: &[f32]| values.iter().copied().find(|x| !x.is_finite());
+    for (name, values) in &student.weights.0 {
+        if let Some(x) = odd(values) {
+            let what = format!("tensor `{name}` holds {x}: the training diverged");
+            return Err(Error::input(dir.join("weights.safetensors"), what));
+        }
+    }
+    match odd(&student.golden.logits) {
+        Some(x) => {
+            let what = format!("tensor `logits` holds {x}: the training diverged");
+            Err(Error::input(dir.join("golden.safetensors"), what))
+        }
+        None => Ok(()),
+    }
 }

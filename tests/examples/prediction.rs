@@ -192,7 +192,8 @@ fn select(precision: &str, students: &[Student], predictions: &[Prediction]) {
     for _ in 0..20 {
         let budget = low + (high - low) * rng.unit_f64();
         let limit = Budget { latency_ms: Some(budget), memory_mib: None };
-        let chosen = choose(&candidates, &limit).unwrap();
+        let chosen =
+            choose(&candidates, &limit, &[], |a, b| Ok(a.latency.clearly_below(&b.latency))).unwrap();
         let half = chosen.latency.band[1] / chosen.latency.ms;
         kept += usize::from(measured(chosen) <= budget);
         within += usize::from(measured(chosen) <= budget * half);

@@ -387,16 +387,8 @@ fn bad_candidates_tables_and_kits_are_refused_by_name() {
     let failed = |(program, args, wanted): &(&str, String, Vec<&str>)| {
         run(program, args).not_refused(2, wanted).map(|why| format!("{program} {args}: {why}"))
     };
-    let mut failures: Vec<String> = cases.iter().filter_map(failed).collect();
+    let failures: Vec<String> = cases.iter().filter_map(failed).collect();
     assert!(!temp.path().join("n.gtnkit").exists() && !temp.path().join("o.json").exists());
 
-    let student = temp.path().join("runs/deep/s1");
-    let from = || run("gtn-export", &format!("--target rpi5 --from {d}/runs --latency-ms 100"));
-    edit_train(&student, |t| t["accuracy"]["val"]["n"] = json!(7));
-    failures.extend(from().not_refused(2, &["s1", "7 val images", "cannot be compared"]));
-    edit_train(&student, |t| t["accuracy"]["val"]["top1"] = json!(7.5));
-    failures.extend(from().not_refused(2, &["s1", "accuracy.val.top1 is 7.5"]));
-    fs::write(student.join("arch.json"), "{").unwrap();
-    failures.extend(from().not_refused(2, &["s1", "arch.json"]));
     assert!(failures.is_empty(), "{}:\n{}", failures.len(), failures.join("\n"));
 }
