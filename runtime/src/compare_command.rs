@@ -95,7 +95,7 @@ fn side(path: &Path, prepared: &Prepared) -> Result<Side> {
 
 fn of_reports(args: &CompareArgs) -> Result<Comparison> {
     let read = |path: &Path| -> Result<Vec<Report>> {
-        let mut found = reports::read(path)?;
+        let mut found = told(reports::read(path)?);
         found.retain(|r| r.latency.is_some());
         if found.is_empty() { Err(Error::input(path, "holds no report with a latency")) } else { Ok(found) }
     };
@@ -132,6 +132,14 @@ fn of_reports(args: &CompareArgs) -> Result<Comparison> {
     Ok(comparison("reports", [side(&a[0], times_a), side(&b[0], times_b)], host, result, warnings))
 }
 
+/// The reports; what was beside them is told.
+fn told(found: reports::Found) -> Vec<Report> {
+    for why in &found.left_out {
+        exit::note(&format!("left out: {why}"));
+    }
+    found.reports
+}
+
 fn comparison(how: &str, [a, b]: [Side; 2], host: Host, result: Ratio, warnings: Vec<Warning>) -> Comparison {
     let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     Comparison {
@@ -150,14 +158,25 @@ fn comparison(how: &str, [a, b]: [Side; 2], host: Host, result: Ratio, warnings:
 /// `gtn-run report`: the overview of saved reports, and a page about them.
 pub fn report(args: &ReportArgs) -> Result<()> {
     args.html.as_deref().map_or(Ok(()), artifact::check_writable)?;
-    let mut all = Vec::new();
+    let (mut all, mut failed) = (Vec::new(), None);
     for path in &args.reports {
-        all.extend(reports::read(path)?);
+        match reports::read(path) {
+            Ok(found) => all.extend(told(found)),
+            Err(why) => {
+                // The last is told by the exit status, after the others' page.
+                if let Some(before) = failed.replace(why) {
+                    exit::note(&format!("left out: {before}"));
+                }
+            }
+        }
+    }
+    if all.is_empty() {
+        return failed.map_or(Ok(()), Err);
     }
     let mut text = overview::overview(&all).terminal();
     if let Some(path) = &args.html {
         deliver_html(&all, path)?;
         text.push_str(&format!("\n{}\n", path.display()));
     }
-    exit::print(&text)
+    exit::work_first(failed.map_or(Ok(()), Err), exit::print(&text))
 }

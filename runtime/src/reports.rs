@@ -1,21 +1,45 @@
 //! Reports read back from files: one, a list, or a folder of them.
 
 use gtn_core::report::{Report, SCHEMA};
-use gtn_core::{Error, Result, artifact, format};
+use gtn_core::{Error, Result, artifact, exit, format};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Every report in `path`: a .json file with one report or a list, or a folder of such files.
-pub fn read(path: &Path) -> Result<Vec<Report>> {
+/// What a path holds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// At least one.
+    pub reports: Vec<Report>,
+    /// Of a folder or a list: what in it is no report, and why. It ends nothing for the others.
+    pub left_out: Vec<Error>,
+}
+
+/// Every report in `path`: a .json file with one report or a list, or a folder of such files. An error where
+/// there is none.
+pub fn read(path: &Path) -> Result<Found> {
     let files = if path.is_dir() { json_files(path)? } else { vec![path.to_owned()] };
-    let mut reports = Vec::new();
+    let mut found = Found::default();
     for file in &files {
-        reports.extend(read_file(file)?);
+        match read_file(file) {
+            Ok(all) => all.into_iter().for_each(|one| match one {
+                Ok(report) => found.reports.push(report),
+                Err(why) => found.left_out.push(why),
+            }),
+            Err(why) => found.left_out.push(why),
+        }
     }
-    if reports.is_empty() {
-        return Err(Error::input(path, "holds no report (.json of gtn-run)"));
+    if !found.reports.is_empty() {
+        return Ok(found);
     }
-    Ok(reports)
+    match <[Error; 1]>::try_from(found.left_out) {
+        Ok([only]) => Err(only),
+        Err(several) => {
+            for why in &several {
+                exit::note(&format!("left out: {why}"));
+            }
+            Err(Error::input(path, "holds no report (.json of gtn-run)"))
+        }
+    }
 }
 
 fn json_files(dir: &Path) -> Result<Vec<PathBuf>> {
@@ -26,7 +50,7 @@ fn json_files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_file(path: &Path) -> Result<Vec<Report>> {
+fn read_file(path: &Path) -> Result<Vec<Result<Report>>> {
     let list = match artifact::parse_json(&artifact::read_text(path)?, path)? {
         Value::Array(list) => list,
         one => vec![one],
@@ -39,12 +63,14 @@ fn read_file(path: &Path) -> Result<Vec<Report>> {
         }
         artifact::from_value(value, path)
     };
-    list.into_iter().map(report).collect()
+    Ok(list.into_iter().map(report).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gtn_core::host::Host;
+    use gtn_core::report::{BackendInfo, Model};
 
     #[test]
     fn what_is_no_report_is_named() {
@@ -63,5 +89,56 @@ mod tests {
             assert!(error.to_string().contains("r.json") && error.to_string().contains(wanted), "{error}");
             assert_eq!(error.exit_code(), 2);
         }
+    }
+
+    fn empty_report() -> Report {
+        let model = Model {
+            name: "m".into(),
+            sha256: "00".into(),
+            bytes: 1,
+            target: None,
+            precision: None,
+            arch: None,
+            macs: None,
+            params: None,
+        };
+        Report {
+            schema: SCHEMA.into(),
+            program: "gtn-run 0".into(),
+            unix_time: 0,
+            model,
+            host: Host::default(),
+            backend: BackendInfo::default(),
+            parity: vec![],
+            accuracy: vec![],
+            latency: None,
+            peak_rss_bytes: None,
+            profile: None,
+            memory: None,
+            warnings: vec![],
+        }
+    }
+
+    /// One report, another program's file and a torn one in a folder: the report is read, the others are named.
+    #[test]
+    fn one_odd_file_ends_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("a.json", &serde_json::to_string(&empty_report()).unwrap());
+        write("b.json", "{\"schema\":\"gtn.compare/1\"}");
+        write("c.json", "[");
+        write("d.txt", "no .json: not looked at");
+        let found = read(dir.path()).unwrap();
+        assert_eq!((found.reports.len(), found.left_out.len()), (1, 2));
+        assert!(
+            found.left_out[0].to_string().contains("b.json")
+                && found.left_out[1].to_string().contains("c.json")
+        );
+        std::fs::remove_file(dir.path().join("a.json")).unwrap();
+        let none = read(dir.path()).unwrap_err().to_string();
+        assert!(
+            none.contains("holds no report") && none.contains("b.json") && none.contains("c.json"),
+            "{none}"
+        );
     }
 }
