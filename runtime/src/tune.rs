@@ -121,20 +121,27 @@ fn judge(candidate: &Candidate, fastest: &[f64]) -> Result<Tried> {
     })
 }
 
-/// Of those as good as the fastest, the one with the fewest threads, then without spinning, then
-/// without pinning.
+/// Of those as good as the fastest, or not to be told from it, the one with the fewest threads, then without
+/// spinning, then without pinning: noise never chooses the one that uses more of the machine.
 fn choose(tried: &[Tried]) -> Option<(Choice, String)> {
     let fastest = tried.first()?;
-    let as_good = tried.iter().filter(|t| t.ratio < EQUAL && t.ratio_ci95[0] < EQUAL);
+    let as_good = tried.iter().filter(|t| t.ratio_ci95[0] < EQUAL);
     let chosen = as_good.min_by_key(|t| (t.choice.threads, t.choice.spin, t.choice.pin.is_some()))?;
     let why = if chosen.choice == fastest.choice {
         "the fastest, and none that uses less of the machine is as good".to_owned()
     } else {
-        let percent = 100.0 * (chosen.ratio - 1.0);
-        format!(
-            "{percent:.1} % from the fastest, within {:.0} %, and uses less of the machine",
-            100.0 * (EQUAL - 1.0)
-        )
+        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+        let [low, high] = chosen.ratio_ci95;
+        let distance = if chosen.ratio < EQUAL {
+            format!("{:.1} % from the fastest, within {:.0} %", percent(chosen.ratio), percent(EQUAL))
+        } else {
+            format!(
+                "not to be told from the fastest (95 % CI {:+.1} to {:+.1} %)",
+                percent(low),
+                percent(high)
+            )
+        };
+        format!("{distance}, and uses less of the machine")
     };
     Some((chosen.choice.clone(), why))
 }
@@ -174,6 +181,13 @@ mod tests {
             [t(4, true, 1.0, [1.0, 1.0]), t(4, false, 1.01, [0.99, 1.02]), t(1, false, 2.0, [1.9, 2.1])];
         assert_eq!(choose(&tried).unwrap().0, tried[1].choice);
         let tried = [t(4, true, 1.0, [1.0, 1.0]), t(4, false, 1.05, [1.04, 1.06])];
+        assert_eq!(choose(&tried).unwrap().0, tried[0].choice);
+        // Noise cannot tell: the cheaper, and the reason says so.
+        let tried = [t(4, true, 1.0, [1.0, 1.0]), t(4, false, 1.05, [0.99, 1.11])];
+        let (chosen, why) = choose(&tried).unwrap();
+        assert_eq!(chosen, tried[1].choice);
+        assert!(why.contains("not to be told from the fastest (95 % CI -1.0 to +11.0 %)"), "{why}");
+        let tried = [t(4, true, 1.0, [1.0, 1.0]), t(1, false, f64::NAN, [f64::NAN; 2])];
         assert_eq!(choose(&tried).unwrap().0, tried[0].choice);
     }
 }

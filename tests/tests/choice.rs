@@ -98,7 +98,10 @@ fn predicted_for_the_target_and_measured_here_are_two_columns() {
     };
     let shown = export("rpi5", "a").ok();
     let heading = shown.lines().find(|l| l.starts_with("latency ")).unwrap();
-    assert!(heading.contains("predicted for rpi5") && heading.contains("measured on this machine"), "{shown}");
+    assert!(
+        heading.contains("predicted for rpi5") && heading.contains("measured on this machine"),
+        "{shown}"
+    );
     assert_eq!(shown.matches("p50").count(), 1, "no other p50 that might be taken for the target's\n{shown}");
     let latency = &report("a.gtn")["latency"];
     assert_eq!(latency["predicted_for_target"]["target"], "rpi5");
@@ -137,7 +140,9 @@ fn a_choice_says_what_was_measured_and_what_decided() {
     let int8 = report["candidates"].as_array().unwrap().iter().find(|c| c["precision"] == "int8").unwrap();
     let (stated, judged) = (&int8["stated"], &int8["judged"]);
     let drop = stated["drop"].as_f64().unwrap();
-    assert!(stated["drop_ci95"][0].as_f64().unwrap() <= drop && drop <= stated["drop_ci95"][1].as_f64().unwrap());
+    assert!(
+        stated["drop_ci95"][0].as_f64().unwrap() <= drop && drop <= stated["drop_ci95"][1].as_f64().unwrap()
+    );
     assert!(stated["images"].as_u64() > Some(100) && judged["images"].as_u64() > Some(100), "{int8}");
 }
 
@@ -155,7 +160,8 @@ fn flags_are_judged_before_any_work() {
         ("--latency-ms nan", "--latency-ms NaN"),
         ("--memory-mb inf", "--memory-mb inf"),
     ] {
-        let done = run("gtn-export", &format!("--target jetson-orin-nano /no/such/student --out /no/b.gtn {flags}"));
+        let done =
+            run("gtn-export", &format!("--target jetson-orin-nano /no/such/student --out /no/b.gtn {flags}"));
         failures.extend(done.not_refused(2, &[wanted]).map(|why| format!("{flags}: {why}")));
     }
     let temp = tempfile::tempdir().unwrap();
