@@ -4,7 +4,7 @@
 //! Nothing here links to libtorch, ONNX Runtime or wgpu, and nothing opens a network connection.
 //!
 //! From idea to file: `arch` and `pool` say what a network is, `graph` lowers it, `cost` counts it,
-//! `fold` folds its batch normalisation, `quant` makes it int8, `eval` computes it plainly; `data`, `split`, `preprocess` and
+//! `fold` folds its batch normalisation, `quant` makes it int8, `eval` computes it plainly; `data`, `split`, `preprocess` (by `resize`) and
 //! `augment` feed it; `latency` predicts how long it takes and `select` chooses by that; `model_dir`, `bundle`
 //! and `kit` are the artifacts, written through `artifact`.
 
@@ -46,6 +46,7 @@ pub mod quant;
 pub mod quantiles;
 pub mod report;
 pub mod report_html;
+mod resize;
 pub mod rng;
 pub mod robust;
 pub mod select;

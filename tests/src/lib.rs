@@ -9,7 +9,7 @@ use gtn_core::arch::{ArchSpec, Input};
 use gtn_core::data::DataSource;
 use gtn_core::graph::Graph;
 use gtn_core::model_dir::{ARCH_SCHEMA, ArchFile, Golden, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
-use gtn_core::preprocess::Preprocess;
+use gtn_core::preprocess::{Preprocess, Resize};
 use gtn_core::{Result, artifact, eval, pool, testing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -141,6 +141,7 @@ pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usi
         height: 28,
         width: 28,
         resize_short: None,
+        resize: Some(Resize::PIL),
         mean: vec![0.2867],
         std: vec![0.354],
     };

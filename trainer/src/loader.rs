@@ -228,6 +228,7 @@ mod tests {
             height: 5,
             width: 6,
             resize_short: None,
+            resize: None,
             mean: vec![0.4914, 0.4822, 0.4465],
             std: vec![0.2470, 0.2435, 0.2616],
         };

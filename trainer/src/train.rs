@@ -18,7 +18,7 @@ use gtn_core::data::{Dataset, ImageSet};
 use gtn_core::graph::Graph;
 use gtn_core::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir};
 use gtn_core::pool::{self, Space};
-use gtn_core::preprocess::Preprocess;
+use gtn_core::preprocess::{Preprocess, Resize};
 use gtn_core::signals::Signals;
 use gtn_core::split::{split, stratified};
 use gtn_core::table::Table;
@@ -92,7 +92,15 @@ fn preprocess_for(data: &Dataset) -> Preprocess {
     let round = |v: Vec<f32>| v.into_iter().map(|x| (x * 1e4).round() / 1e4).collect();
     let input = data.train.input;
     let (channels, height, width) = (input.channels, input.height, input.width);
-    Preprocess { channels, height, width, resize_short: None, mean: round(mean), std: round(std) }
+    Preprocess {
+        channels,
+        height,
+        width,
+        resize_short: None,
+        resize: Some(Resize::PIL),
+        mean: round(mean),
+        std: round(std),
+    }
 }
 
 /// One network to be saved.
@@ -244,7 +252,7 @@ impl Trained {
 fn check_teacher(teacher: Option<&ModelDir>, preprocess: &Preprocess, data: &Dataset) -> Result<()> {
     let Some(teacher) = teacher else { return Ok(()) };
     let file = &teacher.file;
-    if file.arch.classes != data.train.classes || file.preprocess != *preprocess {
+    if file.arch.classes != data.train.classes || !file.preprocess.same_input(preprocess) {
         return Err(Error::usage(format!(
             "teacher {} was trained on other data: {} with {} classes and mean {:?}; {} is {} with {} classes and \
              mean {:?}",
