@@ -1,6 +1,6 @@
 //! Pictures to classes: the bundle's preprocessing, one inference, softmax, the bundle's labels.
 
-use crate::image::Image;
+use crate::image::{Image, check_channels};
 use crate::subject::Subject;
 use gtn_core::{Error, Result};
 use serde::Serialize;
@@ -20,31 +20,49 @@ impl Subject {
     /// Every class of each picture (of any size), the most probable first. Runs a batch at a time.
     ///
     /// Errors: a model that tells no preprocessing or labels, or takes neither 1 nor 3 channels; logits
-    /// that are not finite or not one per label.
+    /// that are not finite or not one per label. [`Self::classify_each`] lets no picture end the others'.
     pub fn classify(&mut self, images: &[Image]) -> Result<Vec<Vec<Guess>>> {
-        let labels = self.labels()?.to_vec();
-        let preprocess = self.preprocess()?.clone();
         let mut answers = Vec::with_capacity(images.len());
         for batch in images.chunks(self.backend.info().batch) {
-            let mut values = Vec::with_capacity(batch.len() * preprocess.image_len());
-            for image in batch {
-                let planes = image.planar(preprocess.channels)?;
-                values.extend(preprocess.apply(&planes, image.height(), image.width())?);
-            }
-            let logits = self.forward(values, batch.len())?;
-            if logits.len() != batch.len() * labels.len() {
-                let found = logits.len() / batch.len();
-                let what = format!("{}: {found} logits for {} labels", self.model.name, labels.len());
-                return Err(Error::Failed(what));
-            }
-            answers.extend(
-                logits
-                    .chunks(labels.len().max(1))
-                    .map(|row| rank(row, &labels))
-                    .collect::<Result<Vec<_>>>()?,
-            );
+            let inputs = batch.iter().map(|image| self.prepare(image)).collect::<Result<Vec<_>>>()?;
+            answers.extend(self.classify_each(&inputs)?.into_iter().collect::<Result<Vec<_>>>()?);
         }
         Ok(answers)
+    }
+
+    /// One picture as the network takes it: much smaller, so that a batch need not hold its pictures.
+    pub fn prepare(&self, image: &Image) -> Result<Vec<f32>> {
+        let preprocess = self.preprocess()?;
+        let channels = preprocess.channels;
+        check_channels(channels)?;
+        preprocess.apply_rows(image.height(), image.width(), |y, out| image.row(y, channels, out))
+    }
+
+    /// [`Self::classify`] of what [`Self::prepare`] made, each with an answer or an error of its own: where a
+    /// batch fails, its pictures are tried one by one.
+    pub fn classify_each(&mut self, inputs: &[Vec<f32>]) -> Result<Vec<Result<Vec<Guess>>>> {
+        let labels = self.labels()?.to_vec();
+        let mut answers = Vec::with_capacity(inputs.len());
+        for batch in inputs.chunks(self.backend.info().batch) {
+            match self.one_batch(batch, &labels) {
+                Ok(found) => answers.extend(found),
+                Err(_) if batch.len() > 1 => {
+                    answers.extend(batch.chunks(1).map(|one| self.one_batch(one, &labels)?.remove(0)));
+                }
+                Err(e) => answers.push(Err(e)),
+            }
+        }
+        Ok(answers)
+    }
+
+    fn one_batch(&mut self, inputs: &[Vec<f32>], labels: &[String]) -> Result<Vec<Result<Vec<Guess>>>> {
+        let logits = self.forward(inputs.concat(), inputs.len())?;
+        if logits.is_empty() || logits.len() != inputs.len() * labels.len() {
+            let found = logits.len() / inputs.len().max(1);
+            let what = format!("{}: {found} logits for {} labels", self.model.name, labels.len());
+            return Err(Error::Failed(what));
+        }
+        Ok(logits.chunks(labels.len()).map(|row| rank(row, labels)).collect())
     }
 }
 

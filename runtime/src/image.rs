@@ -2,37 +2,39 @@
 //! takes.
 //!
 //! Files are read as PIL's `convert("RGB")` reads them (transparency is dropped, 16 bits become 8), and
-//! turned upright as their EXIF orientation says.
+//! seen upright as their EXIF orientation says.
 
-use crate::exif;
-use gtn_core::{Error, Result, artifact};
+use crate::{exif, jpeg};
+use gtn_core::{Error, Result, artifact, exit};
 use std::io::Cursor;
 use std::path::Path;
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
 
-/// Pixels of the largest picture that is decoded: no phone's camera makes more, and a small file that
-/// claims more is an attack on memory.
-pub const MAX_PIXELS: usize = 256 << 20;
+/// Pixels of the largest picture that is decoded: more than nearly all cameras make, and 192 MB of RGB,
+/// which a Raspberry Pi has. A small file that claims more is an attack on memory.
+pub const MAX_PIXELS: usize = 64 << 20;
+/// Bytes that decoding one picture may hold at once, itself included.
+pub const MAX_BYTES: usize = 256 << 20;
 /// As [`gtn_core::preprocess`] resizes.
 const MAX_SIDE: usize = 65_535;
 
-/// 8-bit RGB, rows from the top.
+/// 8-bit RGB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
+    /// As stored.
     width: usize,
     height: usize,
-    /// `[height, width, 3]`.
+    /// `[height, width, 3]`, rows from the top of what is stored.
     rgb: Vec<u8>,
+    /// EXIF's 1 to 8: how what is stored is to be turned. It is turned row by row when it is read, since a
+    /// turned copy would take as much memory again.
+    orientation: u8,
 }
 
 impl Image {
     /// From `width * height * 3` bytes: R, G, B of each pixel, rows from the top.
     pub fn from_rgb(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
         match width.checked_mul(height).and_then(|n| n.checked_mul(3)) {
-            Some(n) if n == rgb.len() && n > 0 => Ok(Self { width, height, rgb }),
+            Some(n) if n == rgb.len() && n > 0 => Ok(Self { width, height, rgb, orientation: 1 }),
             _ => Err(Error::usage(format!(
                 "a picture of {width} x {height} pixels has {} bytes, wanted width x height x 3",
                 rgb.len()
@@ -40,69 +42,89 @@ impl Image {
         }
     }
 
-    /// Reads a PNG or JPEG file; what it is, its first bytes tell. Errors name the file.
+    /// Reads a PNG or JPEG file; what it is, its first bytes tell. Errors name the file: one that is no regular
+    /// file, is no such picture, is damaged, or has more than [`MAX_PIXELS`] or needs more than [`MAX_BYTES`].
     pub fn open(path: &Path) -> Result<Self> {
-        Self::decode(&artifact::read(path)?).map_err(|why| Error::input(path, why))
+        let bytes = artifact::read(path)?;
+        let decoded = exit::contain(|| Self::decode(&bytes));
+        let image = decoded.unwrap_or_else(|panic| Err(format!("cannot be decoded ({panic})")));
+        image.map_err(|why| Error::input(path, why))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let (image, orientation) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-            png(bytes).map_err(|e| format!("is not a readable PNG: {e}"))?
+        if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+            png(bytes).map_err(|e| format!("is not a readable PNG: {e}"))
         } else if bytes.starts_with(b"\xff\xd8\xff") {
-            jpeg(bytes).map_err(|e| format!("is not a readable JPEG: {e}"))?
+            jpeg(bytes).map_err(|e| format!("is not a readable JPEG: {e}"))
         } else {
-            return Err("is neither a PNG nor a JPEG file".into());
-        };
-        Ok(image.upright(orientation))
+            Err("is neither a PNG nor a JPEG file".into())
+        }
     }
 
-    /// Pixels.
+    /// Pixels, upright.
     pub fn width(&self) -> usize {
-        self.width
+        if self.orientation >= 5 { self.height } else { self.width }
     }
 
-    /// Pixels.
+    /// Pixels, upright.
     pub fn height(&self) -> usize {
-        self.height
+        if self.orientation >= 5 { self.width } else { self.height }
     }
 
     /// `[channels, height, width]`: red, green and blue for 3; for 1 the luma of ITU-R BT.601, as PIL's
     /// `convert("L")`.
     pub fn planar(&self, channels: usize) -> Result<Vec<u8>> {
-        let pixels = || self.rgb.chunks_exact(3);
-        match channels {
-            3 => Ok((0..3).flat_map(|c| pixels().filter_map(move |p| p.get(c).copied())).collect()),
-            1 => Ok(pixels().map(luma).collect()),
-            other => Err(Error::usage(format!(
-                "the model takes {other} channels; pictures become 3 (RGB) or 1 (grey)"
-            ))),
-        }
-    }
-
-    /// Turned as EXIF's orientation 1 to 8 says (CIPA DC-008, tag 274).
-    fn upright(self, orientation: u8) -> Self {
-        if orientation <= 1 {
-            return self;
-        }
-        let (w, h) = (self.width, self.height);
-        let (width, height) = if orientation >= 5 { (h, w) } else { (w, h) };
-        let mut rgb = Vec::with_capacity(self.rgb.len());
+        check_channels(channels)?;
+        let (width, height) = (self.width(), self.height());
+        let mut planes = vec![0; channels * width * height];
+        let mut line = vec![0; channels * width];
         for y in 0..height {
-            for x in 0..width {
-                let (column, row) = match orientation {
-                    2 => (w - 1 - x, y),
-                    3 => (w - 1 - x, h - 1 - y),
-                    4 => (x, h - 1 - y),
-                    5 => (y, x),
-                    6 => (y, h - 1 - x),
-                    7 => (w - 1 - y, h - 1 - x),
-                    _ => (w - 1 - y, x),
-                };
-                let at = 3 * (row * w + column);
-                rgb.extend_from_slice(self.rgb.get(at..at + 3).unwrap_or(&[0; 3]));
+            self.row(y, channels, &mut line);
+            for (plane, line) in planes.chunks_exact_mut(width * height).zip(line.chunks_exact(width)) {
+                plane.iter_mut().skip(y * width).zip(line).for_each(|(out, b)| *out = *b);
             }
         }
-        Self { width, height, rgb }
+        Ok(planes)
+    }
+
+    /// Row `y` of the upright picture, as planes `[channels, width]`; `channels` is 1 or 3.
+    pub(crate) fn row(&self, y: usize, channels: usize, out: &mut [u8]) {
+        let (w, h) = (self.width, self.height);
+        // Where the row's first pixel is stored, and how far on the next one is (CIPA DC-008, tag 274).
+        let (start, step, back) = match self.orientation {
+            2 => (y * w + w - 1, 1, true),
+            3 => ((h - 1 - y) * w + w - 1, 1, true),
+            4 => ((h - 1 - y) * w, 1, false),
+            5 => (y, w, false),
+            6 => ((h - 1) * w + y, w, true),
+            7 => ((h - 1) * w + w - 1 - y, w, true),
+            8 => (w - 1 - y, w, false),
+            _ => (y * w, 1, false),
+        };
+        let width = self.width();
+        let place = |x: usize| if back { start - x * step } else { start + x * step };
+        let pixel = |x: usize| self.rgb.get(3 * place(x)..3 * place(x) + 3).unwrap_or(&[0; 3]);
+        if channels == 1 {
+            out.iter_mut().enumerate().for_each(|(x, out)| *out = luma(pixel(x)));
+            return;
+        }
+        let (red, rest) = out.split_at_mut(width);
+        let (green, blue) = rest.split_at_mut(width);
+        for (x, ((r, g), b)) in red.iter_mut().zip(green).zip(blue).enumerate() {
+            if let &[pr, pg, pb] = pixel(x) {
+                (*r, *g, *b) = (pr, pg, pb);
+            }
+        }
+    }
+}
+
+/// Pictures become 3 (RGB) or 1 (grey) planes.
+pub(crate) fn check_channels(channels: usize) -> Result<()> {
+    match channels {
+        1 | 3 => Ok(()),
+        other => Err(Error::usage(format!(
+            "the model takes {other} channels; pictures become 3 (RGB) or 1 (grey)"
+        ))),
     }
 }
 
@@ -113,73 +135,90 @@ fn luma(pixel: &[u8]) -> u8 {
     u8::try_from(sum >> 16).unwrap_or(u8::MAX)
 }
 
-/// The picture, and its EXIF orientation.
-fn png(bytes: &[u8]) -> Result<(Image, u8), String> {
-    let limits = png::Limits { bytes: 4 * MAX_PIXELS };
+/// Row by row into RGB; an interlaced file, whose rows come in seven passes, is decoded as a whole and made
+/// RGB in place.
+fn png(bytes: &[u8]) -> Result<Image, String> {
+    let limits = png::Limits { bytes: MAX_BYTES };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    within(width, height)?;
-    let size = reader.output_buffer_size().ok_or("it is too large")?;
-    let mut pixels = vec![0; size];
-    let frame = reader.next_frame(&mut pixels).map_err(|e| e.to_string())?;
-    pixels.truncate(frame.buffer_size());
+    let (color, _) = reader.output_color_type();
+    if color == png::ColorType::Indexed {
+        return Err("its palette was not expanded".into());
+    }
+    let (samples, interlaced) = (color.samples(), reader.info().interlaced);
+    within(
+        width,
+        height,
+        if interlaced { samples.max(3) + if samples < 3 { samples } else { 0 } } else { 3 },
+    )?;
+    let mut rgb = Vec::new();
+    if interlaced {
+        rgb = vec![0; reader.output_buffer_size().ok_or("it is too large")?];
+        let frame = reader.next_frame(&mut rgb).map_err(|e| e.to_string())?;
+        rgb.truncate(frame.buffer_size());
+        rgb = all_rgb(rgb, samples);
+    } else {
+        rgb.try_reserve_exact(width * height * 3).map_err(|e| e.to_string())?;
+        while let Some(row) = reader.next_row().map_err(|e| e.to_string())? {
+            push_rgb(&mut rgb, row.data(), samples);
+        }
+    }
     // Metadata may follow the pixels.
     reader.finish().map_err(|e| e.to_string())?;
     let orientation = reader.info().exif_metadata.as_deref().map_or(1, exif::orientation);
-    let rgb: Vec<u8> = match frame.color_type {
-        png::ColorType::Rgb => pixels,
-        png::ColorType::Rgba => pixels.chunks_exact(4).flat_map(|p| p.iter().take(3)).copied().collect(),
-        png::ColorType::Grayscale => pixels.iter().flat_map(|&p| [p; 3]).collect(),
-        png::ColorType::GrayscaleAlpha => pixels.iter().step_by(2).flat_map(|&p| [p; 3]).collect(),
-        png::ColorType::Indexed => return Err("its palette was not expanded".into()),
-    };
-    Image::from_rgb(width, height, rgb).map(|image| (image, orientation)).map_err(|e| e.to_string())
+    let image = Image::from_rgb(width, height, rgb).map_err(|e| e.to_string())?;
+    Ok(Image { orientation, ..image })
 }
 
-/// The picture, and its EXIF orientation.
-fn jpeg(bytes: &[u8]) -> Result<(Image, u8), String> {
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|e| e.to_string())?;
-    let info = decoder.info().ok_or("it has no header")?;
-    let (width, height) = (usize::from(info.width), usize::from(info.height));
-    within(width, height)?;
-    if !ends(bytes) {
-        return Err("it is cut off (no end marker)".into()); // the decoder would fill up with grey
+/// Grey, grey and alpha, RGB or RGBA, by the number of samples.
+fn push_rgb(rgb: &mut Vec<u8>, row: &[u8], samples: usize) {
+    match samples {
+        3 => rgb.extend_from_slice(row),
+        4 => rgb.extend(row.chunks_exact(4).flat_map(|p| p.iter().take(3))),
+        _ => rgb.extend(row.iter().step_by(samples).flat_map(|&p| [p; 3])),
     }
-    let rgb = decoder.decode().map_err(|e| e.to_string())?;
-    let orientation = decoder.exif().map_or(1, |e| exif::orientation(e));
-    Image::from_rgb(width, height, rgb).map(|image| (image, orientation)).map_err(|e| e.to_string())
 }
 
-/// Whether the file comes to its own end marker, EOI (ITU-T T.81, B.1.1): not one of a thumbnail inside it.
-fn ends(bytes: &[u8]) -> bool {
-    // Stuffed zeros, fill bytes and restarts belong to what stands between markers.
-    let marker = |w: &[u8]| matches!(w, [0xff, m] if !matches!(m, 0 | 0xd0..=0xd7 | 0xff));
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    while let Some(at) = rest.windows(2).position(marker) {
-        let segment = match rest.get(at..).unwrap_or_default() {
-            [_, 0xd9, ..] => return true,
-            [_, 0x01 | 0xd8, ..] => 0, // TEM and SOI stand alone
-            [_, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
-            _ => return false,
-        };
-        rest = rest.get(at + 2 + segment..).unwrap_or_default();
+/// A whole picture; RGB and RGBA without a second copy.
+fn all_rgb(mut pixels: Vec<u8>, samples: usize) -> Vec<u8> {
+    match samples {
+        3 => pixels,
+        4 => {
+            let count = pixels.len() / 4;
+            (0..count).for_each(|i| pixels.copy_within(4 * i..4 * i + 3, 3 * i));
+            pixels.truncate(3 * count);
+            pixels
+        }
+        _ => {
+            let mut rgb = Vec::with_capacity(pixels.len() / samples * 3);
+            push_rgb(&mut rgb, &pixels, samples);
+            rgb
+        }
     }
-    false
 }
 
-fn within(width: usize, height: usize) -> Result<(), String> {
-    match width.checked_mul(height) {
-        Some(n) if n <= MAX_PIXELS && width.max(height) <= MAX_SIDE => Ok(()),
-        _ => Err(format!(
+fn jpeg(bytes: &[u8]) -> Result<Image, String> {
+    let jpeg::Decoded { width, height, rgb, exif } = jpeg::decode(bytes, within)?;
+    let image = Image::from_rgb(width, height, rgb).map_err(|e| e.to_string())?;
+    Ok(Image { orientation: exif.map_or(1, |e| exif::orientation(&e)), ..image })
+}
+
+/// Judges a header: `each` bytes a pixel is what decoding holds at once.
+fn within(width: usize, height: usize, each: usize) -> Result<(), String> {
+    let pixels = width.checked_mul(height).filter(|n| *n <= MAX_PIXELS && width.max(height) <= MAX_SIDE);
+    let Some(pixels) = pixels else {
+        return Err(format!(
             "it is {width} x {height}, wanted sides up to {MAX_SIDE} and {MAX_PIXELS} pixels at most"
+        ));
+    };
+    match pixels.checked_mul(each) {
+        Some(bytes) if bytes <= MAX_BYTES => Ok(()),
+        _ => Err(format!(
+            "it is {width} x {height} and takes {each} bytes a pixel to decode (it is progressive or interlaced), wanted \
+             {} MiB at most",
+            MAX_BYTES >> 20
         )),
     }
 }
@@ -240,15 +279,42 @@ mod tests {
             ),
             (include_bytes!("fixtures/grey.jpg"), include_bytes!("fixtures/grey.png"), 1),
             (include_bytes!("fixtures/cmyk.jpg"), include_bytes!("fixtures/cmyk.png"), 3),
+            // Orientation 6 as a LONG; bytes between segments.
+            (include_bytes!("fixtures/exif6-long.jpg"), include_bytes!("fixtures/exif6-long.png"), 3),
+            (include_bytes!("fixtures/stray-bytes.jpg"), include_bytes!("fixtures/stray-bytes.png"), 3),
         ] {
             let (found, wanted) = (Image::decode(jpeg).unwrap(), Image::decode(png).unwrap());
-            assert_eq!((found.width, found.height), (wanted.width, wanted.height));
-            let worst = found.rgb.iter().zip(&wanted.rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert_eq!((found.width(), found.height()), (wanted.width(), wanted.height()));
+            let (a, b) = (found.planar(3).unwrap(), wanted.planar(3).unwrap());
+            let worst = a.iter().zip(&b).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
             assert!(worst <= most, "differs by {worst}, wanted at most {most}");
             for end in [jpeg.len() / 2, jpeg.len() - 20] {
                 let error = Image::decode(&jpeg[..end]).unwrap_err();
                 assert!(error.contains("not a readable JPEG"), "cut at {end} of {}: {error}", jpeg.len());
             }
+        }
+    }
+
+    /// CRC-32 of a PNG chunk (its type and data).
+    fn png_crc(bytes: &[u8]) -> u32 {
+        let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        !bytes.iter().fold(u32::MAX, |crc, &b| (0..8).fold(crc ^ u32::from(b), step))
+    }
+
+    /// Pixels alone are not all that decoding holds.
+    #[test]
+    fn memory_is_bounded_before_it_is_taken() {
+        within(8192, 8192, 3).unwrap();
+        within(8192, 8192, 4).unwrap();
+        for (w, h, each, wanted) in [
+            (8193, 8192, 3, "67108864 pixels at most"),
+            (65_536, 1, 3, "sides up to 65535"),
+            (usize::MAX, 2, 3, "sides up to"),
+            (8192, 8192, 9, "takes 9 bytes a pixel to decode"),
+            (6000, 6000, 9, "wanted 256 MiB at most"),
+        ] {
+            let error = within(w, h, each).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
         }
     }
 
@@ -268,7 +334,8 @@ mod tests {
         let picture = |rows: &[&str]| Image {
             width: rows[0].len(),
             height: rows.len(),
-            rgb: rows.iter().flat_map(|r| r.bytes().flat_map(|b| [b; 3])).collect(),
+            rgb: rows.iter().flat_map(|r| r.bytes().flat_map(|b| [b, b + 1, b + 2])).collect(),
+            orientation: 1,
         };
         let wanted = picture(&["##", "#.", "#."]);
         for (orientation, stored) in [
@@ -281,7 +348,12 @@ mod tests {
             (7, &["..#", "###"]),
             (8, &["###", "..#"]),
         ] {
-            assert_eq!(picture(stored).upright(orientation), wanted, "orientation {orientation}");
+            let found = Image { orientation, ..picture(stored) };
+            assert_eq!((found.width(), found.height()), (2, 3));
+            for channels in [1, 3] {
+                let planes = |image: &Image| image.planar(channels).unwrap();
+                assert_eq!(planes(&found), planes(&wanted), "orientation {orientation}");
+            }
         }
     }
 
@@ -302,6 +374,13 @@ mod tests {
             let error = Image::decode(bytes).unwrap_err();
             assert!(error.contains(wanted), "{error}");
         }
+        // 283 kB that would be 244 Mi pixels; 67 bytes here.
+        let mut wide = whole.clone();
+        wide[16..24].copy_from_slice(&[0, 0, 0x3e, 0x80, 0, 0, 0x3e, 0x80]);
+        let crc = png_crc(&wide[12..29]);
+        wide[29..33].copy_from_slice(&crc.to_be_bytes());
+        let error = Image::decode(&wide).unwrap_err();
+        assert!(error.contains("it is 16000 x 16000, wanted sides up to 65535 and 67108864"), "{error}");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.png");
         std::fs::write(&path, "text").unwrap();

@@ -3,7 +3,7 @@
 //! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it (and its execution `providers`) behind the
 //! [`backend::Backend`] trait, `rten_backend` runs them in pure Rust, and `gpu` on any GPU by itself; `auto` says
 //! which. `onnx` reads model files with bounds, `arithmetic` says what they compute in, `subject` is a model ready to be judged or used; `image` (with
-//! `exif`) reads pictures, `classify` answers them. `verify`, `evaluate`, `bench` judge it; `prove` does all three
+//! `jpeg`, `exif`) reads pictures, `classify` answers them. `verify`, `evaluate`, `bench` judge it; `prove` does all three
 //! and writes one report. `affinity` and `settings` say how a model is run, `tune` finds out; `profile` and
 //! `memory` look inside; `interleave` measures two models in turn, `bursts` many side by side, `reports` reads
 //! saved ones.
@@ -21,6 +21,7 @@ mod exif;
 pub mod gpu;
 pub mod image;
 pub mod interleave;
+mod jpeg;
 pub mod memory;
 pub mod onnx;
 pub mod ort_backend;
