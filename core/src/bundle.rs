@@ -2,6 +2,7 @@
 //! hashes them. gtn-export writes it, gtn-run opens it.
 
 use crate::arch::{ArchSpec, Input};
+use crate::data::DataSha256;
 use crate::device::{self, Device};
 use crate::model_dir::{Golden, read_images};
 use crate::parity::Tolerance;
@@ -46,6 +47,9 @@ pub struct Parents {
     /// The teacher's weights.safetensors, for a distilled student.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher_sha256: Option<String>,
+    /// The data it was trained on, by content (absent in older bundles).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<DataSha256>,
 }
 
 /// manifest.json.

@@ -1,6 +1,7 @@
 //! A teacher's or student's folder: arch.json, weights.safetensors, golden.safetensors, train.json.
 
 use crate::arch::ArchSpec;
+use crate::data::DataSha256;
 use crate::graph::Graph;
 use crate::preprocess::Preprocess;
 use crate::tensors::{Tensor, TensorMap};
@@ -60,6 +61,9 @@ pub struct TrainFile {
     pub method: String,
     /// As given to `--data`, folders left out.
     pub data: String,
+    /// What that was, by content (absent in older files).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<DataSha256>,
     /// Seed of everything random.
     pub seed: u64,
     /// Epochs trained (the last one is what is saved).

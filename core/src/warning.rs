@@ -115,6 +115,18 @@ pub enum Warning {
         /// Whether it is computed exactly all the same.
         exact: bool,
     },
+    /// Every image is of one class.
+    OneClass {
+        /// Its name.
+        label: String,
+        /// Images.
+        n: usize,
+    },
+    /// Accuracy is on other data than the network was trained beside.
+    OtherData {
+        /// As given to `--data`.
+        data: String,
+    },
     /// The settings were tuned for another model.
     OtherSettings {
         /// That model's name.
@@ -167,6 +179,12 @@ impl fmt::Display for Warning {
             }
             Self::OtherTarget { target } => {
                 write!(f, "the bundle is made for `{target}`: latency here says little about it")
+            }
+            Self::OneClass { label, n } => {
+                write!(f, "all {n} images are of class `{label}`: their accuracy says nothing")
+            }
+            Self::OtherData { data } => {
+                write!(f, "`{data}` holds other images than the network was trained beside")
             }
             Self::FewImages { n } => write!(f, "{n} images: the accuracy interval is wide"),
             Self::Unlisted { files } => {

@@ -1,9 +1,10 @@
 //! What int8 is fitted to, judged on and told by: val images, never test ones. A third of val is set aside
 //! before anything else and sees no choice: what the bundle says of its drop comes from there.
 
+use crate::export::OWN_DATA;
 use crate::lanes::{Feed, values};
 use crate::onnx_writer::{self, Describe};
-use gtn_core::data::{DataSource, ImageSet};
+use gtn_core::data::{DataSource, ImageSet, Part};
 use gtn_core::graph::{Graph, ValueId};
 use gtn_core::model_dir::ModelDir;
 use gtn_core::parity::correct_in_top;
@@ -104,6 +105,13 @@ impl Calibration {
                 arch.input,
                 arch.classes
             )));
+        }
+        // Data of another name are meant to be others.
+        if let Some(recorded) =
+            student.train.data_sha256.as_ref().filter(|_| source.name() == student.train.data)
+        {
+            let owner = format!("{}'s training", student.file.arch.name);
+            recorded.check(Part::Train, &train, (&source.name(), &owner, OWN_DATA))?;
         }
         let (found, wanted) = (source.label_names()?, &student.file.labels);
         if let Some((a, b)) = found.iter().zip(wanted).find(|(a, b)| a != b) {

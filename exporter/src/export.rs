@@ -10,7 +10,7 @@ use crate::outlook::Outlook;
 use crate::{flags, model_card, sqnr, students};
 use gtn_core::bundle::{Bundle, EXPORT_REPORT, Manifest, Parents, SCHEMA};
 use gtn_core::cost::Cost;
-use gtn_core::data::{DataSource, ImageSet};
+use gtn_core::data::{DataSource, ImageSet, Part};
 use gtn_core::device::{self, Device};
 use gtn_core::model_dir::{ModelDir, images_map};
 use gtn_core::norm_to_depthwise::norm_to_depthwise;
@@ -190,6 +190,9 @@ pub fn precisions(asked: Precision, device: &Device) -> Result<Vec<&'static str>
     Err(Error::usage(format!("--precision {one}: target {}'s profile has {have}", device.name)))
 }
 
+/// What to do where data are not what they were.
+pub const OWN_DATA: &str = "give the data as they were then, or train again";
+
 /// The data the student was trained on.
 fn data_source(args: &ExportArgs, student: &ModelDir) -> Result<DataSource> {
     let trained_on = &student.train.data;
@@ -219,6 +222,10 @@ fn test_images(source: &DataSource, student: &ModelDir) -> Result<ImageSet> {
             arch.input,
             arch.classes
         )));
+    }
+    if let Some(recorded) = &student.train.data_sha256 {
+        let owner = format!("{}'s training", student.file.arch.name);
+        recorded.check(Part::Test, &test, (&source.name(), &owner, OWN_DATA))?;
     }
     Ok(test)
 }
@@ -289,6 +296,7 @@ fn manifest(student: &ModelDir, device: &Device, shipped: &Candidate, target: &P
             arch_sha256: student.arch_sha256.clone(),
             weights_sha256: student.weights_sha256.clone(),
             teacher_sha256: student.train.teacher_sha256.clone(),
+            data_sha256: student.train.data_sha256.clone(),
         },
         calibration_sha256: shipped.int8.as_ref().map(|r| r.calibration_sha256.clone()),
         tolerance: shipped.tolerance,

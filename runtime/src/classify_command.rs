@@ -46,25 +46,31 @@ fn name(file: &Path) -> String {
 
 type Answer = (PathBuf, Vec<Guess>);
 
-/// Reads and classifies, a batch at a time; the errors of the files that could not be read.
+/// Reads and classifies, a batch at a time; the errors of the files that could not be read, or that the
+/// network has no answer for. A picture is let go once it has the network's size.
 fn answer(subject: &mut Subject, found: Found, top: usize) -> Result<(Vec<Answer>, Vec<Error>)> {
     let Found { files, mut errors } = found;
     let mut answers = Vec::new();
     let mut bar = Progress::new("classify", files.len() as u64);
     for batch in files.chunks(subject.backend.info().batch) {
-        let (mut names, mut images) = (Vec::new(), Vec::new());
+        let (mut names, mut inputs) = (Vec::new(), Vec::new());
         for file in batch {
-            match Image::open(file) {
-                Ok(image) => {
+            match Image::open(file).and_then(|image| subject.prepare(&image)) {
+                Ok(input) => {
                     names.push(file.clone());
-                    images.push(image);
+                    inputs.push(input);
                 }
                 Err(e) => errors.push(e),
             }
         }
-        for (name, mut guesses) in names.into_iter().zip(subject.classify(&images)?) {
-            guesses.truncate(top);
-            answers.push((name, guesses));
+        for (file, found) in names.into_iter().zip(subject.classify_each(&inputs)?) {
+            match found {
+                Ok(mut guesses) => {
+                    guesses.truncate(top);
+                    answers.push((file, guesses));
+                }
+                Err(e) => errors.push(Error::Failed(format!("{}: {e}", name(&file)))),
+            }
         }
         bar.tick((answers.len() + errors.len()) as u64, "pictures");
     }

@@ -94,6 +94,9 @@ pub struct EvalArgs {
     /// Test images: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
+    /// Take --data of other content than the bundle's network was trained with
+    #[arg(long, requires = "data")]
+    pub other_data: bool,
     /// Compare the logits with these (.npy, as gtn-train eval --logits writes)
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,

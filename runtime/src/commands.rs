@@ -85,8 +85,13 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     if let Some(path) = &args.logits {
         artifact::check_writable(path)?;
     }
-    let steps =
-        Steps { eval: true, data: args.data.clone(), against: args.against.clone(), ..Steps::default() };
+    let steps = Steps {
+        eval: true,
+        data: args.data.clone(),
+        other_data: args.other_data,
+        against: args.against.clone(),
+        ..Steps::default()
+    };
     let prepared = prepare(&args.backend)?;
     let Proof { mut report, logits } =
         prove(&mut Subject::open(&args.model, &prepared.options)?, &steps, PROGRAM)?;

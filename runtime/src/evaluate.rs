@@ -1,11 +1,13 @@
 //! Accuracy on the bundle's evaluation images or on a whole data set's test images.
 
+use crate::prove::Steps;
 use crate::subject::Subject;
-use gtn_core::data::DataSource;
+use gtn_core::data::{DataSource, Part, only_class};
 use gtn_core::parity::{Tolerance, compare};
 use gtn_core::progress::Progress;
 use gtn_core::report::{Accuracy, ParityCheck};
 use gtn_core::tensors::Data;
+use gtn_core::warning::Warning;
 use gtn_core::{Error, Result, npy};
 use std::path::Path;
 
@@ -17,13 +19,23 @@ pub struct Evaluation {
     pub logits: Vec<f32>,
     /// Against logits from elsewhere, if given.
     pub parity: Option<ParityCheck>,
+    /// What its reader must know.
+    pub warnings: Vec<Warning>,
 }
 
-/// Runs all images; `data` as in `--data` (none: the bundle's own set), `against` an .npy of logits.
-pub fn evaluate(subject: &mut Subject, data: Option<&str>, against: Option<&Path>) -> Result<Evaluation> {
+/// The split's name where the images are not those that the network was trained beside.
+const OTHER_DATA: &str = "other data";
+
+/// Runs all images of `--data` (none: the bundle's own set), and compares with `--against`, an .npy of logits.
+///
+/// Errors: data of another size, other classes or (unless that is said to be meant) other content than the
+/// bundle's network was trained with.
+pub fn evaluate(subject: &mut Subject, steps: &Steps) -> Result<Evaluation> {
     let names = subject.labels()?.to_vec();
+    let (data, against) = (steps.data.as_deref(), steps.against.as_deref());
+    let mut warnings = Vec::new();
     let (pixels, labels) = match (data, &subject.bundle) {
-        (Some(data), _) => {
+        (Some(data), bundle) => {
             let test = data.parse::<DataSource>()?.test()?;
             let p = subject.preprocess()?;
             let fits =
@@ -38,6 +50,13 @@ pub fn evaluate(subject: &mut Subject, data: Option<&str>, against: Option<&Path
                     p.width,
                     names.len()
                 )));
+            }
+            let recorded = bundle.as_ref().and_then(|b| b.manifest.parents.data_sha256.as_ref());
+            let remedy = "give those, or --other-data if these are meant";
+            match recorded.map_or(Ok(()), |r| r.check(Part::Test, &test, (data, &subject.model.name, remedy)))
+            {
+                Err(_) if steps.other_data => warnings.push(Warning::OtherData { data: data.to_owned() }),
+                judged => judged?,
             }
             (test.pixels, test.labels)
         }
@@ -54,7 +73,16 @@ pub fn evaluate(subject: &mut Subject, data: Option<&str>, against: Option<&Path
         against: against.map(|p| p.display().to_string()).unwrap_or_default(),
         parity: compare(&expected, &logits, names.len(), Tolerance::FP32),
     });
-    Ok(Evaluation { accuracy: Accuracy::of("test", &logits, &labels, &names), logits, parity })
+    let split = if warnings.is_empty() { "test" } else { OTHER_DATA };
+    warnings.extend(one_class(&labels, &names));
+    Ok(Evaluation { accuracy: Accuracy::of(split, &logits, &labels, &names), logits, parity, warnings })
+}
+
+/// Where every image is of one class, a network that always says it is always right.
+fn one_class(labels: &[u16], names: &[String]) -> Option<Warning> {
+    let class = only_class(labels)?;
+    let label = names.get(usize::from(class)).cloned().unwrap_or_else(|| class.to_string());
+    Some(Warning::OneClass { label, n: labels.len() })
 }
 
 fn read_logits(path: &Path, n: usize, classes: usize) -> Result<Vec<f32>> {

@@ -26,6 +26,8 @@ pub struct Steps {
     pub bench: Option<Settings>,
     /// Test images from here instead of the bundle's.
     pub data: Option<String>,
+    /// Even if they are not the data that the bundle's network was trained with.
+    pub other_data: bool,
     /// Compare the evaluation's logits with these (.npy).
     pub against: Option<PathBuf>,
 }
@@ -51,10 +53,11 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proo
     let mut accuracy = Vec::new();
     let mut logits = Vec::new();
     if steps.eval {
-        let found: Evaluation = evaluate(subject, steps.data.as_deref(), steps.against.as_deref())?;
+        let found: Evaluation = evaluate(subject, steps)?;
         if found.accuracy.n < FEW_IMAGES {
             warnings.push(Warning::FewImages { n: found.accuracy.n });
         }
+        warnings.extend(found.warnings);
         accuracy.push(found.accuracy);
         parity.extend(found.parity);
         logits = found.logits;

@@ -169,6 +169,7 @@ pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usi
         schema: TRAIN_SCHEMA.into(),
         method: "none".into(),
         data: data.into(),
+        data_sha256: None,
         seed,
         epochs: 0,
         accuracy: BTreeMap::from([(

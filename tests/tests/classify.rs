@@ -100,6 +100,13 @@ fn bad_pictures_are_named_and_the_others_answered() {
     assert!(done.stdout.contains("00.png") && done.stdout.contains("01.PNG"), "{}", done.stdout);
     let both = ["cut.png: is not a readable PNG", "text.jpg: is neither a PNG nor a JPEG file"];
     assert_eq!(done.not_refused(2, &both), None);
+    // What is no file is not opened: its reading would never end.
+    let pipe = pictures.join("a.jpg");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let done = run("gtn-run", &format!("classify {bundle} {folder}"));
+    assert!(done.stdout.contains("00.png") && done.stdout.contains("01.PNG"), "{}", done.stdout);
+    assert_eq!(done.not_refused(2, &["a.jpg: ", "cut.png: "]), None);
+    std::fs::remove_file(pipe).unwrap();
     let empty = temp.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     std::fs::write(empty.join("notes.txt"), "").unwrap();

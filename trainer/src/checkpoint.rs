@@ -8,6 +8,7 @@ use gtn_core::tensors::{Tensor, TensorMap};
 use gtn_core::weights::Weights;
 use gtn_core::{Error, Result, artifact};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const SCHEMA: &str = "gtn.checkpoint/1";
@@ -28,6 +29,9 @@ pub struct State {
     pub learner: serde_json::Value,
     /// Seconds of training so far.
     pub seconds: f64,
+    /// Of several networks those that have left the run, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub diverged: BTreeMap<usize, String>,
 }
 
 impl State {
@@ -40,6 +44,7 @@ impl State {
             best_val_top1: Vec::new(),
             learner: serde_json::Value::Null,
             seconds: 0.0,
+            diverged: BTreeMap::new(),
         }
     }
 }
@@ -77,13 +82,21 @@ pub fn save(run: &Path, params: &Params, sgd: &Sgd, state: &State) -> Result<()>
 fn write(path: &Path, specs: &[ParamSpec], weights: &Weights) -> Result<()> {
     let mut map = TensorMap::default();
     for spec in specs {
-        map.insert(&spec.name, Tensor::f32(&spec.shape, weights.get(&spec.name)?.to_vec()));
+        let values = weights.get(&spec.name)?;
+        if let Some(odd) = values.iter().find(|x| !x.is_finite()) {
+            return Err(Error::Failed(format!(
+                "{}: not written: `{}` holds {odd}",
+                path.display(),
+                spec.name
+            )));
+        }
+        map.insert(&spec.name, Tensor::f32(&spec.shape, values.to_vec()));
     }
     map.write(path)
 }
 
-/// Restores the latest checkpoint into `params` and `sgd`; `None` if the run has none yet.
-pub fn load(run: &Path, params: &mut Params, sgd: &mut Sgd) -> Result<Option<State>> {
+/// The latest checkpoint's name (`step-N`), if there is one.
+pub fn latest(run: &Path) -> Result<Option<String>> {
     let latest = folder(run).join("LATEST");
     if !latest.exists() {
         return Ok(None);
@@ -92,6 +105,12 @@ pub fn load(run: &Path, params: &mut Params, sgd: &mut Sgd) -> Result<Option<Sta
     if name.contains(['/', '\\']) || !name.starts_with("step-") {
         return Err(Error::input(&latest, format!("holds `{name}`, wanted step-N")));
     }
+    Ok(Some(name))
+}
+
+/// Restores the latest checkpoint into `params` and `sgd`; `None` if the run has none yet.
+pub fn load(run: &Path, params: &mut Params, sgd: &mut Sgd) -> Result<Option<State>> {
+    let Some(name) = latest(run)? else { return Ok(None) };
     let dir = folder(run).join(name);
     let state: State = artifact::read_schema(&dir.join("state.json"), SCHEMA)?;
     let path = dir.join("weights.safetensors");

@@ -25,6 +25,8 @@ pub enum Lesson {
 /// Networks that learn side by side.
 pub struct Classifiers {
     runners: Vec<Runner>,
+    /// Of each network, whether it has left the run.
+    left: Vec<bool>,
     params: Params,
     lesson: Lesson,
     recipe: Recipe,
@@ -62,7 +64,20 @@ impl Classifiers {
         let params = Params::new(specs, &weights, device, true)?;
         let runner = |(i, graph)| Runner::new(graph, |name| params.place(&placed(i, count, name)));
         let runners = graphs.into_iter().enumerate().map(runner).collect::<Result<_>>()?;
-        Ok(Self { runners, params, lesson, recipe: recipe.clone() })
+        Ok(Self { runners, left: vec![false; count], params, lesson, recipe: recipe.clone() })
+    }
+
+    /// Who takes part in a step; none where all do.
+    fn active(&self) -> Option<Vec<bool>> {
+        if !self.left.contains(&true) {
+            return None;
+        }
+        let mut active = vec![true; self.params.specs.len()];
+        let gone = self.runners.iter().zip(&self.left).filter(|(_, left)| **left);
+        for &place in gone.flat_map(|(runner, _)| &runner.index) {
+            active[place] = false;
+        }
+        Some(active)
     }
 
     fn loss(&self, logits: &Tensor, answers: Option<&Tensor>, labels: &Tensor, at: At) -> StudentLoss {
@@ -95,31 +110,50 @@ impl Learner for Classifiers {
                 Some(tch::no_grad(|| teacher.forward(&batch.images, Mode::Eval)))
             }
         };
-        let each: Vec<StudentLoss> = self
-            .runners
-            .iter()
-            .map(|runner| {
+        let there = self.runners.iter().enumerate().filter(|(i, _)| self.left.get(*i) == Some(&false));
+        let each: Vec<(usize, StudentLoss)> = there
+            .map(|(i, runner)| {
                 let logits = runner.forward(&self.params, &batch.images, Mode::Train);
-                self.loss(&logits, answers.as_ref(), &batch.labels, at)
+                (i, self.loss(&logits, answers.as_ref(), &batch.labels, at))
             })
             .collect();
-        let name = |what: &str, i: usize| {
-            if each.len() == 1 { what.to_owned() } else { format!("{what}.{i}") }
-        };
+        let several = self.runners.len() > 1;
+        let name = |what: &str, i: usize| if several { format!("{what}.{i}") } else { what.to_owned() };
         let mut losses: Losses = Vec::new();
-        if each.len() > 1 {
-            let sum = each.iter().map(|l| l.total.shallow_clone()).reduce(|a, b| a + b);
+        if several {
+            let sum = each.iter().map(|(_, l)| l.total.shallow_clone()).reduce(|a, b| a + b);
             losses.extend(sum.map(|sum| ("loss".to_owned(), sum)));
         }
-        for (i, l) in each.iter().enumerate() {
-            losses.push((name("loss", i), l.total.shallow_clone()));
-            losses.extend(l.parts.iter().map(|(part, value)| (name(part, i), value.shallow_clone())));
+        for (i, l) in &each {
+            losses.push((name("loss", *i), l.total.shallow_clone()));
+            losses.extend(l.parts.iter().map(|(part, value)| (name(part, *i), value.shallow_clone())));
         }
-        Ok(Step { losses, active: None })
+        Ok(Step { losses, active: self.active() })
     }
 
     fn networks(&self) -> Vec<&Runner> {
         self.runners.iter().collect()
+    }
+
+    fn owner(&self, name: &str) -> Option<usize> {
+        let known = |i: &usize| self.runners.len() > 1 && *i < self.runners.len();
+        let tensor = name.split_once('/').and_then(|(i, _)| i.parse().ok());
+        tensor.or_else(|| name.rsplit_once('.').and_then(|(_, i)| i.parse().ok())).filter(known)
+    }
+
+    fn drop_network(&mut self, which: usize) -> Vec<usize> {
+        match (self.left.get_mut(which), self.runners.get(which)) {
+            (Some(left), Some(runner)) if !*left => {
+                *left = true;
+                tch::no_grad(|| {
+                    for &place in &runner.index {
+                        let _ = self.params.tensors[place].zero_();
+                    }
+                });
+                runner.index.clone()
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

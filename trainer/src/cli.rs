@@ -174,6 +174,9 @@ pub struct EvalArgs {
     /// Data: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
     #[arg(long, value_name = "DATA")]
     pub data: String,
+    /// Take --data of other content than the network was trained with
+    #[arg(long)]
+    pub other_data: bool,
     /// Write the test logits here (.npy, f32 [n, classes])
     #[arg(long, value_name = "FILE")]
     pub logits: Option<PathBuf>,
@@ -321,6 +324,10 @@ pub struct StudyArgs {
     /// Make the table of what is there; train nothing
     #[arg(long)]
     pub table: bool,
+    /// Train anew the cells that another recipe, other data or another version of gtn-train made (what
+    /// they hold is removed)
+    #[arg(long, conflicts_with_all = ["table", "list"])]
+    pub retrain: bool,
     /// Give every run this recipe key too (trials: --set max_steps=3)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,

@@ -4,7 +4,7 @@ use crate::cli::{DeviceArgs, EvalArgs, RunArgs};
 use crate::net::Net;
 use crate::recipe::Recipe;
 use crate::{device, evaluate};
-use gtn_core::data::DataSource;
+use gtn_core::data::{DataSource, ImageSet, Part, only_class};
 use gtn_core::model_dir::ModelDir;
 use gtn_core::table::Table;
 use gtn_core::tensors::Tensor as CoreTensor;
@@ -33,6 +33,17 @@ pub fn set_up(args: &DeviceArgs, cuda: bool) -> Result<(Device, usize)> {
     Ok((device, threads))
 }
 
+/// Where every image is of one class, a network that always says it is always right.
+pub fn warn_of_one_class(part: &str, set: &ImageSet, names: &[String]) {
+    if let Some(class) = only_class(&set.labels) {
+        let name = names.get(usize::from(class)).map_or("?", String::as_str);
+        exit::note(&format!(
+            "gtn-train: warning: all {} {part} images are of class `{name}`: accuracy on them says nothing",
+            set.len()
+        ));
+    }
+}
+
 /// `gtn-train eval`
 pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
     args.logits.as_deref().map_or(Ok(()), artifact::check_writable)?;
@@ -47,9 +58,16 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
         );
         return Err(Error::usage(what));
     }
+    if let Some(recorded) = dir.train.data_sha256.as_ref().filter(|_| !args.other_data) {
+        let owner = format!("{}'s training", args.dir.display());
+        let remedy = "give those, or --other-data if these are meant";
+        recorded.check(Part::Test, &test, (&args.data, &owner, remedy))?;
+    }
+    warn_of_one_class("test", &test, &dir.file.labels);
     let net = Net::from_weights(dir.graph.clone(), &dir.weights, device, false)?;
     let logits = evaluate::logits((&net.runner, &net.params), &test.pixels, &dir.file.preprocess, device)?;
     let a = evaluate::accuracy(&logits, &test.labels, test.classes);
+    let a = a.map_err(|odd| Error::Failed(format!("{}: on test, {odd}", args.dir.display())))?;
     if let Some(path) = &args.logits {
         npy::write(path, &CoreTensor::f32(&[test.len(), test.classes], logits))?;
     }

@@ -7,6 +7,7 @@ use gtn_core::data::ImageSet;
 use gtn_core::model_dir::SplitAccuracy;
 use gtn_core::parity::correct_in_top;
 use gtn_core::preprocess::Preprocess;
+use std::fmt;
 use tch::{Device, Tensor};
 
 /// Images a batch: large enough to keep the cores busy, small enough for a few hundred MB.
@@ -30,12 +31,39 @@ pub fn logits(
     })
 }
 
-/// Top-1, top-5 and mean entropy of logits.
-pub fn accuracy(logits: &[f32], labels: &[u16], classes: usize) -> SplitAccuracy {
+/// A logit that is no number: what a broken network answers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NotFinite {
+    /// Which image.
+    image: usize,
+    /// Which class.
+    class: usize,
+    /// What it is.
+    value: f32,
+}
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the logit of class {} is {} for image {}", self.class, self.value, self.image)
+    }
+}
+
+/// The first logit of `[n, classes]` that is not finite.
+pub fn not_finite(logits: &[f32], classes: usize) -> Option<NotFinite> {
+    let (at, &value) = logits.iter().enumerate().find(|(_, z)| !z.is_finite())?;
+    let classes = classes.max(1);
+    Some(NotFinite { image: at / classes, class: at % classes, value })
+}
+
+/// Top-1, top-5 and mean entropy of logits; every one must be finite.
+pub fn accuracy(logits: &[f32], labels: &[u16], classes: usize) -> Result<SplitAccuracy, NotFinite> {
+    if let Some(odd) = not_finite(logits, classes) {
+        return Err(odd);
+    }
     let n = labels.len().max(1) as f64;
     let share = |k| correct_in_top(logits, labels, classes, k) as f64 / n;
     let entropy = logits.chunks(classes.max(1)).map(softmax_entropy).sum::<f64>() / n;
-    SplitAccuracy { n: labels.len(), top1: share(1), top5: share(5.min(classes)), entropy: Some(entropy) }
+    Ok(SplitAccuracy { n: labels.len(), top1: share(1), top5: share(5.min(classes)), entropy: Some(entropy) })
 }
 
 /// Entropy of softmax(z), nats: log sum e^z - sum p z.
@@ -46,13 +74,13 @@ fn softmax_entropy(z: &[f32]) -> f64 {
     sum.ln() - shifted().map(|v| v * v.exp()).sum::<f64>() / sum
 }
 
-/// Both in one.
+/// Both in one: the accuracy, or the logit that makes it none.
 pub fn evaluate(
     net: (&Runner, &Params),
     set: &ImageSet,
     preprocess: &Preprocess,
     device: Device,
-) -> Result<SplitAccuracy> {
+) -> Result<Result<SplitAccuracy, NotFinite>> {
     Ok(accuracy(&logits(net, &set.pixels, preprocess, device)?, &set.labels, set.classes))
 }
 
@@ -66,8 +94,16 @@ mod tests {
         close(&[3.0; 8], 8f64.ln());
         close(&[200.0, 0.0, -200.0], 0.0);
         close(&[3f32.ln(), 0.0], 4f64.ln() - 0.75 * 3f64.ln()); // p = 3/4, 1/4
-        let a = accuracy(&[0.0, 1.0, 1.0, 0.0], &[1, 1], 2);
+        let a = accuracy(&[0.0, 1.0, 1.0, 0.0], &[1, 1], 2).unwrap();
         assert_eq!((a.n, a.top1, a.top5), (2, 0.5, 1.0));
         assert!((a.entropy.unwrap() - softmax_entropy(&[0.0, 1.0])).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_not_finite_has_no_accuracy() {
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let error = accuracy(&[0.0, 1.0, 1.0, odd], &[1, 1], 2).unwrap_err().to_string();
+            assert_eq!(error, format!("the logit of class 1 is {odd} for image 1"));
+        }
     }
 }

@@ -43,6 +43,19 @@ pub trait Learner {
     /// The networks whose val accuracy is followed.
     fn networks(&self) -> Vec<&Runner>;
 
+    /// Which of several networks a loss (`ce.1`) or a tensor (`1/conv.weight`) belongs to, where the others
+    /// can go on without it.
+    fn owner(&self, _name: &str) -> Option<usize> {
+        None
+    }
+
+    /// Takes one of several networks out of the rest of the run: it is computed no more, and its tensors
+    /// become zeros, so that no checkpoint holds what it had become. Returns their places; none if it had
+    /// left before.
+    fn drop_network(&mut self, _which: usize) -> Vec<usize> {
+        Vec::new()
+    }
+
     /// What else each epoch's record holds.
     fn record(&self) -> Option<Value> {
         None

@@ -24,6 +24,7 @@ mod schedule;
 mod search;
 mod sgd;
 mod study;
+mod study_cell;
 mod study_table;
 mod supernet;
 mod tensorboard;

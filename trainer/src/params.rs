@@ -72,10 +72,27 @@ impl Params {
         })
     }
 
+    /// Names of the tensors that hold a value which is not finite.
+    pub fn not_finite(&self) -> Result<Vec<String>> {
+        let odd = odd_ones(self.tensors.iter())?;
+        Ok(self.specs.iter().zip(odd).filter(|(_, odd)| *odd).map(|(s, _)| s.name.clone()).collect())
+    }
+
     /// Places of the trained tensors.
     pub fn trained(&self) -> impl Iterator<Item = usize> {
         self.specs.iter().enumerate().filter(|(_, s)| s.role.trained()).map(|(i, _)| i)
     }
+}
+
+/// Of each tensor, whether a value of it is not finite; one transfer from the device for all.
+pub fn odd_ones<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Vec<bool>> {
+    let flags: Vec<Tensor> = tch::no_grad(|| {
+        tensors.map(|t| t.isfinite().all().logical_not().to_kind(Kind::Float).view(1)).collect()
+    });
+    if flags.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(to_vec(&Tensor::cat(&flags, 0))?.into_iter().map(|flag| flag != 0.0).collect())
 }
 
 /// Initial values of one tensor of a graph, a pure function of (seed, stream): He-normal by fan-out for

@@ -175,13 +175,15 @@ impl Default for Kd {
 impl Recipe {
     /// Defaults, then `config`, then each `key=value`. The layer with the mistake is named.
     pub fn resolve(config: Option<&Path>, sets: &[String]) -> Result<Self> {
+        let Some(path) = config else { return Self::of_layers(Table::new(), "", sets) };
+        Self::of_layers(artifact::read_document(path)?, &path.display().to_string(), sets)
+    }
+
+    /// Defaults, then `layer` (`place` is what it is called in messages), then each `key=value`.
+    pub fn of_layers(layer: Table, place: &str, sets: &[String]) -> Result<Self> {
         let mut table = to_table(&Self::default())?;
-        let mut recipe = Self::default();
-        if let Some(path) = config {
-            let layer: Table = artifact::parse_toml(&artifact::read_text(path)?, path)?;
-            merge(&mut table, layer);
-            recipe = from_table(&table).map_err(|e| Error::input(path, e))?;
-        }
+        merge(&mut table, layer);
+        let mut recipe = from_table(&table).map_err(|e| Error::usage(format!("{place}: {e}")))?;
         for set in sets {
             let layer = parse_set(set)?;
             merge(&mut table, layer);

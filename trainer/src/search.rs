@@ -7,9 +7,9 @@ use crate::evaluate::evaluate;
 use crate::net::Mode;
 use crate::params::Params;
 use crate::supernet::{PathNet, Supernet};
-use crate::train::SUPERNET;
+use crate::train::{OWN_DATA, SUPERNET};
 use gtn_core::cost::Cost;
-use gtn_core::data::{Dataset, ImageSet};
+use gtn_core::data::{Dataset, ImageSet, Part};
 use gtn_core::family::Choice;
 use gtn_core::html::Page;
 use gtn_core::latency::{Prediction, Predictor};
@@ -75,7 +75,8 @@ struct Judge {
     device: Device,
     limits: Limits,
     predictor: Option<Predictor>,
-    seen: BTreeMap<String, Judged>,
+    /// None for a student whose answers are no numbers.
+    seen: BTreeMap<String, Option<Judged>>,
 }
 
 /// `gtn-train search`
@@ -91,17 +92,19 @@ pub fn run(args: &SearchArgs, cuda: bool) -> Result<()> {
     let mut population: Vec<(Path, f64)> = Vec::new();
     for i in 0..args.population() {
         let path = judge.draw(args.seed, i as u64)?;
-        population.push((path.clone(), judge.judge(&path)?));
+        population.extend(judge.judge(&path)?.map(|top1| (path, top1)));
         bar.tick(i as u64 + 1, &best_line(&population));
     }
     for generation in 0..args.generations() {
         population.sort_by(|a, b| b.1.total_cmp(&a.1));
         population.truncate((args.population() / 2).max(2));
+        if population.is_empty() {
+            break; // `report` says so
+        }
         for i in 0..args.population() / 2 {
             let at = (generation * args.population() + i) as u64;
             let path = judge.child(&population, args.seed, at)?;
-            let top1 = judge.judge(&path)?;
-            population.push((path, top1));
+            population.extend(judge.judge(&path)?.map(|top1| (path, top1)));
             bar.tick(
                 (args.population() + generation * (args.population() / 2) + i) as u64 + 1,
                 &best_line(&population),
@@ -109,7 +112,7 @@ pub fn run(args: &SearchArgs, cuda: bool) -> Result<()> {
         }
     }
     bar.finish(&format!("{} students judged on {} val images", judge.seen.len(), judge.val.len()));
-    report(args, judge.seen.into_values().collect())
+    report(args, judge.seen.into_values().flatten().collect())
 }
 
 fn best_line(population: &[(Path, f64)]) -> String {
@@ -142,6 +145,10 @@ impl Judge {
         {
             let what = format!("--data is {}, the teacher was trained on {}", data.name, dir.train.data);
             return Err(Error::usage(what));
+        }
+        if let Some(recorded) = &dir.train.data_sha256 {
+            let owner = format!("{}'s training", args.teacher.display());
+            recorded.check(Part::Train, &data.train, (&args.data, &owner, OWN_DATA))?;
         }
         // The teacher's own val: same subset, same split.
         let train_images = dir.train.recipe["train_images"].as_u64().unwrap_or(0) as usize;
@@ -210,18 +217,26 @@ impl Judge {
         self.draw(seed, at + 1_000_000)
     }
 
-    /// Val top-1 with statistics of its own.
-    fn judge(&mut self, path: &Path) -> Result<f64> {
+    /// Val top-1 with statistics of its own; none where its answers are no numbers: it is named and left out.
+    fn judge(&mut self, path: &Path) -> Result<Option<f64>> {
         let id = self.supernet.space.pool.id(path);
         if let Some(known) = self.seen.get(&id) {
-            return Ok(known.val_top1);
+            return Ok(known.as_ref().map(|k| k.val_top1));
         }
         let net = self.supernet.path(path, &self.tensors)?;
         recalibrate(&net, &self.tensors, &self.images);
-        let val_top1 = evaluate((&net.runner, &self.tensors), &self.val, &self.preprocess, self.device)?.top1;
+        let val = evaluate((&net.runner, &self.tensors), &self.val, &self.preprocess, self.device)?;
+        let val_top1 = match val {
+            Ok(val) => val.top1,
+            Err(odd) => {
+                exit::note(&format!("gtn-train: warning: {id} is left out: on val, {odd}"));
+                self.seen.insert(id, None);
+                return Ok(None);
+            }
+        };
         let Price { macs, params, latency } = self.price(path)?;
-        self.seen.insert(id.clone(), Judged { student: id, macs, params, latency, val_top1 });
-        Ok(val_top1)
+        self.seen.insert(id.clone(), Some(Judged { student: id, macs, params, latency, val_top1 }));
+        Ok(Some(val_top1))
     }
 }
 

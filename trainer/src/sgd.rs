@@ -1,6 +1,6 @@
 //! SGD with momentum (PyTorch's form: v = m v + g, p -= lr v; Nesterov: p -= lr (g + m v)).
 
-use crate::params::{Params, to_vec};
+use crate::params::{Params, odd_ones, to_vec};
 use crate::recipe::Optimizer;
 use gtn_core::Result;
 use gtn_core::graph::Role;
@@ -52,6 +52,22 @@ impl Sgd {
                 let _ = grad.zero_();
             }
         });
+    }
+
+    /// Velocities of these places become zero.
+    pub fn forget(&mut self, places: &[usize]) {
+        for (place, v) in &mut self.velocity {
+            if places.contains(place) {
+                let _ = v.zero_();
+            }
+        }
+    }
+
+    /// What holds a velocity that is not finite.
+    pub fn not_finite(&self, params: &Params) -> Result<Vec<String>> {
+        let odd = odd_ones(self.velocity.iter().map(|(_, v)| v))?;
+        let names = self.velocity.iter().zip(odd).filter(|(_, odd)| *odd);
+        Ok(names.filter_map(|((place, _), _)| Some(params.specs.get(*place)?.name.clone())).collect())
     }
 
     /// Velocities by tensor name.

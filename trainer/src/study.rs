@@ -5,13 +5,17 @@
 
 use crate::cli::StudyArgs;
 use crate::recipe::merge;
+use crate::run_dir;
+use crate::study_cell::name_some;
 use crate::study_table;
+use crate::train::LAST_FILE;
+use gtn_core::data::Dataset;
 use gtn_core::{Error, Result, artifact, exit, pool};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use toml::Table;
 
 /// The study file.
@@ -39,6 +43,9 @@ pub struct Study {
     pub student_recipe: Table,
     /// What is compared; the first is what the others are compared with.
     pub arms: Vec<Arm>,
+    /// The command line's, over every recipe.
+    #[serde(skip)]
+    pub sets: Vec<String>,
 }
 
 /// One way to make students.
@@ -178,7 +185,7 @@ impl Study {
                 _ => {}
             }
             list.extend(common(&teacher, &recipe));
-            jobs.push(Job { done: teacher.join("train.json"), dir: teacher.clone(), args: list });
+            jobs.push(Job { done: teacher.join(LAST_FILE), dir: teacher.clone(), args: list });
         }
         let recipe = cell.dir.join("students.toml");
         write_recipe(&recipe, [&self.recipe, &self.student_recipe, &arm.student_recipe])?;
@@ -195,7 +202,7 @@ impl Study {
             ]);
         }
         list.extend(common(&students, &recipe));
-        jobs.push(Job { done: students.join("report.html"), dir: students, args: list });
+        jobs.push(Job { done: students.join(LAST_FILE), dir: students, args: list });
         Ok(jobs)
     }
 }
@@ -210,8 +217,10 @@ fn write_recipe<const N: usize>(path: &Path, layers: [&Table; N]) -> Result<()> 
 
 /// `gtn-train study`
 pub fn run(args: &StudyArgs) -> Result<()> {
-    let study = Study::read(&args.config)?;
+    let mut study = Study::read(&args.config)?;
+    study.sets.clone_from(&args.sets);
     let cells = study.cells(&args.out);
+    cells.iter().try_for_each(|cell| study.wanted(cell).map(|_| ()))?;
     if args.list {
         return study_table::list(&study, &cells);
     }
@@ -223,6 +232,7 @@ pub fn run(args: &StudyArgs) -> Result<()> {
             })?],
             None => cells.iter().collect(),
         };
+        refuse_or_remove(&study, &chosen, args.retrain)?;
         train(&study, &chosen, args)?;
         if args.cell.is_some() {
             return Ok(());
@@ -231,7 +241,33 @@ pub fn run(args: &StudyArgs) -> Result<()> {
     study_table::write(&study, &cells, &args.out)
 }
 
-/// Runs the cells, `--jobs` at once; the first failure stops what has not begun.
+/// Cells of another recipe, other data or other numerics are named before any work, or with `--retrain`
+/// removed, to be trained anew.
+fn refuse_or_remove(study: &Study, cells: &[&Cell], retrain: bool) -> Result<()> {
+    let data = Dataset::open(&study.data)?.sha256();
+    let mut odd = Vec::new();
+    for cell in cells {
+        let Some(why) = study.odd(cell, Some(&data))? else { continue };
+        if retrain {
+            exit::note(&format!("study: {} seed {}: removed ({why})", cell.arm.name, cell.seed));
+            let runs = ["teacher", "students"].map(|run| cell.dir.join(run));
+            // Nobody is at work in it.
+            let held = runs.iter().filter(|dir| dir.is_dir()).map(|dir| run_dir::lock(dir));
+            let _held = held.collect::<Result<Vec<_>>>()?;
+            std::fs::remove_dir_all(&cell.dir).map_err(|e| Error::io(&cell.dir, "remove", e))?;
+        } else {
+            odd.push(why);
+        }
+    }
+    if odd.is_empty() {
+        return Ok(());
+    }
+    let what = "was not trained by this study file, these data and this gtn-train; --retrain trains it anew, another --out \
+                keeps it";
+    Err(Error::usage(format!("{}: {what}", name_some(&odd))))
+}
+
+/// Runs the cells, `--jobs` at once. A cell that fails is named at the end and stops no other.
 fn train(study: &Study, cells: &[&Cell], args: &StudyArgs) -> Result<()> {
     let next = Mutex::new(cells.iter().enumerate());
     let stop = AtomicBool::new(false);
@@ -248,7 +284,11 @@ fn train(study: &Study, cells: &[&Cell], args: &StudyArgs) -> Result<()> {
                 cell.seed
             ));
             if let Err(e) = train_cell(study, cell, args) {
-                stop.store(true, Ordering::Relaxed);
+                if matches!(e, Error::Interrupted(_)) {
+                    stop.store(true, Ordering::Relaxed);
+                } else {
+                    exit::note(&format!("study: warning: {} seed {} failed: {e}", cell.arm.name, cell.seed));
+                }
                 if let Ok(mut all) = failures.lock() {
                     all.push(e);
                 }
@@ -260,9 +300,14 @@ fn train(study: &Study, cells: &[&Cell], args: &StudyArgs) -> Result<()> {
             scope.spawn(work);
         }
     });
-    match failures.into_inner().map(|mut all| all.pop()) {
-        Ok(Some(error)) => Err(error),
-        _ => Ok(()),
+    let mut all = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(at) = all.iter().position(|e| matches!(e, Error::Interrupted(_))) {
+        return Err(all.swap_remove(at));
+    }
+    match all.len() {
+        0 => Ok(()),
+        1 => Err(all.remove(0)),
+        n => Err(Error::Failed(format!("{n} of {} cells failed; the first: {}", cells.len(), all[0]))),
     }
 }
 

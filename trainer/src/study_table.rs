@@ -1,12 +1,15 @@
 //! What a study found: top-1 by arm and student, paired differences from the first arm, what the teachers
 //! cost. The unit of resampling is the teacher seed: students of one teacher are not independent.
 
+use crate::save::Diverged;
 use crate::study::{Arm, Cell, Study};
+use crate::study_cell::name_some;
+use gtn_core::data::{DataSha256, short};
 use gtn_core::html::Page;
 use gtn_core::model_dir::{TRAIN_SCHEMA, TrainFile};
 use gtn_core::stats::{detectable, holm, mean_ci95, t_test};
 use gtn_core::table::Table;
-use gtn_core::{Result, artifact, exit, format, plot};
+use gtn_core::{Error, Result, artifact, exit, format, plot};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +25,8 @@ struct Found {
     students: BTreeMap<String, f64>,
     /// Best epoch on val, beside it.
     best_val: BTreeMap<String, f64>,
+    /// Students that diverged: they have no accuracy.
+    diverged: usize,
 }
 
 fn folder_name(id: &str) -> String {
@@ -32,8 +37,11 @@ fn top1(train: &TrainFile) -> Option<f64> {
     train.accuracy.get("test").map(|a| 100.0 * a.top1)
 }
 
-/// `None` where a run of the cell is not finished.
+/// `None` where a run of the cell is not finished, or is not this study's.
 fn read(study: &Study, cell: &Cell) -> Result<Option<Found>> {
+    if study.odd(cell, None)?.is_some() {
+        return Ok(None);
+    }
     let train = |dir: &Path| -> Result<Option<TrainFile>> {
         let path = dir.join("train.json");
         if path.exists() { artifact::read_schema(&path, TRAIN_SCHEMA).map(Some) } else { Ok(None) }
@@ -48,6 +56,10 @@ fn read(study: &Study, cell: &Cell) -> Result<Option<Found>> {
     for id in ids {
         let all = cell.dir.join("students");
         let dir = if ids.len() == 1 { all } else { all.join(folder_name(id)) };
+        if Diverged::read(&dir)?.is_some() {
+            found.diverged += 1;
+            continue;
+        }
         let Some(student) = train(&dir)? else { return Ok(None) };
         found.students.extend(top1(&student).map(|t| (id.clone(), t)));
         found.best_val.extend(student.best_val_top1.map(|b| (id.clone(), 100.0 * b)));
@@ -59,7 +71,11 @@ fn read(study: &Study, cell: &Cell) -> Result<Option<Found>> {
 pub fn list(study: &Study, cells: &[Cell]) -> Result<()> {
     let mut table = Table::new(["cell", "arm", "seed", "finished", "folder"]);
     for (i, cell) in cells.iter().enumerate() {
-        let done = if read(study, cell)?.is_some() { "yes" } else { "no" };
+        let done = match (study.odd(cell, None)?, read(study, cell)?) {
+            (Some(_), _) => "of another recipe",
+            (_, Some(_)) => "yes",
+            _ => "no",
+        };
         let (name, dir) = (cell.arm.name.clone(), cell.dir.display().to_string());
         table.row([i.to_string(), name, cell.seed.to_string(), done.into(), dir]);
     }
@@ -79,9 +95,12 @@ type Results<'a> = Vec<(&'a Arm, BTreeMap<u64, Found>)>;
 
 /// Writes study.json, study.md, study.html and cost.json; prints the tables.
 pub fn write(study: &Study, cells: &[Cell], out: &Path) -> Result<()> {
+    same_data(study, cells)?;
     let mut results: Results = study.arms.iter().map(|a| (a, BTreeMap::new())).collect();
     let mut missing = 0;
+    let mut odd = Vec::new();
     for cell in cells {
+        odd.extend(study.odd(cell, None)?);
         let Some(found) = read(study, cell)? else {
             missing += 1;
             continue;
@@ -107,6 +126,16 @@ pub fn write(study: &Study, cells: &[Cell], out: &Path) -> Result<()> {
     if missing > 0 {
         note.push_str(" The table is of the finished cells only.");
     }
+    if !odd.is_empty() {
+        note.push_str(&format!(
+            " Left out, since the study file is not what trained them: {}.",
+            name_some(&odd)
+        ));
+    }
+    let diverged: usize = results.iter().flat_map(|(_, seeds)| seeds.values()).map(|f| f.diverged).sum();
+    if diverged > 0 {
+        note.push_str(&format!(" {diverged} students diverged and count nowhere."));
+    }
     let markdown = format!(
         "# Study\n\n{note}\n\n## Top-1\n\n{}\n## Differences from `{}`\n\n{}",
         accuracy.to_markdown(),
@@ -127,6 +156,33 @@ pub fn write(study: &Study, cells: &[Cell], out: &Path) -> Result<()> {
         cost.render(),
         out.join("study.html").display()
     ))
+}
+
+/// One table is of one data set: an error names two cells that saw different ones.
+fn same_data(study: &Study, cells: &[Cell]) -> Result<()> {
+    let mut first: Option<(&Cell, DataSha256)> = None;
+    for cell in cells {
+        let Some(data) = study.data_of(cell)? else { continue };
+        match &first {
+            Some((other, known)) if *known != data => {
+                return Err(Error::input(
+                    &cell.dir,
+                    format!(
+                        "was trained on other data than {} (train and test have SHA-256 {}, {}; there {}, {}): \
+                         --retrain trains one of them anew",
+                        other.dir.display(),
+                        short(&data.train),
+                        short(&data.test),
+                        short(&known.train),
+                        short(&known.test)
+                    ),
+                ));
+            }
+            Some(_) => {}
+            None => first = Some((cell, data)),
+        }
+    }
+    Ok(())
 }
 
 fn accuracy_table(study: &Study, results: &Results) -> Table {

@@ -2,21 +2,21 @@
 
 use crate::classifiers::{Classifiers, Lesson};
 use crate::cli::{KdMethod, RunArgs, StudentArgs, TeacherArgs, TeacherMethod};
-use crate::commands::{resolve_recipe, set_up};
+use crate::commands::{resolve_recipe, set_up, warn_of_one_class};
 use crate::generic::Generic;
 use crate::learner::Learner;
 use crate::loader::Source;
 use crate::net::Net;
 use crate::recipe::Recipe;
-use crate::run_dir::{Config, RunDir};
-use crate::save::{self, Finished};
+use crate::run_dir::{Config, NUMERICS_VERSION, RunDir};
+use crate::save::{self, DIVERGED, Diverged, Finished, Saved};
 use crate::train_loop::{Outcome, Training};
 use crate::{checkpoint, device};
 use gtn_core::arch::ArchSpec;
 use gtn_core::cost::Cost;
-use gtn_core::data::{Dataset, ImageSet};
+use gtn_core::data::{DataSha256, Dataset, ImageSet, short};
 use gtn_core::graph::Graph;
-use gtn_core::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir};
+use gtn_core::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir, TRAIN_SCHEMA, TrainFile};
 use gtn_core::pool::{self, Space};
 use gtn_core::preprocess::{Preprocess, Resize};
 use gtn_core::signals::Signals;
@@ -43,6 +43,13 @@ struct Plan<'a> {
     kd: KdMethod,
     /// Of a generic teacher's students.
     space: Option<Space>,
+}
+
+impl Plan<'_> {
+    /// The data set's, without its folder.
+    fn data_name(&self) -> &str {
+        self.run.data.split(':').next().unwrap_or_default()
+    }
 }
 
 /// `gtn-train teacher`
@@ -109,19 +116,33 @@ struct Output {
     file: ArchFile,
 }
 
+impl Output {
+    /// Whether all that is written of a network is there: train.json comes last.
+    fn is_written(&self) -> bool {
+        self.dir.join("train.json").exists() || self.dir.join(DIVERGED).exists()
+    }
+}
+
+/// What to do where data are not what they were.
+pub const OWN_DATA: &str = "give the data as they were then, or train it anew";
+/// Written last of all: a run that has it is finished.
+pub const LAST_FILE: &str = "report.html";
+
 fn train(plan: Plan, cuda: bool) -> Result<()> {
     let run = plan.run;
     let recipe = resolve_recipe(run)?;
     let (device, threads) = set_up(&run.device, cuda)?;
     let data = Dataset::open(&run.data)?;
+    let data_sha256 = data.sha256();
     let preprocess = preprocess_for(&data);
-    check_teacher(plan.teacher.as_ref(), &preprocess, &data)?;
+    check_teacher(plan.teacher.as_ref(), &preprocess, (&data, &data_sha256))?;
     let outputs = outputs(&plan, &data, &preprocess)?;
     let mut learner = Trained::new(&plan, &outputs, &recipe, device)?;
     let names: Vec<&str> = outputs.iter().map(|o| o.file.arch.name.as_str()).collect();
     let config = Config {
         command: plan.command,
         method: plan.method,
+        numerics: NUMERICS_VERSION,
         data: data.name.as_str(),
         arch: &names.join(" "),
         space: plan.space.as_ref().map(|s| format!("{} ({} students)", s.pool.name, s.count())),
@@ -129,13 +150,15 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
         init_sha256: run.init.as_deref().map(artifact::sha256_file).transpose()?,
         device: device::name(device),
         threads,
+        data_sha256: &data_sha256,
         recipe: &recipe,
     };
     let mut dir = RunDir::open(&run.out, &config, run.resume)?;
-    if run.resume && outputs.iter().all(|o| o.dir.join("train.json").exists()) {
-        exit::note(&format!("gtn-train: {} is already finished", run.out.display()));
-        return Ok(());
+    if run.resume && outputs.iter().all(Output::is_written) {
+        return finish_again(&plan, &outputs, &recipe);
     }
+    warn_of_one_class("training", &data.train, &data.label_names);
+    warn_of_one_class("test", &data.test, &data.label_names);
     let (source, val) = sources(&data, &preprocess, &recipe)?;
     let label = match names.as_slice() {
         [one] => format!("{} {one}", plan.command),
@@ -144,7 +167,8 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     let mut training =
         Training { learner: learner.as_dyn(), source, val: &val, recipe: &recipe, device, label: &label };
     let outcome = training.run(&mut dir, run.resume, &Signals::watch()?)?;
-    finish(&plan, &learner, outputs, (&data.test, &val), &recipe, outcome, device)
+    save_all(&plan, &learner, &outputs, (&data.test, &val, &data_sha256), (&recipe, &outcome), device)?;
+    finish(&plan, &outputs, &recipe)
 }
 
 /// The training part and val.
@@ -249,7 +273,11 @@ impl Trained {
     }
 }
 
-fn check_teacher(teacher: Option<&ModelDir>, preprocess: &Preprocess, data: &Dataset) -> Result<()> {
+fn check_teacher(
+    teacher: Option<&ModelDir>,
+    preprocess: &Preprocess,
+    (data, sha256): (&Dataset, &DataSha256),
+) -> Result<()> {
     let Some(teacher) = teacher else { return Ok(()) };
     let file = &teacher.file;
     if file.arch.classes != data.train.classes || !file.preprocess.same_input(preprocess) {
@@ -266,43 +294,93 @@ fn check_teacher(teacher: Option<&ModelDir>, preprocess: &Preprocess, data: &Dat
             preprocess.mean
         )));
     }
-    Ok(())
+    match &teacher.train.data_sha256 {
+        // Its test images were never seen.
+        Some(recorded) if recorded.train != sha256.train => Err(Error::usage(format!(
+            "teacher {} was trained on other images or labels than `{}` holds (SHA-256 {}, now {}): {OWN_DATA}",
+            file.arch.name,
+            data.name,
+            short(&recorded.train),
+            short(&sha256.train)
+        ))),
+        _ => Ok(()),
+    }
 }
 
-fn finish(
+/// Writes every network's folder; one that diverged has its record in place of its weights.
+fn save_all(
     plan: &Plan,
     learner: &Trained,
-    outputs: Vec<Output>,
-    (test, val): (&ImageSet, &ImageSet),
-    recipe: &Recipe,
-    outcome: Outcome,
+    outputs: &[Output],
+    (test, val, data_sha256): (&ImageSet, &ImageSet, &DataSha256),
+    (recipe, outcome): (&Recipe, &Outcome),
     device: Device,
 ) -> Result<()> {
-    let out = plan.run.out.as_path();
     let mut ext = BTreeMap::new();
     if let Trained::Generic(generic) = learner {
-        ext.insert("generic".to_owned(), save_supernet(out, generic)?);
+        ext.insert("generic".to_owned(), save_supernet(&plan.run.out, generic)?);
     }
-    let mut table = Table::new(["network", "params", "MACs", "split", "images", "top-1", "top-5"]);
-    let dyn_learner = learner.as_ref();
-    for (which, (runner, output)) in dyn_learner.networks().iter().zip(outputs).enumerate() {
+    let learner = learner.as_ref();
+    let mut gone = outcome.state.diverged.len();
+    for (which, (runner, output)) in learner.networks().iter().zip(outputs).enumerate() {
+        let name = &output.file.arch.name;
+        if let Some(why) = outcome.state.diverged.get(&which) {
+            Diverged::write(&output.dir, name, why)?;
+            continue;
+        }
         artifact::create_dir(&output.dir)?;
-        let cost = Cost::of(&runner.graph);
-        let name = output.file.arch.name.clone();
         let finished = Finished {
-            file: output.file,
+            file: output.file.clone(),
             method: plan.method,
-            data: plan.run.data.split(':').next().unwrap_or_default().to_owned(),
+            data: plan.data_name().to_owned(),
+            data_sha256,
             recipe,
             teacher: plan.teacher.as_ref().map(|t| (t.weights_sha256.clone(), t.file.arch.name.clone())),
-            outcome: &outcome,
+            outcome,
             which,
             ext: ext.clone(),
         };
-        let net = (*runner, dyn_learner.params());
-        for (split, a) in save::save(&output.dir, net, finished, test, val, device)?.accuracy {
+        match save::save(&output.dir, (*runner, learner.params()), finished, test, val, device)? {
+            Saved::Finished => {}
+            Saved::Diverged(why) => {
+                gone += 1;
+                if gone == outputs.len() {
+                    return Err(Error::Failed(format!("training diverged: {name}: {why}; nothing is saved")));
+                }
+                Diverged::write(&output.dir, name, &why)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A run whose networks are all written: what a kill kept from being done after them is done now.
+fn finish_again(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
+    let out = plan.run.out.as_path();
+    if !out.join(LAST_FILE).exists() {
+        return finish(plan, outputs, recipe);
+    }
+    checkpoint::clear(out)?;
+    exit::note(&format!("gtn-train: {} is already finished", out.display()));
+    verdict(out, outputs)
+}
+
+/// From the folders alone: report.html, the table, and away with the checkpoints.
+fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
+    let out = plan.run.out.as_path();
+    let mut table = Table::new(["network", "params", "MACs", "split", "images", "top-1", "top-5"]);
+    let mut epochs = 0;
+    for output in outputs {
+        let path = output.dir.join("train.json");
+        if !path.exists() {
+            continue; // it diverged
+        }
+        let train: TrainFile = artifact::read_schema(&path, TRAIN_SCHEMA)?;
+        epochs = train.epochs;
+        let cost = Cost::of(&Graph::lower(&output.file.arch)?);
+        for (split, a) in train.accuracy {
             table.row([
-                name.clone(),
+                output.file.arch.name.clone(),
                 format::count(cost.params),
                 format::count(cost.macs),
                 split,
@@ -312,12 +390,27 @@ fn finish(
             ]);
         }
     }
-    checkpoint::clear(out)?;
     let title = format!("{} ({})", plan.command, plan.method);
-    let data = plan.run.data.split(':').next().unwrap_or_default();
-    let subtitle = format!("{data}, {} epochs, seed {}", outcome.epochs, recipe.seed);
+    let subtitle = format!("{}, {epochs} epochs, seed {}", plan.data_name(), recipe.seed);
     training_report::write(out, &title, &subtitle, &table)?;
-    exit::print(&format!("{}\n{}\n", table.render(), out.display()))
+    checkpoint::clear(out)?;
+    let told = exit::print(&format!("{}\n{}\n", table.render(), out.display()));
+    exit::work_first(verdict(out, outputs), told)
+}
+
+/// An error that names the networks that diverged, if any did.
+fn verdict(out: &Path, outputs: &[Output]) -> Result<()> {
+    let mut gone = Vec::new();
+    for output in outputs {
+        gone.extend(Diverged::read(&output.dir)?.map(|d| format!("{}: {}", d.network, d.why)));
+    }
+    let Some(first) = gone.first() else { return Ok(()) };
+    Err(Error::Failed(format!(
+        "{} of {} networks diverged ({first}); the others are in {}",
+        gone.len(),
+        outputs.len(),
+        out.display()
+    )))
 }
 
 /// Writes the trained supernet; returns what train.json tells of it.

@@ -2,7 +2,10 @@
 
 mod cifar;
 mod fashion_mini;
+mod identity;
 mod idx;
+
+pub use identity::{DataSha256, Part, short};
 
 use crate::arch::Input;
 use crate::{Error, Result};
@@ -247,6 +250,12 @@ impl ImageSet {
     }
 }
 
+/// The one class that all labels name, where that is so: no accuracy on such images says anything.
+pub fn only_class(labels: &[u16]) -> Option<u16> {
+    let first = *labels.first()?;
+    labels.iter().all(|&label| label == first).then_some(first)
+}
+
 /// The first of `names` that is a file in `dir`; otherwise an error listing them.
 fn find_file(dir: &Path, names: &[String]) -> Result<PathBuf> {
     if !dir.is_dir() {
@@ -294,5 +303,6 @@ mod tests {
         assert_eq!(set.channel_mean_std(), (vec![0.5, 0.2], vec![0.5, 0.0]));
         assert_eq!(set.class_counts(), [1, 0, 1]);
         assert_eq!(set.subset(&[1]).labels, [0]);
+        assert_eq!((only_class(&set.labels), only_class(&[2, 2]), only_class(&[])), (None, Some(2), None));
     }
 }
