@@ -314,13 +314,15 @@ mod tests {
     fn the_key_says_whether_shrinking_is_antialiased() {
         let stripes: Vec<u8> = (0..64).map(|i| if i % 4 < 2 { 0 } else { 200 }).collect();
         let old = grey(2, None);
-        assert_eq!(old.apply(&stripes, 8, 8).unwrap(), [100.0; 4]);
+        let bytes = |p: &Preprocess, image: &[u8]| -> Vec<u8> {
+            p.apply(image, 8, 8).unwrap().iter().map(|x| x.round() as u8).collect()
+        };
+        assert_eq!(bytes(&old, &stripes), [100; 4]);
         let dots: Vec<u8> = (0..64).map(|i| if i % 8 == 0 && i < 32 { 255 } else { 0 }).collect();
-        assert_eq!(old.apply(&dots, 8, 8).unwrap(), [0.0; 4], "an old bundle's answer stays");
+        assert_eq!(bytes(&old, &dots), [0; 4], "an old bundle's answer stays");
         let new = Preprocess { resize: Some(Resize::PIL), ..old };
         // Pillow 13: the same image, resize((2, 2), Image.BILINEAR).
-        let found: Vec<u8> = new.apply(&dots, 8, 8).unwrap().iter().map(|x| x.round() as u8).collect();
-        assert_eq!(found, [39, 0, 7, 0]);
+        assert_eq!(bytes(&new, &dots), [39, 0, 7, 0]);
         let json = serde_json::to_string(&new).unwrap();
         assert!(json.contains(r#""resize":{"filter":"bilinear","antialias":true}"#), "{json}");
         assert_eq!(serde_json::from_str::<Preprocess>(&json).unwrap(), new);

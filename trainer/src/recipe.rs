@@ -176,7 +176,8 @@ impl Recipe {
     /// Defaults, then `config`, then each `key=value`. The layer with the mistake is named.
     pub fn resolve(config: Option<&Path>, sets: &[String]) -> Result<Self> {
         let Some(path) = config else { return Self::of_layers(Table::new(), "", sets) };
-        Self::of_layers(artifact::read_document(path)?, &path.display().to_string(), sets)
+        let layer = artifact::parse_toml(&artifact::read_text(path)?, path)?;
+        Self::of_layers(layer, &path.display().to_string(), sets)
     }
 
     /// Defaults, then `layer` (`place` is what it is called in messages), then each `key=value`.
