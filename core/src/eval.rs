@@ -80,7 +80,8 @@ fn hard_sigmoid(x: f32) -> f32 {
 
 fn activate(activation: Activation, x: f32) -> f32 {
     match activation {
-        Activation::Relu => x.max(0.0),
+        Activation::Relu if x < 0.0 => 0.0,
+        Activation::Relu => x, // NaN too, which max() would lose
         Activation::Relu6 => x.clamp(0.0, 6.0),
         Activation::HardSwish => x * hard_sigmoid(x),
     }
@@ -157,7 +158,8 @@ fn max_pool(x: &[f32], [c, h, w]: Shape, [_, oh, ow]: Shape) -> Vec<f32> {
             let rows = (2 * oy).saturating_sub(1)..(2 * oy + 2).min(h);
             let cols = (2 * ox).saturating_sub(1)..(2 * ox + 2).min(w);
             let window = rows.flat_map(|r| channel[r * w..][cols.clone()].iter().copied());
-            out.push(window.fold(f32::NEG_INFINITY, f32::max));
+            let larger = |most: f32, x: f32| if x > most || x.is_nan() { x } else { most };
+            out.push(window.fold(f32::NEG_INFINITY, larger));
         }
     }
     out
@@ -189,12 +191,20 @@ mod tests {
         let at = |a, xs: [f32; 4]| xs.map(|x| activate(a, x));
         assert_eq!(at(Activation::Relu, [-1.0, 0.0, 1.0, 9.0]), [0.0, 0.0, 1.0, 9.0]);
         assert_eq!(at(Activation::Relu6, [-1.0, 0.0, 1.0, 9.0]), [0.0, 0.0, 1.0, 6.0]);
+        for activation in [Activation::Relu, Activation::Relu6, Activation::HardSwish] {
+            assert!(activate(activation, f32::NAN).is_nan(), "{activation:?}");
+        }
         assert_eq!(at(Activation::HardSwish, [-4.0, 0.0, 3.0, 9.0]), [0.0, 0.0, 3.0, 9.0]);
     }
 
     #[test]
     fn max_pool_and_batch_norm_by_hand() {
         assert_eq!(max_pool(&[-1.0, -2.0, -3.0, -4.0], [1, 2, 2], [1, 1, 1]), [-1.0]);
+        for at in 0..4 {
+            let mut x = [-1.0, 2.0, -3.0, 4.0];
+            x[at] = f32::NAN;
+            assert!(max_pool(&x, [1, 2, 2], [1, 1, 1])[0].is_nan(), "{at}");
+        }
         let out = batch_norm(&[3.0, 5.0], 2, [&[2.0], &[1.0], &[3.0], &[4.0]]);
         assert!((out[0] - 1.0).abs() < 1e-6 && (out[1] - 3.0).abs() < 1e-5, "{out:?}");
     }

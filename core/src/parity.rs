@@ -1,5 +1,6 @@
-//! Whether two sets of logits agree: one margin-aware rule for every program and test.
+//! Whether two sets of logits agree, and whether they are numbers at all: one rule for every program and test.
 
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// How close is close enough.
@@ -71,7 +72,18 @@ impl Parity {
     }
 }
 
-/// Compares `[n, classes]` logits, row-major.
+/// An error where a logit is NaN or infinite: such a network is broken, and no score of it means anything. `what` names
+/// the model; images count from `first`.
+pub fn check_finite(what: &str, logits: &[f32], classes: usize, first: usize) -> Result<()> {
+    let Some(at) = logits.iter().position(|l| !l.is_finite()) else { return Ok(()) };
+    let (image, class) = (first + at / classes.max(1), at % classes.max(1));
+    let found = logits.get(at).copied().unwrap_or(f32::NAN);
+    Err(Error::Failed(format!(
+        "{what}: the logit of class {class} for image {image} is {found}, wanted a finite number"
+    )))
+}
+
+/// Compares `[n, classes]` logits, row-major. What is not finite, logits or tolerance, never passes.
 pub fn compare(expected: &[f32], actual: &[f32], classes: usize, tolerance: Tolerance) -> Parity {
     let n = expected.len() / classes.max(1);
     let scale = expected.iter().fold(1.0f64, |m, &x| m.max(f64::from(x).abs()));
@@ -84,10 +96,14 @@ pub fn compare(expected: &[f32], actual: &[f32], classes: usize, tolerance: Tole
         argmax_differs: 0,
         pass: true,
     };
-    let finite = expected.iter().chain(actual).all(|x| x.is_finite());
+    let finite = expected.iter().chain(actual).all(|x| x.is_finite())
+        && tolerance.margin.is_finite()
+        && parity.bound.is_finite();
     if n == 0 || !finite || expected.len() != actual.len() || expected.len() != n * classes {
         parity.pass = false;
-        parity.max_abs = f64::MAX; // JSON has no infinity
+        // JSON has no infinity and no NaN.
+        parity.max_abs = f64::MAX;
+        parity.bound = if parity.bound.is_finite() { parity.bound } else { 0.0 };
         return parity;
     }
     for (want, got) in expected.chunks(classes).zip(actual.chunks(classes)) {
@@ -106,7 +122,8 @@ pub fn compare(expected: &[f32], actual: &[f32], classes: usize, tolerance: Tole
     parity
 }
 
-/// Index of the largest logit (the first of equals) and its distance to the second.
+/// Index of the largest logit (the first of equals) and its distance to the second. NaN is no logit: see
+/// [`check_finite`].
 pub fn top_and_margin(logits: &[f32]) -> (usize, f64) {
     let mut top = 0;
     let (mut first, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
@@ -121,14 +138,17 @@ pub fn top_and_margin(logits: &[f32]) -> (usize, f64) {
 }
 
 /// How many of the `[n, classes]` rows have their label among the `k` largest logits. Ties count
-/// against the label, so that constant logits score nothing.
+/// against the label, so that constant logits score nothing; nor does a row that holds NaN or an infinity.
 pub fn correct_in_top(logits: &[f32], labels: &[u16], classes: usize, k: usize) -> usize {
     let hit = |(row, &label): (&[f32], &u16)| {
         let Some(&mine) = row.get(usize::from(label)) else { return false };
+        if !row.iter().all(|x| x.is_finite()) {
+            return false;
+        }
         let above = row.iter().enumerate().filter(|&(i, &x)| i != usize::from(label) && x >= mine).count();
         above < k
     };
-    logits.chunks(classes).zip(labels).filter(|&pair| hit(pair)).count()
+    logits.chunks(classes.max(1)).zip(labels).filter(|&pair| hit(pair)).count()
 }
 
 #[cfg(test)]
@@ -149,6 +169,30 @@ mod tests {
         assert!(!compare(&[1.0, 0.0], &[1.009, 0.0], 2, Tolerance::FP32).pass);
         assert!(!compare(&[1.0, 0.0], &[1.0, f32::NAN], 2, Tolerance::FP32).pass);
         assert!(!compare(&[], &[], 2, Tolerance::FP32).pass);
+        // Nor does a tolerance that is no number: nothing would be checked.
+        for odd in [f64::NAN, f64::INFINITY] {
+            let (margin, relative) =
+                (Tolerance { margin: odd, ..Tolerance::FP32 }, Tolerance { relative: odd, margin: 1e-3 });
+            for tolerance in [margin, relative] {
+                let parity = compare(&[1.0, 0.0], &[1.0, 0.0], 2, tolerance);
+                assert!(!parity.pass && parity.bound.is_finite(), "{tolerance:?}: {parity:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_named_and_scores_nothing() {
+        check_finite("m", &[1.0, 0.0], 2, 0).unwrap();
+        let error = check_finite("m.onnx", &[1.0, 0.0, 2.0, f32::NAN], 2, 100).unwrap_err().to_string();
+        assert_eq!(error, "m.onnx: the logit of class 1 for image 101 is NaN, wanted a finite number");
+        assert!(check_finite("m", &[f32::NEG_INFINITY], 1, 0).unwrap_err().to_string().contains("is -inf"));
+        for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for k in 1..=2 {
+                assert_eq!(correct_in_top(&[odd, odd], &[0], 2, k), 0, "{odd}");
+                assert_eq!(correct_in_top(&[1.0, odd], &[0], 2, k), 0, "{odd}");
+                assert_eq!(correct_in_top(&[odd, 1.0], &[0], 2, k), 0, "{odd}");
+            }
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use crate::host::Host;
 use crate::latency_samples::Latency;
 use crate::op_profile::OpProfile;
-use crate::parity::{Parity, correct_in_top};
+use crate::parity::{Parity, check_finite, correct_in_top};
 use crate::shares::share_ci95;
 use crate::warning::Warning;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -169,9 +170,14 @@ pub struct Memory {
 }
 
 impl Accuracy {
-    /// Of `[n, classes]` logits.
-    pub fn of(split: &str, logits: &[f32], labels: &[u16], names: &[String]) -> Self {
+    /// Of `[n, classes]` logits. An error where there are not as many, or one is no finite number.
+    pub fn of(split: &str, logits: &[f32], labels: &[u16], names: &[String]) -> Result<Self> {
         let (n, classes) = (labels.len(), names.len().max(1));
+        if logits.len() != n * classes {
+            let what = format!("{split}: {} logits for {n} images of {classes} classes", logits.len());
+            return Err(Error::Failed(what));
+        }
+        check_finite(split, logits, classes, 0)?;
         let hits = |k: usize| correct_in_top(logits, labels, classes, k);
         let (one, five) = (hits(1), hits(5.min(classes)));
         let mut per_class: Vec<ClassAccuracy> =
@@ -182,7 +188,7 @@ impl Accuracy {
                 class.correct += correct_in_top(row, &[*label], classes, 1);
             }
         }
-        Self {
+        Ok(Self {
             split: split.into(),
             n,
             top1: one as f64 / n.max(1) as f64,
@@ -190,7 +196,7 @@ impl Accuracy {
             top5: five as f64 / n.max(1) as f64,
             top5_ci95: share_ci95(five, n),
             per_class,
-        }
+        })
     }
 }
 
@@ -216,9 +222,18 @@ mod tests {
     #[test]
     fn accuracy_by_hand() {
         let names: Vec<String> = ["a", "b"].map(str::to_owned).to_vec();
-        let a = Accuracy::of("test", &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0], &[0, 1, 1], &names);
+        let a = Accuracy::of("test", &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0], &[0, 1, 1], &names).unwrap();
         assert!((a.top1 - 2.0 / 3.0).abs() < 1e-12 && a.top5 == 1.0);
         assert_eq!((a.per_class[0].correct, a.per_class[1].correct, a.per_class[1].n), (1, 1, 2));
         assert!(a.top1_ci95[0] < a.top1 && a.top1 < a.top1_ci95[1]);
+    }
+
+    #[test]
+    fn a_broken_network_has_no_accuracy() {
+        let names: Vec<String> = ["a", "b"].map(str::to_owned).to_vec();
+        let error = |logits: &[f32]| Accuracy::of("test", logits, &[0, 1], &names).unwrap_err().to_string();
+        assert!(error(&[1.0, 0.0, f32::NAN, 1.0]).contains("class 0 for image 1 is NaN"));
+        assert!(error(&[f32::NAN; 4]).contains("image 0 is NaN"));
+        assert!(error(&[1.0, 0.0]).contains("2 logits for 2 images of 2 classes"));
     }
 }

@@ -74,7 +74,7 @@ pub fn report(name: &str) -> Report {
             ..BackendInfo::default()
         },
         parity: vec![],
-        accuracy: vec![Accuracy::of("test", &[1.0, 0.0, 0.0, 1.0], &[0, 1], &names)],
+        accuracy: Accuracy::of("test", &[1.0, 0.0, 0.0, 1.0], &[0, 1], &names).into_iter().collect(),
         latency: Some(Latency {
             batch: 1,
             init_ms: 2.0,

@@ -326,7 +326,7 @@ fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
         let m = &bundle.manifest;
         let feed =
             Feed { images: &images, preprocess: &m.preprocess, batch: 1, ort_lib: args.ort_lib.clone() };
-        let accuracy = Accuracy::of("test", &feed.logits(&bundle.model)?, &labels, &m.labels);
+        let accuracy = Accuracy::of("test", &feed.logits(&bundle.model)?, &labels, &m.labels)?;
         report.warnings.extend((accuracy.n < FEW_IMAGES).then_some(Warning::FewImages { n: accuracy.n }));
         report.accuracy.push(accuracy);
     }

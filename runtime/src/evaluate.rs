@@ -75,7 +75,7 @@ pub fn evaluate(subject: &mut Subject, steps: &Steps) -> Result<Evaluation> {
     });
     let split = if warnings.is_empty() { "test" } else { OTHER_DATA };
     warnings.extend(one_class(&labels, &names));
-    Ok(Evaluation { accuracy: Accuracy::of(split, &logits, &labels, &names), logits, parity, warnings })
+    Ok(Evaluation { accuracy: Accuracy::of(split, &logits, &labels, &names)?, logits, parity, warnings })
 }
 
 /// Where every image is of one class, a network that always says it is always right.
