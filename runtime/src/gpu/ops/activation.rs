@@ -5,9 +5,10 @@ use crate::gpu::graph::{Form, Fuse, Shader};
 use crate::onnx::Numbers;
 
 /// Floats.
-pub const FLOAT: Shader = shader!("activation": "float", "step", "activate", "activation");
+pub const FLOAT: Shader = shader!("activation": "float", "step", "nan", "activate", "activation");
 /// float16; two operands as well (binary.rs).
-pub const HALVES: Shader = shader!("elementwise_halves": "halves", "step", "activate", "elementwise_halves");
+pub const HALVES: Shader =
+    shader!("elementwise_halves": "halves", "step", "nan", "activate", "elementwise_halves");
 /// Integers.
 pub const INTEGER: Shader = shader!("activation_integer": "integer", "step", "activation_integer");
 

@@ -6,7 +6,7 @@ use super::node::strides;
 use crate::gpu::graph::{DType, Form, Fuse, MAX_RANK, Shader, ValueId};
 
 /// Floats.
-pub const FLOAT: Shader = shader!("binary": "float", "step", "activate", "broadcast", "binary");
+pub const FLOAT: Shader = shader!("binary": "float", "step", "nan", "activate", "broadcast", "binary");
 /// Integers.
 pub const INTEGER: Shader = shader!("binary_integer": "integer", "step", "broadcast", "binary_integer");
 

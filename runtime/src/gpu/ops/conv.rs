@@ -6,7 +6,7 @@ use super::window::{Window, spatial};
 use crate::gpu::graph::{Conv, Form, Fuse, Shader, ValueId};
 
 /// conv.wgsl
-pub const SHADER: Shader = shader!("conv": "float", "step", "window", "activate", "conv_sums", "conv");
+pub const SHADER: Shader = shader!("conv": "float", "step", "window", "nan", "activate", "conv_sums", "conv");
 
 /// Channels by group, as constants of a shader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,21 +9,21 @@ use std::rc::Rc;
 
 /// conv_block.wgsl, of floats, of integers and of float16.
 pub const BLOCK: [Shader; 3] = [
-    shader!("conv_block": "activate", "float4", "floats4", "conv4", "conv_block"),
+    shader!("conv_block": "nan", "activate", "float4", "floats4", "conv4", "conv_block"),
     shader!("conv_block_integer": "integer4", "conv4", "conv_block"),
-    shader!("conv_block_halves": "activate", "halves", "halves4", "floats4", "conv4", "conv_block"),
+    shader!("conv_block_halves": "nan", "activate", "halves", "halves4", "floats4", "conv4", "conv_block"),
 ];
 /// conv_tile.wgsl
 pub const TILE: [Shader; 3] = [
-    shader!("conv_tile": "activate", "float4", "floats4", "conv4", "conv_tile"),
+    shader!("conv_tile": "nan", "activate", "float4", "floats4", "conv4", "conv_tile"),
     shader!("conv_tile_integer": "integer4", "conv4", "conv_tile"),
-    shader!("conv_tile_halves": "activate", "halves", "halves4", "floats4", "conv4", "conv_tile"),
+    shader!("conv_tile_halves": "nan", "activate", "halves", "halves4", "floats4", "conv4", "conv_tile"),
 ];
 /// depthwise.wgsl
 pub const DEPTHWISE: [Shader; 3] = [
-    shader!("depthwise": "activate", "float4", "floats4", "conv4", "depthwise"),
+    shader!("depthwise": "nan", "activate", "float4", "floats4", "conv4", "depthwise"),
     shader!("depthwise_integer": "integer4", "conv4", "depthwise"),
-    shader!("depthwise_halves": "activate", "halves", "halves4", "floats4", "conv4", "depthwise"),
+    shader!("depthwise_halves": "nan", "activate", "halves", "halves4", "floats4", "conv4", "depthwise"),
 ];
 
 /// Columns of the widest kernel that depthwise.wgsl takes.

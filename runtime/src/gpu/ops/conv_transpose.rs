@@ -5,7 +5,8 @@ use super::window::{Window, pads, per_dimension, spatial};
 use crate::gpu::graph::{Fuse, Shader};
 
 /// conv_transpose.wgsl
-pub const SHADER: Shader = shader!("conv_transpose": "float", "step", "window", "activate", "conv_transpose");
+pub const SHADER: Shader =
+    shader!("conv_transpose": "float", "step", "window", "nan", "activate", "conv_transpose");
 
 /// ONNX ConvTranspose with one to three spatial dimensions.
 pub fn lower(n: &mut Node) -> Result<(), String> {

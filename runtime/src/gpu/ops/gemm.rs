@@ -8,12 +8,12 @@ use super::window::Window;
 use crate::gpu::graph::{Form, Fuse, Shader, Step};
 
 /// gemm.wgsl
-pub const SHADER: Shader = shader!("gemm": "float", "step", "activate", "gemm");
+pub const SHADER: Shader = shader!("gemm": "float", "step", "nan", "activate", "gemm");
 /// gemv.wgsl, its sums in shared memory.
-pub const GEMV: Shader = shader!("gemv": "float", "step", "activate", "gemv", "gemv_shared");
+pub const GEMV: Shader = shader!("gemv": "float", "step", "nan", "activate", "gemv", "gemv_shared");
 /// gemv.wgsl, its sums by subgroups.
 pub const GEMV_SUBGROUPS: Shader =
-    shader!("gemv_subgroups": "float", "step", "activate", "gemv", "gemv_subgroups");
+    shader!("gemv_subgroups": "float", "step", "nan", "activate", "gemv", "gemv_subgroups");
 
 /// More rows give gemm.wgsl enough to do.
 const GEMV_ROWS: usize = 8;

@@ -1,6 +1,5 @@
 // Four float16 at a time, in two words of the one buffer; what is computed is f32.
 alias V = vec4<f32>;
-const LEAST: f32 = -65504.0;
 @group(0) @binding(0) var<storage, read_write> mem: array<vec2<u32>>;
 
 fn unpacked(m: vec2<u32>) -> V {

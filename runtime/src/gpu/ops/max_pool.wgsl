@@ -1,11 +1,12 @@
-// The largest value of each window; padding does not count.
+// The largest value of each window, NaN where there is one; padding does not count. Of a window of padding alone it is 0.
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>) {
     let i = id.x + id.y * n.x * 64u;
     if i >= total { return; }
     let p = pooled(i);
-    var most = V(LEAST);
+    var most = V();
+    var none = true;
     for (var zd = 0u; zd < kd; zd++) {
         let d = p.d + zd * ld - pd; // wraps below zero, and is then too large
         if d >= in_d { continue; }
@@ -15,7 +16,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
             for (var zw = 0u; zw < kw; zw++) {
                 let w = p.w + zw * lw - pw;
                 if w >= in_w { continue; }
-                most = max(most, value(p.x + ((d * in_h + h) * in_w + w) * inner));
+                let v = value(p.x + ((d * in_h + h) * in_w + w) * inner);
+                if none { most = v; }
+                none = false;
+                most = larger(most, v);
             }
         }
     }

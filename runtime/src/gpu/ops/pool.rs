@@ -5,15 +5,17 @@ use super::window::Window;
 use crate::gpu::graph::{DType, Form, Shader};
 
 /// Largest of floats.
-pub const MAX: Shader = shader!("max_pool": "float", "step", "scalars", "window", "pool", "max_pool");
+pub const MAX: Shader =
+    shader!("max_pool": "float", "step", "scalars", "window", "pool", "nan", "larger_float", "max_pool");
 /// Largest of integers.
 pub const MAX_INTEGER: Shader =
-    shader!("max_pool_integer": "integer", "step", "scalars", "window", "pool", "max_pool");
+    shader!("max_pool_integer": "integer", "step", "scalars", "window", "pool", "larger_integer", "max_pool");
 /// Largest of bytes.
 pub const MAX_BYTES: Shader =
-    shader!("max_pool_bytes": "integer", "step", "bytes", "window", "pool", "max_pool");
+    shader!("max_pool_bytes": "integer", "step", "bytes", "window", "pool", "larger_integer", "max_pool");
 /// Largest of float16.
-pub const MAX_HALVES: Shader = shader!("max_pool_halves": "halves", "step", "window", "pool", "max_pool");
+pub const MAX_HALVES: Shader =
+    shader!("max_pool_halves": "halves", "step", "window", "pool", "nan", "larger_floats", "max_pool");
 /// Mean of floats.
 pub const AVERAGE: Shader =
     shader!("average_pool": "float", "step", "scalars", "window", "pool", "average_pool");

@@ -7,9 +7,9 @@ use crate::gpu::graph::{DType, Form, Shader};
 use crate::onnx::Numbers;
 
 /// quantize.wgsl
-pub const SHADER: Shader = shader!("quantize": "integer", "step", "quantize");
+pub const SHADER: Shader = shader!("quantize": "integer", "step", "nan", "quantize");
 /// quantize_bytes.wgsl
-pub const BYTES: Shader = shader!("quantize_bytes": "integer", "step", "bytes", "quantize_bytes");
+pub const BYTES: Shader = shader!("quantize_bytes": "integer", "step", "bytes", "nan", "quantize_bytes");
 
 /// Constant scales and zero points: one, or one for each index of `axis`.
 pub struct Scales {

@@ -1,4 +1,5 @@
-// y = saturate(round half to even(x / scale) + zero), the scale of x's index along an axis.
+// y = saturate(round half to even(x / scale) + zero), the scale of x's index along an axis. ONNX leaves NaN undefined; it is
+// `lo` here, as ONNX Runtime has it on x86.
 // w: scales, b: zero points
 override channels: u32 = 1;
 override plane: u32 = 1;
@@ -12,5 +13,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) n
     let c = i / plane % channels;
     let zero = mem[at.b + c];
     let v = round(bitcast<f32>(mem[at.x + i]) / bitcast<f32>(mem[at.w + c]));
-    mem[at.y + i] = i32(clamp(v, f32(lo - zero), f32(hi - zero))) + zero;
+    let within = select(clamp(v, f32(lo - zero), f32(hi - zero)), f32(lo - zero), is_nan(v));
+    mem[at.y + i] = i32(within) + zero;
 }

@@ -4,7 +4,7 @@ use super::node::{Node, axis};
 use crate::gpu::graph::Shader;
 
 /// softmax.wgsl
-pub const SHADER: Shader = shader!("softmax": "float", "step", "softmax");
+pub const SHADER: Shader = shader!("softmax": "float", "step", "nan", "larger_float", "softmax");
 
 /// ONNX Softmax: along one axis; up to opset 12 over everything from the axis on.
 pub fn lower(n: &mut Node) -> Result<(), String> {
