@@ -22,6 +22,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // SAFETY: the first thing in this program.
     unsafe { gtn_run::ort_library::disable_telemetry() };
+    #[cfg(feature = "wgpu")]
+    // SAFETY: the same.
+    unsafe {
+        gtn_run::gpu::quiet();
+    };
     exit::run("gtn-run", || {
         let mut command = Cli::command();
         let matches = command.try_get_matches_from_mut(std::env::args_os()).or_else(told)?;

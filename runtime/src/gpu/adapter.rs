@@ -44,18 +44,27 @@ impl Abilities {
     pub const ALL: Self = Self { halves: true, subgroups: true };
 }
 
+/// Lets Mesa's layer that asks a window system for its favourite adapter be: without one it writes `error: XDG_RUNTIME_DIR
+/// is invalid or not set` to stderr, for every adapter that is found. We rank adapters ourselves.
+///
+/// # Safety
+/// Changes the environment: no other thread may run yet.
+pub unsafe fn quiet() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the caller's promise.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
 /// The best adapter, of Vulkan, Metal or DX12; where these have none, of OpenGL ES. `WGPU_BACKEND` names one of them.
 /// Software adapters (a CPU that plays a GPU) are for tests: they want `allow_software`.
 pub fn find(allow_software: bool) -> Result<Found> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.flags = wgpu::InstanceFlags::empty();
-    let instance = wgpu::Instance::new(descriptor);
     let asked = wgpu::Backends::from_env();
-    let mut adapters = wait(instance.enumerate_adapters(asked.unwrap_or(wgpu::Backends::PRIMARY)))?;
+    let mut adapters = adapters(asked.unwrap_or(wgpu::Backends::PRIMARY))?;
     let software = |a: &wgpu::Adapter| a.get_info().device_type == DeviceType::Cpu;
     let none = if allow_software { adapters.is_empty() } else { adapters.iter().all(software) };
     if asked.is_none() && none {
-        adapters.extend(wait(instance.enumerate_adapters(wgpu::Backends::GL))?);
+        adapters.extend(self::adapters(wgpu::Backends::GL)?);
     }
     adapters.retain(|a| a.get_downlevel_capabilities().flags.contains(DownlevelFlags::COMPUTE_SHADERS));
     adapters.sort_by_key(|a| rank(a.get_info().device_type));
@@ -74,6 +83,15 @@ pub fn find(allow_software: bool) -> Result<Found> {
         )));
     }
     Ok(Found { adapter, info })
+}
+
+/// Those of some kinds of driver. The others are not even asked: OpenGL ES looks for a window system, and says on stderr
+/// that there is none.
+fn adapters(backends: wgpu::Backends) -> Result<Vec<wgpu::Adapter>> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    descriptor.backends = backends;
+    wait(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
 }
 
 impl Found {

@@ -30,6 +30,7 @@ mod test_model;
 mod timing;
 pub mod tune;
 
+pub use adapter::quiet;
 pub use cache::default_dir;
 pub use executor::WgpuBackend;
 
