@@ -2,8 +2,10 @@
 //! where a profile says that it is the faster (docs/wgpu.md).
 
 use crate::backend::{Backend, Kind, Options};
+use crate::budget::Budget;
 #[cfg(feature = "wgpu")]
 use crate::gpu::WgpuBackend;
+use crate::guard::Guarded;
 use crate::ort_backend::OrtBackend;
 use crate::ort_library;
 use crate::providers::Providers;
@@ -11,6 +13,7 @@ use crate::providers::Providers;
 use crate::rten_backend::RtenBackend;
 use gtn_core::{Error, Result};
 use std::path::Path;
+use std::time::Instant;
 
 /// Where no profile says otherwise.
 const USUAL: [&str; 2] = ["ort", "rust"];
@@ -25,8 +28,25 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Loads a model with the backend chosen; `path` is for messages.
+    /// Loads a model with the backend chosen; `path` is for messages. First its values' sizes are judged.
     pub fn load(&self, model: &[u8], path: &Path, options: &Options) -> Result<Box<dyn Backend>> {
+        self.load_timed(model, path, options).map(|(backend, _)| backend)
+    }
+
+    /// [`Self::load`], and the milliseconds that the backend took for it.
+    pub fn load_timed(
+        &self,
+        model: &[u8],
+        path: &Path,
+        options: &Options,
+    ) -> Result<(Box<dyn Backend>, f64)> {
+        let budget = Budget::check(model, path, options)?;
+        let start = Instant::now();
+        let backend = Guarded::load(budget, path, || self.load_unguarded(model, path, options))?;
+        Ok((backend, start.elapsed().as_secs_f64() * 1e3))
+    }
+
+    fn load_unguarded(&self, model: &[u8], path: &Path, options: &Options) -> Result<Box<dyn Backend>> {
         let why = self.why.as_str();
         Ok(match self.kind {
             Kind::Auto | Kind::Ort => Box::new(OrtBackend::load(model, path, options, why)?),

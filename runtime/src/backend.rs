@@ -126,6 +126,8 @@ pub struct Options {
     pub int8: Int8,
     /// Time every node, for [`Backend::node_times`].
     pub profile: bool,
+    /// What a model's values may take at once, MiB; none: [`crate::budget::DEFAULT_MB`].
+    pub max_memory_mb: Option<u64>,
 }
 
 /// Times of one node over the inferences since loading.

@@ -368,6 +368,9 @@ pub struct BackendArgs {
     /// Images per inference
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub batch: usize,
+    /// Refuse a model whose values (weights aside) take more than this at once, or whose inputs do (default: 2048)
+    #[arg(long, value_name = "MIB")]
+    pub max_memory_mb: Option<u64>,
     /// Run on these CPUs only: big, little, all, or a list like 0-3,7
     #[arg(long, value_name = "CPUS")]
     pub pin: Option<String>,

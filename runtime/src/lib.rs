@@ -13,12 +13,14 @@ pub mod arithmetic;
 pub mod auto;
 pub mod backend;
 pub mod bench;
+pub mod budget;
 pub mod bursts;
 pub mod classify;
 pub mod evaluate;
 mod exif;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
+mod guard;
 pub mod image;
 pub mod interleave;
 mod jpeg;
@@ -33,6 +35,7 @@ pub mod reports;
 #[cfg(feature = "rust")]
 pub mod rten_backend;
 pub mod settings;
+mod shapes;
 pub mod subject;
 mod trace;
 pub mod tune;

@@ -2,6 +2,7 @@
 //! looks at a model before ONNX Runtime does, describes it for `info`, and cross-checks our writer,
 //! which uses other code.
 
+mod attributes;
 mod constant;
 pub(crate) mod proto;
 

@@ -9,7 +9,7 @@ use crate::trace;
 use gtn_core::quant::saturation::this_processor_saturates;
 use gtn_core::report::{BackendInfo, INT8_OPTION};
 use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result, artifact, exit};
 use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
@@ -263,8 +263,12 @@ impl Backend for OrtBackend {
         // others from running them; no options is null (onnxruntime_c_api.h, RunWithBinding).
         let status =
             unsafe { (ort::api().RunWithBinding)(self.session.ptr_mut(), std::ptr::null(), binding.ptr()) };
+        if status.0.is_null() {
+            return Ok(());
+        }
         // SAFETY: the status was made by the call above and is given away here.
-        unsafe { ort::Error::result_from_status(status) }.map_err(failed)
+        let told = exit::contain(|| unsafe { ort::Error::result_from_status(status) }.map_err(failed));
+        told.unwrap_or_else(|what| Err(Error::Failed(format!("ONNX Runtime: a panic: {what}"))))
     }
 
     fn node_times(&mut self) -> Result<Vec<NodeTime>> {

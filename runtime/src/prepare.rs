@@ -32,6 +32,9 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     }
     within("--threads", args.threads.unwrap_or(1), 1024)?;
     within("--batch", args.batch, 4096)?;
+    if args.max_memory_mb.is_some_and(|mb| !(1..=1 << 20).contains(&mb)) {
+        return Err(Error::usage("--max-memory-mb: wanted 1 to 1048576"));
+    }
     let host = Host::read();
     let settings = args.settings.as_deref().map(|path| Settings::read(path, &host)).transpose()?;
     let choice = settings.as_ref().map(|s| &s.choice);
@@ -55,6 +58,7 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
             Int8Switch::Fast => Int8::Fast,
         },
         profile: false,
+        max_memory_mb: args.max_memory_mb,
     };
     Ok(Prepared { options, settings })
 }

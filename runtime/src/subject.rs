@@ -1,18 +1,18 @@
 //! A model ready to be judged: a bundle, or a plain .onnx file, loaded by a backend.
 
-use crate::auto::{self, Choice};
+use crate::auto;
 use crate::backend::{Backend, Kind, Named, Options};
 use crate::onnx::OnnxModel;
 use crate::ort_backend;
 use crate::providers::{self, Providers};
 use gtn_core::bundle::Bundle;
 use gtn_core::device::Device;
+use gtn_core::parity;
 use gtn_core::preprocess::Preprocess;
 use gtn_core::report::Model;
 use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{Error, Result, artifact};
 use std::path::Path;
-use std::time::Instant;
 
 /// Keys of `metadata_props` that our exporter writes and a plain model is understood by.
 pub const PREPROCESS_KEY: &str = "gtn.preprocess";
@@ -69,7 +69,7 @@ impl Subject {
         if choice.kind == Kind::Ort && options.providers == Providers::Profile {
             (options.providers, choice.why) = by_profile(&bundle, &device, &options, choice.why)?;
         }
-        let (backend, init_ms) = load(&bundle.model, &path, &options, &choice)?;
+        let (backend, init_ms) = choice.load_timed(&bundle.model, &path, &options)?;
         Ok(Self { onnx, model, preprocess, labels, backend, init_ms, bundle: Some(bundle) })
     }
 
@@ -99,7 +99,7 @@ impl Subject {
             macs: None,
             params: None,
         };
-        let (backend, init_ms) = load(&bytes, path, options, &auto::choose(options, None)?)?;
+        let (backend, init_ms) = auto::choose(options, None)?.load_timed(&bytes, path, options)?;
         Ok(Self { bundle: None, onnx, model, preprocess, labels, backend, init_ms })
     }
 
@@ -121,7 +121,7 @@ impl Subject {
     }
 
     /// Logits `[n, classes]` of u8 images of the model's own size, `batch` at a time; `tick` is told
-    /// how many images are done.
+    /// how many images are done. One that is not a finite number is an error that names model and image.
     pub fn logits(&mut self, pixels: &[u8], mut tick: impl FnMut(usize)) -> Result<Vec<f32>> {
         let preprocess = self.preprocess()?.clone();
         let len = preprocess.image_len();
@@ -130,7 +130,9 @@ impl Subject {
         let mut done = 0;
         for chunk in pixels.chunks(batch * len) {
             let n = chunk.len() / len;
-            out.extend(self.forward(preprocess.normalise(chunk)?, n)?);
+            let logits = self.forward(preprocess.normalise(chunk)?, n)?;
+            parity::check_finite(&self.model.name, &logits, logits.len() / n.max(1), done)?;
+            out.extend(logits);
             done += n;
             tick(done);
         }
@@ -166,12 +168,6 @@ impl Subject {
         logits.truncate(n * shape[1]);
         Ok(logits)
     }
-}
-
-fn load(model: &[u8], path: &Path, options: &Options, choice: &Choice) -> Result<(Box<dyn Backend>, f64)> {
-    let start = Instant::now();
-    let backend = choice.load(model, path, options)?;
-    Ok((backend, start.elapsed().as_secs_f64() * 1e3))
 }
 
 /// What the bundle's profile prefers to the CPU, so far as the library has it. A profile none of whose

@@ -9,10 +9,11 @@ use super::pipelines::{Compiled, compile};
 use super::plan::{Plan, plan};
 use super::timing::Timing;
 use crate::backend::{Backend, Named, NodeTime, Options, Slot, check_inputs};
+use crate::budget;
 use crate::onnx::Numbers;
 use gtn_core::report::BackendInfo;
 use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result, artifact, exit};
 use std::collections::BTreeMap;
 use std::path::Path;
 use wgpu::{BufferUsages, ShaderStages};
@@ -96,6 +97,7 @@ impl WgpuBackend {
         let (inputs, input_ids): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         let (outputs, output_ids): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
         let plan = plan(&graph, &input_ids, &output_ids);
+        budget::within(4 * plan.activations as u64, options).map_err(|what| Error::input(path, what))?;
         let bytes = 4 * (plan.constants + plan.activations) as u64;
         let packed_bytes = 4 * plan.packed as u64;
         let gpu = adapter::open(adapter, bytes.max(packed_bytes))?;
@@ -279,10 +281,10 @@ impl Backend for WgpuBackend {
             return Err(Error::Failed("no inputs are bound".into()));
         }
         let mut timing = self.timing.take();
-        let done = self.compute(&mut timing);
+        let done = exit::contain(|| self.compute(&mut timing));
         self.timing = timing;
         self.staging.unmap();
-        done
+        done.unwrap_or_else(|what| Err(self.gpu.failed(&format!("a panic: {what}"))))
     }
 
     fn node_times(&mut self) -> Result<Vec<NodeTime>> {

@@ -1,0 +1,35 @@
+//! A node's attributes by name, as far as they have the type that is asked for.
+
+use super::proto::{AttributeProto, NodeProto};
+
+impl NodeProto {
+    /// Whether the operator is ONNX's own.
+    pub fn is_onnx(&self) -> bool {
+        self.domain.is_empty() || self.domain == "ai.onnx"
+    }
+
+    /// The attribute of that name.
+    pub fn attribute(&self, name: &str) -> Option<&AttributeProto> {
+        self.attribute.iter().find(|a| a.name == name)
+    }
+
+    /// An integer.
+    pub fn int(&self, name: &str) -> Option<i64> {
+        self.attribute(name).filter(|a| a.r#type == 2).map(|a| a.i)
+    }
+
+    /// A list of integers.
+    pub fn ints(&self, name: &str) -> Option<&[i64]> {
+        self.attribute(name).filter(|a| a.r#type == 7).map(|a| &a.ints[..])
+    }
+
+    /// A text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.attribute(name).filter(|a| a.r#type == 3).and_then(|a| std::str::from_utf8(&a.s).ok())
+    }
+
+    /// The name of an input that is given.
+    pub fn given(&self, i: usize) -> Option<&str> {
+        self.input.get(i).map(String::as_str).filter(|n| !n.is_empty())
+    }
+}
