@@ -34,6 +34,8 @@ pub mod providers;
 pub mod reports;
 #[cfg(feature = "rust")]
 pub mod rten_backend;
+#[cfg(feature = "rust")]
+mod rten_ops;
 pub mod settings;
 mod shapes;
 pub mod subject;

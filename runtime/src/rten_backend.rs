@@ -2,14 +2,18 @@
 //! program on a phone). Feature `rust`, `--backend rust`.
 
 use crate::backend::{Backend, Named, Options, Slot, check_inputs};
-use crate::onnx::{Dim, OnnxModel};
+use crate::onnx::proto::{GraphProto, ModelProto, TensorProto, ValueInfo};
+use crate::onnx::{Constant, Dim, Numbers, OnnxModel, decode, value};
+use crate::rten_ops::Rewrite;
+use crate::shapes::{Known, walk};
 use gtn_core::exit;
 use gtn_core::report::BackendInfo;
 use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{Error, Result};
+use prost::Message;
 use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,12 +38,13 @@ impl RtenBackend {
     pub fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<Self> {
         // Our reader first: it bounds what rten's is given.
         let onnx = OnnxModel::parse(model, path)?;
+        let written = rewritten(model, path, options.batch)?;
         let slots = |values: &[crate::onnx::Value]| -> Result<Vec<Slot>> {
             values.iter().map(|v| slot(v, options.batch).map_err(|what| Error::input(path, what))).collect()
         };
         let (inputs, outputs) = (slots(&onnx.inputs)?, slots(&onnx.outputs)?);
         let bad = |what: String| Error::input(path, format!("rten cannot load it: {what}"));
-        let loaded = exit::contain(|| Model::load(model.to_vec())).map_err(bad)?;
+        let loaded = exit::contain(|| Model::load(written)).map_err(bad)?;
         let model = loaded.map_err(|e| bad(one_line(&e)))?;
         let id = |s: &Slot| model.node_id(&s.name).map_err(|e| bad(one_line(&e)));
         let output_ids = outputs.iter().map(id).collect::<Result<_>>()?;
@@ -109,6 +114,66 @@ impl Backend for RtenBackend {
         let Some(bound) = &self.bound else { return Err(Error::Failed("no inputs are bound".into())) };
         self.infer(bound).map(drop)
     }
+}
+
+/// The model as rten is given it: ONNX's defaults filled in, and only what is proved (`rten_ops`).
+fn rewritten(model: &[u8], path: &Path, batch: usize) -> Result<Vec<u8>> {
+    let (proto, mut graph, opset) = decode(model, path)?;
+    let weights: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    let inputs = graph.input.iter().filter(|i| !weights.contains(i.name.as_str()));
+    let inputs = inputs.map(|i| (i.name.clone(), known(i, batch))).collect();
+    let values = walk(&graph, opset, inputs).values;
+    wide(&graph).map_err(|what| Error::input(path, format!("{what} (backend rust)")))?;
+    let mut rewrite = Rewrite { opset, values: &values, nodes: Vec::new(), constants: Vec::new() };
+    for (i, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
+        let who = format!("node {i} `{}` ({})", node.name, node.op_type);
+        let bad = |what| Error::input(path, format!("{who}: {what} (backend rust)"));
+        rewrite.add(node).map_err(bad)?;
+    }
+    graph.node = rewrite.nodes;
+    graph.initializer.extend(rewrite.constants);
+    Ok(ModelProto { graph: Some(graph), ..proto }.encode_to_vec())
+}
+
+/// Type and, where nothing but the batch is open, shape of an input.
+fn known(info: &ValueInfo, batch: usize) -> Known {
+    let v = value(info);
+    let dim = |(i, d): (usize, &Dim)| match d {
+        Dim::Size(size) => u64::try_from(*size).ok(),
+        Dim::Open(_) if i == 0 => Some(batch.max(1) as u64), // no padding depends on it
+        Dim::Open(_) => None,
+    };
+    let dims = v.dims.iter().enumerate().map(dim).collect();
+    Known { dims, elem_type: v.elem_type, numbers: None }
+}
+
+/// rten keeps int64 in 32 bits. Bounds of a Slice may be beyond them ("to the end"); nothing else may.
+fn wide(graph: &GraphProto) -> std::result::Result<(), String> {
+    let beyond = |t: &TensorProto| match Constant::read(t).map(|c| c.numbers) {
+        Ok(Numbers::I64(v)) => v.iter().any(|&x| i32::try_from(x).is_err()),
+        _ => false,
+    };
+    let listed = graph.initializer.iter().filter(|t| t.data_type == 7 && beyond(t)).map(|t| t.name.as_str());
+    let mut names: HashSet<&str> = listed.collect();
+    for node in graph.node.iter().filter(|n| n.op_type == "Constant") {
+        let tensor = node.attribute("value").and_then(|a| a.t.as_ref());
+        let list = node.ints("value_ints").unwrap_or_default().iter().copied().chain(node.int("value_int"));
+        if tensor.is_some_and(|t| t.data_type == 7 && beyond(t)) || { list }
+            .any(|x| i32::try_from(x).is_err())
+        {
+            names.extend(node.output.iter().map(String::as_str));
+        }
+    }
+    for (i, node) in graph.node.iter().enumerate() {
+        let bounds = |k: usize| node.op_type == "Slice" && (k == 1 || k == 2);
+        let read =
+            node.input.iter().enumerate().find(|&(k, name)| names.contains(name.as_str()) && !bounds(k));
+        if let Some((_, name)) = read {
+            let who = format!("node {i} `{}` ({})", node.name, node.op_type);
+            return Err(format!("{who}: `{name}` holds an integer beyond 32 bits: not supported"));
+        }
+    }
+    Ok(())
 }
 
 /// As the model declares it, with `batch` for `N`.

@@ -1,4 +1,5 @@
 //! The messages of an ONNX file, only the fields we read. Field numbers: onnx/onnx.proto (IR version 10).
+//! What onnx.proto does not pack is not packed here either: rten reads only that, though a reader must take both.
 #![allow(missing_docs)] // the names are the format's own
 
 use prost::Message;
@@ -79,9 +80,9 @@ pub struct AttributeProto {
     pub s: Bytes,
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,
-    #[prost(float, repeated, tag = "7")]
+    #[prost(float, repeated, packed = "false", tag = "7")]
     pub floats: Vec<f32>,
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     /// 1 float, 2 int, 3 string, 4 tensor, 6 floats, 7 ints.
     #[prost(int32, tag = "20")]
@@ -90,7 +91,7 @@ pub struct AttributeProto {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub data_type: i32,
