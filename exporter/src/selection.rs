@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 /// missed, its weights are broken) is out, and the next best is taken.
 pub fn run(args: &ExportArgs) -> Result<()> {
     flags::check(args)?;
+    budget(args)?;
     args.out.as_deref().map_or(Ok(()), artifact::check_creatable)?;
     let mut selection = Selection::start(args)?;
     let mut told = Ok(()); // words that cannot be written do not end the work
