@@ -29,6 +29,8 @@ impl Program {
                 _ => Ok(program),
             };
         }
+        let ours = std::env::current_exe();
+        let ours = ours.map_err(|e| Error::Failed(format!("this program's own file: {e}")))?;
         let phone = matches!(to, Address::Adb { .. });
         let Some(arch) = machine.strip_prefix("Linux ").filter(|arch| ["x86_64", "aarch64"].contains(arch))
         else {
@@ -40,16 +42,18 @@ impl Program {
             && arch == std::env::consts::ARCH
             && (!phone || cfg!(target_env = "musl"))
         {
-            let path = std::env::current_exe()
-                .map_err(|e| Error::Failed(format!("this program's own file: {e}")))?;
-            return Ok(Self { path, library: ort_library::find(None).ok().map(|l| l.path), _unpacked: None });
+            return Ok(Self {
+                path: ours,
+                library: ort_library::find(None).ok().map(|l| l.path),
+                _unpacked: None,
+            });
         }
         let libcs: &[&str] = if phone { &["musl"] } else { &["gnu", "musl"] };
         let names: Vec<String> = libcs
             .iter()
             .map(|libc| format!("gtn-run-{}-{arch}-unknown-linux-{libc}.tar.gz", env!("CARGO_PKG_VERSION")))
             .collect();
-        let folders = folders();
+        let folders = folders(&ours);
         let mut archives = names.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name)));
         match archives.find(|path| path.is_file()) {
             Some(path) => Self::of_dist(&path),
@@ -110,13 +114,9 @@ fn processor(path: &Path) -> Result<Option<&'static str>> {
     }
 }
 
-/// `dist/` in the working folder, and beside or above this program.
-fn folders() -> Vec<PathBuf> {
-    let mut folders = vec![PathBuf::from("dist")];
-    if let Ok(program) = std::env::current_exe() {
-        folders.extend(program.ancestors().skip(1).take(4).map(|dir| dir.join("dist")));
-    }
-    folders
+/// `dist/` beside and above `program`. Not in the working folder, where a stranger may have put one.
+fn folders(program: &Path) -> Vec<PathBuf> {
+    program.ancestors().skip(1).take(4).map(|dir| dir.join("dist")).collect()
 }
 
 #[cfg(test)]
@@ -139,6 +139,13 @@ mod tests {
         assert!(choose("Linux riscv64").is_ok());
         put(b"#!/bin/sh");
         assert!(choose("Linux x86_64").unwrap_err().to_string().contains("is not a program"));
+    }
+
+    #[test]
+    fn programs_are_looked_for_beside_this_one_and_nowhere_else() {
+        let folders = folders(Path::new("/opt/gtn/bin/gtn-run"));
+        let wanted = ["/opt/gtn/bin/dist", "/opt/gtn/dist", "/opt/dist", "/dist"];
+        assert_eq!(folders, wanted.map(PathBuf::from));
     }
 
     #[test]
