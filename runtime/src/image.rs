@@ -140,6 +140,9 @@ fn luma(pixel: &[u8]) -> u8 {
 fn png(bytes: &[u8]) -> Result<Image, String> {
     let limits = png::Limits { bytes: MAX_BYTES };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
+    // Neither is used, and a few KB of them unpack to gigabytes: the limits do not hold for a profile.
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.set_ignore_text_chunk(true);
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
