@@ -226,6 +226,32 @@ pub(crate) fn unlisted(
     Ok(found)
 }
 
+/// The names of the files that a bundle or a kit consists of: its manifest, what that lists, and a bundle's report of its
+/// export if it has one. Nothing else in the folder belongs to it.
+pub fn listed(dir: &Path) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Listing {
+        schema: String,
+        files: BTreeMap<String, FileEntry>,
+    }
+    let path = dir.join(MANIFEST);
+    let text = artifact::unseal(&artifact::read_text(&path)?, &path)?;
+    let Listing { schema, files } =
+        serde_json::from_str(&text).map_err(|e| Error::input(&path, e.to_string()))?;
+    let mut names = vec![MANIFEST.to_owned()];
+    match schema.as_str() {
+        SCHEMA if dir.join(EXPORT_REPORT).exists() => names.push(EXPORT_REPORT.to_owned()),
+        SCHEMA | crate::kit::SCHEMA => {}
+        other => {
+            let what = format!("schema is `{other}`, wanted `{SCHEMA}` or `{}`", crate::kit::SCHEMA);
+            return Err(Error::input(path, what));
+        }
+    }
+    check_names(&files, &path)?;
+    names.extend(files.into_keys());
+    Ok(names)
+}
+
 /// A manifest's files lie in its own folder.
 pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, path: &Path) -> Result<()> {
     match files.keys().find(|n| n.is_empty() || n.contains(['/', '\\']) || n.starts_with('.')) {

@@ -3,10 +3,11 @@
 use crate::image::{Image, check_channels};
 use crate::subject::Subject;
 use gtn_core::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One class of an answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Guess {
     /// The class's name.
     pub label: String,

@@ -4,12 +4,13 @@ use crate::cli::ClassifyArgs;
 use crate::commands::deliver_json;
 use crate::prepare::{prepare, tell_backend, within};
 use gtn_core::progress::Progress;
+use gtn_core::report::Model;
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, format};
 use gtn_run::classify::Guess;
 use gtn_run::image::Image;
 use gtn_run::subject::Subject;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Endings of the files that are taken from a folder (any case).
@@ -26,17 +27,12 @@ pub fn run(args: &ClassifyArgs) -> Result<()> {
     let options = prepare(&args.backend)?.options;
     let mut subject = Subject::open(&args.model, &options)?;
     tell_backend(&subject);
-    let (answers, errors) = answer(&mut subject, found, args.top)?;
-    let json = json_path.map_or(Ok(()), |path| {
-        let image = |(file, top): &Answer| json!({"file": name(file), "top": top});
-        let images: Vec<_> = answers.iter().map(image).collect();
-        deliver_json(&json!({"model": subject.model, "images": images}), path)
-    });
-    let words = if to_stdout || answers.is_empty() { Ok(()) } else { exit::print(&table(&answers).render()) };
+    let (images, errors) = answer(&mut subject, found, args.top)?;
+    let told = Answers { model: subject.model.clone(), images }.deliver(json_path);
     let mut errors = errors.into_iter();
     let last = errors.next_back();
     errors.for_each(|e| exit::complain(&e));
-    exit::work_first(last.map_or(Ok(()), Err), exit::work_first(json, words))
+    exit::work_first(last.map_or(Ok(()), Err), told)
 }
 
 /// A file's name as data: itself where it is text, else with the bytes shown that are none.
@@ -44,7 +40,30 @@ fn name(file: &Path) -> String {
     file.to_str().map_or_else(|| format::path(file), str::to_owned)
 }
 
-type Answer = (PathBuf, Vec<Guess>);
+/// What is on the pictures, as `--json` has it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    model: Model,
+    images: Vec<Answer>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    file: String,
+    top: Vec<Guess>,
+}
+
+impl Answers {
+    /// JSON, terminal; that one of them cannot be written does not keep the other back.
+    pub fn deliver(&self, json: Option<&Path>) -> Result<()> {
+        let only_json = json == Some(Path::new("-")) || self.images.is_empty();
+        let json = json.map_or(Ok(()), |path| deliver_json(self, path));
+        let words = if only_json { Ok(()) } else { exit::print(&table(&self.images).render()) };
+        exit::work_first(json, words)
+    }
+}
 
 /// Reads and classifies, a batch at a time; the errors of the files that could not be read, or that the
 /// network has no answer for. A picture is let go once it has the network's size.
@@ -68,7 +87,7 @@ fn answer(subject: &mut Subject, found: Found, top: usize) -> Result<(Vec<Answer
             match found {
                 Ok(mut guesses) => {
                     guesses.truncate(top);
-                    answers.push((file, guesses));
+                    answers.push(Answer { file: name(&file), top: guesses });
                 }
                 Err(e) => errors.push(Error::Failed(format!("{}: {e}", name(&file)))),
             }
@@ -80,11 +99,11 @@ fn answer(subject: &mut Subject, found: Found, top: usize) -> Result<(Vec<Answer
 
 fn table(answers: &[Answer]) -> Table {
     let mut table = Table::new(["picture", "class", "probability", "then"]);
-    for (file, guesses) in answers {
-        let Some((best, others)) = guesses.split_first() else { continue };
+    for Answer { file, top } in answers {
+        let Some((best, others)) = top.split_first() else { continue };
         let then: Vec<String> =
             others.iter().map(|g| format!("{} {}", g.label, format::percent(g.probability))).collect();
-        table.row([name(file), best.label.clone(), format::percent(best.probability), then.join(", ")]);
+        table.row([file.clone(), best.label.clone(), format::percent(best.probability), then.join(", ")]);
     }
     table
 }
@@ -120,14 +139,17 @@ impl Found {
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for path in entries.into_iter().map(|e| e.path()) {
             let kind = path.symlink_metadata().map(|meta| meta.file_type());
-            let picture =
-                path.extension().is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)));
             match kind {
                 Ok(kind) if kind.is_dir() => self.walk(&path),
-                Ok(_) if picture => self.files.push(path),
+                Ok(_) if is_picture(&path) => self.files.push(path),
                 Ok(_) => {}
                 Err(e) => self.errors.push(Error::io(&path, "read", e)),
             }
         }
     }
+}
+
+/// Whether it is taken from a folder, by its ending.
+pub fn is_picture(path: &Path) -> bool {
+    path.extension().is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }

@@ -407,7 +407,7 @@ pub enum Switch {
 }
 
 /// Where results go beside the terminal.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct OutputArgs {
     /// Write the report as JSON; `-` prints it instead of the tables
     #[arg(long, value_name = "FILE")]

@@ -1,6 +1,6 @@
 //! `gtn-run compare A B` and `gtn-run report R...`: which is faster, and pages about saved reports.
 
-use crate::cli::{CompareArgs, ReportArgs};
+use crate::cli::{CompareArgs, OutputArgs, ReportArgs};
 use crate::commands::{PROGRAM, check_outputs, deliver_html, deliver_json};
 use crate::prepare::{Prepared, prepare, seconds};
 use gtn_core::compare::{Comparison, Ratio, SCHEMA, Side, unlike};
@@ -37,10 +37,15 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
             return Err(Error::usage(format!("{} and {}: {what}", args.a.display(), args.b.display())));
         }
     };
-    let to_stdout = args.output.json.as_deref() == Some(Path::new("-"));
-    let json = args.output.json.as_deref().map_or(Ok(()), |path| deliver_json(&comparison, path));
-    let page = |path: &Path| artifact::write_atomic(path, compare_html::page(&comparison).as_bytes());
-    let html = args.output.html.as_deref().map_or(Ok(()), page);
+    deliver(&comparison, &args.output)
+}
+
+/// JSON, HTML, terminal; that one of them cannot be written keeps none of the others back.
+pub fn deliver(comparison: &Comparison, output: &OutputArgs) -> Result<()> {
+    let to_stdout = output.json.as_deref() == Some(Path::new("-"));
+    let json = output.json.as_deref().map_or(Ok(()), |path| deliver_json(comparison, path));
+    let page = |path: &Path| artifact::write_atomic(path, compare_html::page(comparison).as_bytes());
+    let html = output.html.as_deref().map_or(Ok(()), page);
     let words = if to_stdout { Ok(()) } else { exit::print(&comparison.terminal()) };
     exit::work_first(exit::work_first(json, html), words)
 }

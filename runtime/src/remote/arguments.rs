@@ -3,22 +3,79 @@
 //! Every path on the command line is of this machine. The arguments come from clap's own description of the command, so
 //! none can be missed: one of a path's type without a role here is an error, and a test holds every other against a list.
 
+use super::names::Names;
+use crate::cli::OutputArgs;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use gtn_core::bundle::MANIFEST;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Result, artifact, format};
 use std::any::TypeId;
-use std::path::{Component, Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-/// A file or folder, here and in the folder that the command runs in there.
+/// What the command reads: where it is here, and in the folder that the command runs in there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Input {
     /// As given.
     pub here: PathBuf,
     /// Relative, with `/`.
     pub there: String,
-    /// A report or a page: it may name other files.
-    pub text: bool,
+    /// What of it travels.
+    pub holds: Holds,
+}
+
+/// What the command reads a path as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// A model's file, or the folder of a bundle or kit.
+    Model,
+    /// A picture, or a folder of pictures.
+    Pictures,
+    /// A data set's folder.
+    Data,
+    /// One file.
+    File,
+}
+
+/// A file that the command writes there and that is wanted here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// As given; none: it is only looked at.
+    pub here: Option<PathBuf>,
+    /// Relative, with `/`.
+    pub there: String,
+    /// What it must be.
+    pub made: Made,
+}
+
+/// What a file that comes back must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// What [`Line::telling`] is told from.
+    Answer,
+    /// `.npy`, f32.
+    Logits,
+    /// `gtn.settings/1`.
+    Settings,
+    /// `gtn.table/1`.
+    Table,
+}
+
+/// How a command's answer is told here. What has a report is told from that alone: tables and pages are made here, so that
+/// nothing a device says reaches the terminal or a browser as it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Telling {
+    /// `gtn.report/1`, one or a list.
+    #[default]
+    Reports,
+    /// `gtn.compare/1`.
+    Comparison,
+    /// Classes of pictures.
+    Pictures,
+    /// What it printed: lines for people.
+    Words,
+    /// What it printed: JSON.
+    Json,
 }
 
 /// A command as it runs there.
@@ -27,31 +84,40 @@ pub struct Line {
     /// Arguments after the program's name.
     pub args: Vec<String>,
     /// Read by the command.
-    pub inputs: Vec<Place>,
+    pub inputs: Vec<Input>,
     /// Written by it.
-    pub outputs: Vec<Place>,
+    pub outputs: Vec<Output>,
+    /// Where its answer is wanted here.
+    pub output: OutputArgs,
+    /// How that is told.
+    pub telling: Telling,
+    /// What has another name there.
+    pub names: Names,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    Input,
-    Output,
+    Input(Holds),
+    Output(Made),
     /// `KIND:FOLDER`, or a data set that is in the program.
     Data,
     Other,
 }
 
 /// What an argument is, by its name in `cli.rs`.
-fn role(arg: &Arg) -> Result<Role> {
+fn role(command: &str, arg: &Arg) -> Result<Role> {
     if !arg.get_action().takes_values() {
         return Ok(Role::Other);
     }
     let id = arg.get_id().as_str();
     match id {
-        "model" | "bundles" | "kit" | "a" | "b" | "images" | "settings" | "ort_lib" | "against" => {
-            Ok(Role::Input)
-        }
-        "json" | "html" | "logits" | "out" => Ok(Role::Output),
+        "model" | "bundles" | "kit" | "a" | "b" => Ok(Role::Input(Holds::Model)),
+        "images" => Ok(Role::Input(Holds::Pictures)),
+        "settings" | "ort_lib" | "against" => Ok(Role::Input(Holds::File)),
+        "json" | "html" => Ok(Role::Output(Made::Answer)),
+        "logits" => Ok(Role::Output(Made::Logits)),
+        "out" if command == "tune" => Ok(Role::Output(Made::Settings)),
+        "out" if command == "table" => Ok(Role::Output(Made::Table)),
         "data" => Ok(Role::Data),
         _ if arg.get_value_parser().type_id() == TypeId::of::<PathBuf>() => {
             Err(Error::usage(format!("--on: what `{id}` names cannot be taken to another machine")))
@@ -60,20 +126,30 @@ fn role(arg: &Arg) -> Result<Role> {
     }
 }
 
+/// How the command's answer is told.
+fn telling(command: &str, matches: &ArgMatches) -> Telling {
+    match command {
+        "compare" => Telling::Comparison,
+        "classify" => Telling::Pictures,
+        "info" if matches.get_flag("json") => Telling::Json,
+        "info" | "tune" | "table" => Telling::Words,
+        _ => Telling::Reports,
+    }
+}
+
 /// Not arguments of the command there.
 const OURS: [&str; 2] = ["on", "dist"];
 /// Commands that another machine has nothing to do with, or whose files are not known beforehand.
 const HERE_ONLY: [&str; 2] = ["report", "infer"];
-
-/// What may be a folder, and then holds a manifest.
-const FOLDERS_WITH: [&str; 5] = ["model", "bundles", "kit", "a", "b"];
+/// Where the answer is written there.
+const ANSWER: &str = "@answer.json";
 
 impl Line {
     /// From what clap found: of a subcommand, or of the program itself where there is none.
     pub fn read(program: &Command, matches: &ArgMatches) -> Result<Self> {
         let mut line = Self::default();
         let Some((name, inner)) = matches.subcommand() else {
-            line.take_all(program, matches)?;
+            line.take_all(program, "", matches)?;
             return if line.inputs.is_empty() { Err(Error::usage("--on: name a bundle")) } else { Ok(line) };
         };
         if HERE_ONLY.contains(&name) {
@@ -87,23 +163,36 @@ impl Line {
             ));
         }
         line.args.push(name.to_owned());
-        line.take_all(command, inner)?;
+        line.telling = telling(name, inner);
+        line.take_all(command, name, inner)?;
         Ok(line)
     }
 
-    fn take_all(&mut self, command: &Command, matches: &ArgMatches) -> Result<()> {
+    /// Whether each file here could be written, before any work.
+    pub fn check_writable(&self) -> Result<()> {
+        let answer = [&self.output.json, &self.output.html].into_iter().flatten();
+        let others = self.outputs.iter().filter_map(|output| output.here.as_ref());
+        let mut files = answer.chain(others).filter(|path| *path != Path::new("-"));
+        files.try_for_each(|path| artifact::check_writable(path))
+    }
+
+    fn take_all(&mut self, command: &Command, name: &str, matches: &ArgMatches) -> Result<()> {
         let given =
             |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
         let args = command.get_arguments().filter(|arg| !OURS.contains(&arg.get_id().as_str()));
         let (positional, flags): (Vec<&Arg>, Vec<&Arg>) =
             args.filter(given).partition(|arg| arg.is_positional());
-        flags.into_iter().try_for_each(|arg| self.take(arg, matches))?;
+        flags.into_iter().try_for_each(|arg| self.take(arg, name, matches))?;
+        if matches!(self.telling, Telling::Reports | Telling::Comparison | Telling::Pictures) {
+            self.args.push(format!("--json={ANSWER}"));
+            self.outputs.push(Output { here: None, there: ANSWER.into(), made: Made::Answer });
+        }
         self.args.push("--".to_owned());
-        positional.into_iter().try_for_each(|arg| self.take(arg, matches))
+        positional.into_iter().try_for_each(|arg| self.take(arg, name, matches))
     }
 
-    fn take(&mut self, arg: &Arg, matches: &ArgMatches) -> Result<()> {
-        let (id, role) = (arg.get_id().as_str(), role(arg)?);
+    fn take(&mut self, arg: &Arg, command: &str, matches: &ArgMatches) -> Result<()> {
+        let (id, role) = (arg.get_id().as_str(), role(command, arg)?);
         let long = arg.get_long().map(|long| format!("--{long}"));
         if !arg.get_action().takes_values() {
             self.args.extend(long);
@@ -111,9 +200,7 @@ impl Line {
         }
         let mut values = Vec::new();
         for raw in matches.get_raw(id).into_iter().flatten() {
-            let text =
-                raw.to_str().ok_or_else(|| Error::usage(format!("--on: {} is not UTF-8", raw.display())))?;
-            values.push(self.place(text, role, id)?);
+            values.extend(self.value(raw, role, id)?);
         }
         if let Some(delimiter) = arg.get_value_delimiter() {
             values = vec![values.join(&delimiter.to_string())];
@@ -124,68 +211,43 @@ impl Line {
         Ok(())
     }
 
-    /// An argument's value there.
-    fn place(&mut self, value: &str, role: Role, id: &str) -> Result<String> {
-        let (kind, path) = match role {
-            Role::Other => return Ok(value.to_owned()),
-            Role::Output if value == "-" => return Ok(value.to_owned()),
-            Role::Data => match value.split_once(':') {
-                Some((kind, dir)) => (format!("{kind}:"), dir),
-                None => return Ok(value.to_owned()),
+    /// An argument's value there; none: it is not told there.
+    fn value(&mut self, raw: &OsStr, role: Role, id: &str) -> Result<Option<String>> {
+        let text = || {
+            raw.to_str().ok_or_else(|| {
+                Error::usage(format!("--on: {} is not UTF-8", format::escape(&raw.to_string_lossy())))
+            })
+        };
+        match role {
+            Role::Other => Ok(Some(text()?.to_owned())),
+            Role::Output(Made::Answer) => {
+                let place = if id == "html" { &mut self.output.html } else { &mut self.output.json };
+                *place = Some(raw.into());
+                Ok(None)
+            }
+            Role::Output(made) => {
+                let there = self.names.path(Path::new(raw));
+                self.outputs.push(Output { here: Some(raw.into()), there: there.clone(), made });
+                Ok(Some(there))
+            }
+            Role::Data => match text()?.split_once(':') {
+                Some((kind, dir)) => Ok(Some(format!("{kind}:{}", self.input(dir.as_ref(), Holds::Data)?))),
+                None => Ok(Some(text()?.to_owned())),
             },
-            Role::Input | Role::Output => (String::new(), value),
-        };
-        let here = PathBuf::from(path);
-        let there = match plain(&here) {
-            Some(same) => same,
-            None => away(&here, self.inputs.len() + self.outputs.len())?,
-        };
-        if there.contains(|c: char| c.is_control()) {
-            return Err(Error::input(here, "--on: has a control character in its name"));
+            Role::Input(holds) => Ok(Some(self.input(raw, holds)?)),
         }
-        // Before a folder is copied that nothing there could read, whatever it holds.
-        if FOLDERS_WITH.contains(&id) && here.is_dir() && !here.join(MANIFEST).is_file() {
+    }
+
+    fn input(&mut self, raw: &OsStr, holds: Holds) -> Result<String> {
+        let here = PathBuf::from(raw);
+        // Before anything is copied that nothing there could read.
+        if holds == Holds::Model && here.is_dir() && !here.join(MANIFEST).is_file() {
             return Err(Error::input(here, format!("is no bundle and no kit: it has no {MANIFEST}")));
         }
-        let place = Place { here, there: there.clone(), text: matches!(id, "json" | "html") };
-        if role == Role::Output {
-            self.outputs.push(place)
-        } else {
-            self.inputs.push(place)
-        }
-        Ok(kind + &there)
+        let there = self.names.path(&here);
+        self.inputs.push(Input { here, there: there.clone(), holds });
+        Ok(there)
     }
-
-    /// What the command there printed, with the names that files have here.
-    pub fn named_as_here(&self, text: &str) -> String {
-        let places = self.inputs.iter().chain(&self.outputs).filter(|p| p.there.starts_with(AWAY));
-        places.fold(text.to_owned(), |text, p| text.replace(&p.there, &p.here.to_string_lossy()))
-    }
-}
-
-/// Begins the name there of what cannot have the same as here.
-const AWAY: char = '@';
-
-/// A relative path that stays below its folder has the same name there.
-fn plain(path: &Path) -> Option<String> {
-    let part = |c: Component<'_>| match c {
-        Component::CurDir => Some(None),
-        Component::Normal(name) => name.to_str().map(Some).map(|n| n.map(str::to_owned)),
-        _ => None,
-    };
-    let parts: Vec<String> =
-        path.components().map(part).collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
-    (parts.first().is_some_and(|first| !first.starts_with(AWAY))).then(|| parts.join("/"))
-}
-
-/// Any other: `@3/student.gtn`.
-fn away(path: &Path, n: usize) -> Result<String> {
-    // It is put back into reports, which are JSON.
-    if !cfg!(windows) && path.to_string_lossy().contains(['"', '\\']) {
-        return Err(Error::input(path, "--on: has a quote or a backslash in its name"));
-    }
-    let name = path.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
-    Ok(format!("{AWAY}{n}/{name}"))
 }
 
 #[cfg(test)]
@@ -208,15 +270,15 @@ mod tests {
         )
         .unwrap();
         let mut args = line.args.clone();
-        args[1..7].sort();
+        args[1..6].sort();
         let wanted = [
             "eval",
             "--allow-software",
             "--data=cifar10@16:@0/c10",
             "--ep=cpu,xnnpack",
-            "--json=-",
             "--logits=@1/l.npy",
             "--threads=2",
+            "--json=@answer.json",
             "--",
             "a/b.gtn",
         ];
@@ -224,14 +286,16 @@ mod tests {
         let inputs: Vec<_> =
             line.inputs.iter().map(|p| (p.here.to_str().unwrap(), p.there.as_str())).collect();
         assert_eq!(inputs, [("/d/c10", "@0/c10"), ("./a/b.gtn", "a/b.gtn")]);
-        assert_eq!(line.outputs[0].here, Path::new("../l.npy"));
-        assert_eq!(line.named_as_here("@0/c10/x and @1/l.npy"), "/d/c10/x and ../l.npy");
+        assert_eq!(line.outputs[0].here.as_deref(), Some(Path::new("../l.npy")));
+        assert_eq!(line.output.json.as_deref(), Some(Path::new("-")));
+        assert_eq!((line.outputs[1].made, line.outputs.len()), (Made::Answer, 2));
     }
 
     #[test]
     fn a_bundle_alone_is_a_command_too() {
         let line = line("gtn-run --on adb:x --profile b.gtn c.gtn --html p.html").unwrap();
-        assert_eq!(line.args, ["--profile", "--html=p.html", "--", "b.gtn", "c.gtn"]);
+        assert_eq!(line.args, ["--profile", "--json=@answer.json", "--", "b.gtn", "c.gtn"]);
+        assert_eq!(line.output.html.as_deref(), Some(Path::new("p.html")));
     }
 
     #[test]
@@ -251,7 +315,7 @@ mod tests {
     /// A new argument that holds a path in a text would be taken for no path: it must be thought of here.
     #[test]
     fn every_argument_has_a_role() {
-        let texts = ["backend", "ep", "pin", "spin", "on", "kernels"];
+        let texts = ["backend", "ep", "pin", "spin", "on", "kernels", "int8"];
         let numbers = [TypeId::of::<usize>(), TypeId::of::<u64>(), TypeId::of::<f64>()];
         let program = Cli::command();
         for command in program.get_subcommands().chain([&program]) {
@@ -263,7 +327,7 @@ mod tests {
                 let number = numbers.iter().any(|n| arg.get_value_parser().type_id() == *n);
                 let fits = OURS.contains(&id)
                     || !arg.get_action().takes_values()
-                    || role(arg).unwrap() != Role::Other
+                    || role(command.get_name(), arg).unwrap() != Role::Other
                     || number
                     || texts.contains(&id);
                 assert!(fits, "gtn-run {}: `{id}`", command.get_name());

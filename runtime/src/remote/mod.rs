@@ -1,8 +1,9 @@
 //! `gtn-run --on ssh:pi@raspberrypi BUNDLE`: any measuring command, on another machine.
 //!
-//! `address` says where, `link` (over `ssh` or `adb`) runs a shell script there; `program` finds the gtn-run for that
-//! machine, `arguments` tells the paths among a command's arguments from the rest, `store` copies what is missing there,
-//! by SHA-256 (as a `tar` stream), and `session` runs the program and brings back what it wrote.
+//! `address` says where, `link` (over `ssh` or `adb`) runs a shell script there and `hear` bounds what it answers; `program`
+//! finds the gtn-run for that machine, `arguments` tells the paths among a command's arguments from the rest and `names`
+//! gives them names there, `store` copies what is missing there, by SHA-256 (as a `tar` stream), `session` runs the program,
+//! and `telling` checks what it wrote, writes it here and tells it.
 //!
 //! What stays on the device is the store, of whose files those that were not used for 30 days go at the next run. A
 //! file has its name there only when all of it is there and hashes to that name; a file here is written when the run is
@@ -11,18 +12,21 @@
 mod adb;
 mod address;
 mod arguments;
+mod hear;
 mod link;
+mod names;
 mod program;
 mod session;
 mod ssh;
 mod store;
 mod tar;
+mod telling;
 
 pub use address::Address;
 
 use arguments::Line;
 use clap::ArgMatches;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result};
 use link::Link;
 use program::Program;
 use std::path::Path;
@@ -30,11 +34,11 @@ use store::Store;
 
 /// Runs the command whose arguments are `matches` there; its exit status. What it printed has been printed.
 pub fn run(command: &clap::Command, matches: &ArgMatches, to: &Address, dist: Option<&Path>) -> Result<u8> {
-    let line = Line::read(command, matches)?;
-    line.outputs.iter().try_for_each(|p| artifact::check_writable(&p.here))?;
+    let mut line = Line::read(command, matches)?;
+    line.check_writable()?;
     let mut store = Store::default();
-    for place in &line.inputs {
-        store.add(place)?;
+    for input in &line.inputs {
+        store.add(input, &mut line.names)?;
     }
     let mut link = Link::open(to)?;
     let machine = link.ask("uname -sm", Vec::new())?;

@@ -1,19 +1,26 @@
 //! One run there: a folder with links into the store, the program, what it wrote, and nothing left of it.
 
-use super::arguments::Line;
+use super::arguments::{Line, Telling};
+use super::hear;
 use super::link::{Ears, Link};
 use super::program::Program;
-use super::store::Store;
-use gtn_core::{Error, Result, artifact, exit};
+use super::store::{self, Store};
+use super::telling::{self, Came};
+use gtn_core::{Error, Result, exit};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::Write as _;
 
 /// Takes the script that comes in (its size is put for SIZE) and runs it. However that ends, the folder goes, and with it the
-/// program: by its end, a signal, or when stdin or stdout close, as they do when the connection is cut.
-const RUN: &str = "cd \"$S\" && S=$PWD || exit 1; R=\"$S/run.$$\"; p=; \
+/// program: by its end, a signal, or when stdin or stdout close, as they do when the connection is cut. The folder's name
+/// says whose it is (a home folder may be shared by machines), and its lock is held as long as anything of the run lives.
+const RUN: &str = "cd \"$S\" && S=$PWD || exit 1; WHO; R=\"$S/run.TOKEN.$$.$b.$n\"; p=; \
     c() { [ -z \"$p\" ] || kill -TERM $p 2>/dev/null; rm -rf \"$R\"; }; trap c EXIT; \
-    trap \"exit 1\" HUP INT TERM PIPE; mkdir \"$R\" && cd \"$R\" && head -c SIZE > .script && . ./.script";
+    trap \"exit 1\" HUP INT TERM PIPE; mkdir \"$R\" && cd \"$R\" && exec 9>lock || exit 1; HOLD; \
+    head -c SIZE > .script && . ./.script";
+
+/// Framing around the files of a run.
+const MAX_FRAMES: u64 = 4096;
 
 /// What must be there for a run: the script that makes its folder and runs it.
 pub struct Wanted {
@@ -40,8 +47,10 @@ fn script(store: &Store, executable: &str, library: Option<&str>, line: &Line) -
     let dirs: BTreeSet<String> =
         store.names.keys().map(String::as_str).chain(outputs).filter_map(parent).collect();
     dirs.iter().for_each(|dir| add(format!("mkdir -p {} || return 1", quoted(dir))));
+    // Regular files, as they are here: a program may refuse what links lead to.
+    add("put() { ln \"$S/files/$1\" \"$2\" 2>/dev/null || cp \"$S/files/$1\" \"$2\"; }".into());
     for (name, hash) in &store.names {
-        add(format!("ln -s \"$S/files/{hash}\" {} || return 1", quoted(name)));
+        add(format!("put {hash} {} || return 1", quoted(name)));
     }
     if let Some(hash) = library {
         add(format!("ORT_DYLIB_PATH=\"$S/files/{hash}\"; export ORT_DYLIB_PATH"));
@@ -61,7 +70,9 @@ fn script(store: &Store, executable: &str, library: Option<&str>, line: &Line) -
     add("w=$!; wait ${p#-} 2>/dev/null; e=$?; p=; kill $w 2>/dev/null".into());
     add("echo exit $e".into());
     add("send() { if [ -f \"$2\" ]; then echo file $1 $(wc -c < \"$2\"); cat \"$2\"; fi; }".into());
-    add("send 0 ../stdout".into());
+    if matches!(line.telling, Telling::Words | Telling::Json) {
+        add("send 0 ../stdout".into());
+    }
     for (i, place) in line.outputs.iter().enumerate() {
         add(format!("send {} {}", i + 1, quoted(&place.there)));
     }
@@ -74,16 +85,17 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Runs it, lets its progress through, and writes here what it wrote there; its exit status.
+/// Runs it, lets its progress through, and tells here what it answered; its exit status.
 pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<u8> {
     let script = wanted.script.clone();
-    let command = RUN.replace("SIZE", &script.len().to_string());
+    let command = store::whole(RUN).replace("SIZE", &script.len().to_string());
     let mut tell = |text: String| {
-        // A closed stderr is no reason to stop working.
-        let _ = writeln!(std::io::stderr(), "{}", line.named_as_here(&text));
+        exit::note(&line.names.in_words(&text));
         None
     };
-    let mut ears = Ears { hold: true, line: &mut tell, poll: &mut || () };
+    let bounds = line.outputs.iter().map(|output| telling::most(output.made));
+    let most = bounds.sum::<u64>() + telling::MAX_WORDS + MAX_FRAMES;
+    let mut ears = Ears { hold: true, most, line: &mut tell, poll: &mut || () };
     let send = Box::new(move |stdin: &mut std::process::ChildStdin| stdin.write_all(script.as_bytes()));
     let answer = link.exchange(&command, send, &mut ears)?;
     if answer.code != 0 {
@@ -91,73 +103,115 @@ pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<u8> {
             format!("{}: the run could not be set up there (exit status {})", link.address(), answer.code);
         return Err(Error::Failed(what));
     }
-    let bad = || Error::Failed(format!("{}: what came back is not what was sent", link.address()));
-    let (code, files) = frames(&answer.out).ok_or_else(bad)?;
-    for (i, bytes) in files.iter().filter(|(i, _)| *i > 0) {
-        let place = line.outputs.get(i - 1).ok_or_else(bad)?;
-        match std::str::from_utf8(bytes).ok().filter(|_| place.text) {
-            Some(text) => artifact::write_atomic(&place.here, line.named_as_here(text).as_bytes())?,
-            None => artifact::write_atomic(&place.here, bytes)?,
-        }
-    }
-    let told = match files.iter().find(|(i, _)| *i == 0) {
-        Some((_, bytes)) => exit::print(&line.named_as_here(&String::from_utf8_lossy(bytes))),
-        None => Ok(()),
-    };
-    let came = |n: usize| files.iter().any(|(i, _)| *i == n);
-    match line.outputs.iter().enumerate().find(|(i, _)| code == 0 && !came(i + 1)) {
-        Some((_, lost)) => {
-            Err(Error::Failed(format!("{}: did not write {}", link.address(), lost.here.display())))
-        }
-        None if code == 0 => told.map(|()| code),
-        None => {
-            told.err().iter().for_each(exit::complain); // the work's own status stays
-            Ok(code)
-        }
-    }
+    let odd = || Error::Failed(format!("{}: what came back is not what was sent", link.address()));
+    let came = frames(answer.out, line).ok_or_else(odd)?;
+    telling::tell(line, came, link.address())
 }
 
-type Files<'a> = Vec<(usize, &'a [u8])>;
-
-/// `exit N`, then for each file `file I SIZE` and its bytes.
-fn frames(out: &[u8]) -> Option<(u8, Files<'_>)> {
-    let (head, mut rest) = cut_line(out)?;
-    let code = head.strip_prefix("exit ")?.parse().ok()?;
-    let mut files = Vec::new();
-    while !rest.is_empty() {
-        let (head, after) = cut_line(rest)?;
+/// `exit N`, then for each file `file I SIZE` and its bytes: 0 is what was printed, `I` the output before `I`. Each once, and
+/// none larger than it may be.
+fn frames(mut out: hear::Answer, line: &Line) -> Option<Came> {
+    let code = out.line()?.strip_prefix("exit ")?.parse().ok()?;
+    let mut came = Came { code, ..Came::default() };
+    while !out.is_over() {
+        let head = out.line()?;
         let (i, size) = head.strip_prefix("file ")?.split_once(' ')?;
-        let (bytes, after) = after.split_at_checked(size.trim().parse().ok()?)?;
-        files.push((i.parse().ok()?, bytes));
-        rest = after;
+        let (i, size): (usize, u64) = (i.parse().ok()?, size.trim().parse().ok()?);
+        let most = match i.checked_sub(1) {
+            None => telling::MAX_WORDS,
+            Some(i) => telling::most(line.outputs.get(i)?.made),
+        };
+        if size > most || came.files.insert(i, out.bytes(size)?).is_some() {
+            return None;
+        }
     }
-    Some((code, files))
-}
-
-fn cut_line(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let end = bytes.iter().position(|&b| b == b'\n')?;
-    let (line, rest) = bytes.split_at_checked(end)?;
-    Some((std::str::from_utf8(line).ok()?, rest.get(1..)?))
+    Some(came)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::arguments::{Made, Output};
     use super::*;
 
     #[test]
     fn frames_are_read_or_refused() {
-        let out = b"exit 1\nfile 0 6\ntable\nfile 2 3\n\x00\n\xff";
-        assert_eq!(frames(out), Some((1, vec![(0, &b"table\n"[..]), (2, &b"\x00\n\xff"[..])])));
-        for cut in [
+        let output = |made| Output { here: None, there: "x".into(), made };
+        let line = Line { outputs: vec![output(Made::Answer), output(Made::Logits)], ..Line::default() };
+        let frames = |out: &[u8]| {
+            let out = [b"gtn-begin\n", out, b"gtn-done:0\n"].concat();
+            match hear::stdout(out.as_slice(), 1000).unwrap() {
+                hear::Heard::Whole(0, answer) => frames(answer, &line),
+                other => unreachable!("{other:?}"),
+            }
+        };
+        let came = frames(b"exit 1\nfile 0 6\ntable\nfile 2 3\n\x00\n\xff").unwrap();
+        assert_eq!(came.code, 1);
+        assert_eq!(
+            came.files.into_iter().collect::<Vec<_>>(),
+            [(0, b"table\n".to_vec()), (2, vec![0, b'\n', 255])]
+        );
+        for odd in [
             &b""[..],
             b"exit\n",
             b"exit 300\n",
             b"exit 0\nfile 0 9\nshort",
             b"exit 0\nfile 0\n",
             b"exit 0\nx",
+            b"exit 0\nfile 3 1\nx",
+            b"exit 0\nfile 1 1\nxfile 1 1\ny",
+            b"exit 0\nfile 1 99999999999\n",
+            b"exit 0\nfile 1 18446744073709551615\n",
         ] {
-            assert_eq!(frames(cut), None);
+            assert!(frames(odd).is_none(), "{}", String::from_utf8_lossy(odd));
         }
+    }
+
+    /// Seeded mutants of a whole answer: each is taken for what it is, or refused; nothing comes that was not sent.
+    #[test]
+    fn no_mutant_of_an_answer_does_harm() {
+        let output = |made| Output { here: None, there: "x".into(), made };
+        let line = Line { outputs: vec![output(Made::Answer)], ..Line::default() };
+        let good =
+            b"hello\ngtn-begin\nexit 0\nfile 0 6\ntable\nfile 1 20\n{\"schema\": \"gtn...\"}gtn-done:0\n";
+        let texts = [
+            "gtn-begin\n",
+            "gtn-done:",
+            "exit 0\n",
+            "file 1 ",
+            "18446744073709551615",
+            "-1",
+            "\n",
+            "99999",
+            "\u{0}",
+        ];
+        let (mut taken, mut refused) = (0, 0);
+        for i in 0..2000 {
+            let mut rng = gtn_core::rng::Rng::new(13, "answer", i);
+            let mut below = |n: usize| rng.below(n as u64) as usize;
+            let mut out = good.to_vec();
+            for _ in 0..=below(3) {
+                let (at, end) = (below(out.len()), below(out.len()));
+                match below(4) {
+                    0 => out[at] = below(256) as u8,
+                    1 => drop(out.splice(at..at, texts[below(texts.len())].bytes())),
+                    2 if at < end => drop(out.drain(at..end)),
+                    _ => out.truncate(at.max(1)),
+                }
+            }
+            let sent = out.len();
+            let came = match hear::stdout(out.as_slice(), 1000).unwrap() {
+                hear::Heard::Whole(_, answer) => frames(answer, &line),
+                _ => None,
+            };
+            match came {
+                Some(came) => {
+                    taken += 1;
+                    assert!(came.files.values().map(Vec::len).sum::<usize>() < sent, "{i}");
+                }
+                None => refused += 1,
+            }
+        }
+        assert!(taken > 50 && refused > 1000, "{taken} taken, {refused} refused");
     }
 
     #[test]
@@ -171,7 +225,7 @@ mod tests {
     /// A login shell hands these on as they are: no quotes, backslashes, history or line ends.
     #[test]
     fn scripts_pass_through_any_login_shell() {
-        for script in [RUN, super::super::store::LOOK, super::super::store::PUT] {
+        for script in store::scripts().into_iter().chain([store::whole(RUN)]) {
             assert!(!script.contains(['\'', '\\', '!', '\n']), "{script}");
         }
     }

@@ -2,11 +2,14 @@
 //! other side writes.
 
 use super::Address;
+use super::hear::{self, Said};
+use gtn_core::signals::Signals;
 use gtn_core::{Error, Result, artifact};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 /// Where files are kept on the device; expanded by its shell.
 pub const STORE: &str = "$HOME/.cache/gtn-run";
@@ -24,6 +27,10 @@ const OPTIONS: [&str; 9] = [
     "RemoteCommand=none",
 ];
 
+/// From ssh's start to a shell there; finding no connection takes ssh 15 s.
+const MAX_CONNECT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+
 /// A connection.
 pub struct Ssh {
     user: Option<String>,
@@ -37,17 +44,17 @@ pub struct Ssh {
 
 impl Ssh {
     /// Connects, or says in one line why not (exit status 3).
-    pub fn connect(user: Option<String>, host: String, port: Option<u16>) -> Result<Self> {
+    pub fn connect(user: Option<String>, host: String, port: Option<u16>, signals: &Signals) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("gtn-on.").tempdir();
         let dir = dir.map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
         let mut ssh = Self { user, host, port, dir, master: None };
         if cfg!(unix) {
-            ssh.share()?; // Windows' ssh cannot: there each command connects anew
+            ssh.share(signals)?; // Windows' ssh cannot: there each command connects anew
         }
         Ok(ssh)
     }
 
-    fn share(&mut self) -> Result<()> {
+    fn share(&mut self, signals: &Signals) -> Result<()> {
         let log = self.log();
         let file = File::create(&log).map_err(|e| Error::io(&log, "create", e))?;
         let mut command = self.base();
@@ -56,13 +63,25 @@ impl Ssh {
         super::link::apart(&mut command);
         let master = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file).spawn();
         let mut master = master.map_err(missing)?;
-        let lines = master.stdout.take().map(|out| BufReader::new(out).lines());
-        let ready = lines.into_iter().flatten().map_while(Result::ok).any(|line| line == "gtn-ready");
+        let lines = master.stdout.take().map(hear::lines);
         self.master = Some(master);
-        match ready {
-            true => Ok(()),
-            false => Err(Error::Unavailable(format!("{}: {}", self.address(), self.reason()))),
+        let begun = Instant::now();
+        while let Some(lines) = &lines {
+            match lines.recv_timeout(POLL) {
+                Ok(Said::Line(line)) if line == "gtn-ready" => return Ok(()),
+                Ok(Said::Line(_)) => {} // what a login shell says first
+                Ok(Said::TooMuch) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Some(signal) = signals.received() {
+                return Err(Error::Stopped(signal));
+            }
+            if begun.elapsed() > MAX_CONNECT {
+                let what = format!("no shell there within {} s", MAX_CONNECT.as_secs());
+                return Err(Error::Unavailable(format!("{}: {what}", self.address())));
+            }
         }
+        Err(Error::Unavailable(format!("{}: {}", self.address(), self.reason())))
     }
 
     /// `script` by the login shell there.

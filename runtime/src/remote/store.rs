@@ -1,12 +1,15 @@
 //! What another machine has of the files that a run needs: by SHA-256, copied once.
 
-use super::arguments::Place;
+use super::arguments::{Holds, Input};
 use super::link::{Answer, Ears, Link};
+use super::names::Names;
 use super::tar;
+use crate::classify_command;
 use gtn_core::progress::Progress;
-use gtn_core::{Error, Result, artifact, exit, format};
+use gtn_core::{Error, Result, artifact, bundle, exit, format};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,21 +17,46 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A folder of more is surely the wrong one.
 const MAX_FILES: usize = 100_000;
-/// What a tar header can say.
-const MAX_BYTES: u64 = 8 << 30;
+/// Folders below a folder.
+const MAX_DEPTH: usize = 32;
 
-/// Removes what runs that were cut off left behind (their process is gone) and what has long been unused; then tells the
-/// hash of each file that is there of those whose names come in.
-pub const LOOK: &str = "mkdir -p \"$S/files\" \"$S/cache\" && cd \"$S\" || exit 1; \
-    for d in put.* run.*; do kill -0 \"${d#*.}\" 2>/dev/null || rm -rf \"$d\"; done; \
+/// Who we are there: `$n`, the machine, and `$b`, its start. A process number means nothing on another machine, or after
+/// another start, and a home folder may be shared.
+pub const WHO: &str = "n=$(uname -n | tr -cd a-zA-Z0-9-); \
+    b=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo none)";
+/// Takes the lock of the folder that was just made, open as 9, until nothing of us lives.
+pub const HOLD: &str = "command -v flock >/dev/null && flock -n 9 2>/dev/null; true";
+
+/// Removes what runs that were cut off left behind, and what has long been unused; then tells the hash of each file that is
+/// there of those whose names come in. A folder is `KIND.TOKEN.PROCESS.START.MACHINE`. One of this machine since its start is
+/// dead if its process is gone and nobody holds its lock (where there is `flock`: the process may be in another container).
+/// Any other may be of a machine that has the same home folder, or even the same name: it goes when no run lasts so long.
+const LOOK: &str = "mkdir -p \"$S/files\" \"$S/cache\" && cd \"$S\" || exit 1; WHO; \
+    for d in put.* run.*; do [ -d \"$d\" ] || continue; p=${d#*.*.}; p=${p%%.*}; case $d in \
+    *.*.*.$b.$n) kill -0 \"$p\" 2>/dev/null && continue; \
+    if command -v flock >/dev/null; then ( flock -n 9 ) 9>>\"$d/lock\" || continue; fi; rm -rf \"$d\";; \
+    *) find \"$d\" -prune -mtime +7 -exec rm -rf {} +;; esac; done; \
     find files cache -type f -mtime +30 -exec rm -f {} +; cd files || exit 1; l=$(cat); \
     echo \"$l\" | xargs touch -c; echo \"$l\" | xargs sha256sum 2>/dev/null; true";
 
 /// Unpacks what comes in, and gives each file its name only when that is its hash.
-pub const PUT: &str = "cd \"$S\" || exit 1; d=\"$PWD/put.$$\"; c() { rm -rf \"$d\"; }; trap c EXIT; \
-    trap \"exit 1\" HUP INT TERM PIPE; mkdir \"$d\" && cd \"$d\" && tar -xmf - || exit 1; \
+const PUT: &str = "cd \"$S\" || exit 1; WHO; d=\"$PWD/put.TOKEN.$$.$b.$n\"; c() { rm -rf \"$d\"; }; trap c EXIT; \
+    trap \"exit 1\" HUP INT TERM PIPE; mkdir \"$d\" \"$d/in\" && cd \"$d/in\" && exec 9>../lock || exit 1; HOLD; \
+    tar -xmf - || exit 1; \
     for f in *; do h=$(sha256sum < $f); [ \"${h%% *}\" = $f ] || { echo \"$f: damaged on the way\" >&2; exit 1; }; \
-    mv -f $f \"../files/$f\" || exit 1; done";
+    mv -f $f \"../../files/$f\" || exit 1; done";
+
+#[cfg(test)]
+/// [`LOOK`] and [`PUT`] as they run there.
+pub fn scripts() -> [String; 2] {
+    [LOOK, PUT].map(whole)
+}
+
+/// A script with what stands for its capitals.
+pub fn whole(script: &str) -> String {
+    let token = format!("{:016x}", RandomState::new().build_hasher().finish());
+    script.replace("WHO", WHO).replace("HOLD", HOLD).replace("TOKEN", &token)
+}
 
 /// Why a disk takes no more; GNU tar says first how much of a block it wrote.
 const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
@@ -43,35 +71,71 @@ pub struct Store {
 }
 
 impl Store {
-    /// A file or a whole folder that the command reads.
-    pub fn add(&mut self, place: &Place) -> Result<()> {
-        let meta = std::fs::metadata(&place.here).map_err(|e| Error::io(&place.here, "read", e))?;
-        if meta.is_dir() {
-            return self.add_folder(&place.here, &place.there);
+    /// What the command reads of what was named: a file, the files that a bundle's or kit's manifest lists, the pictures in a
+    /// folder, a data set's folder. A link is followed where a person named it, and refused where it was found: it may lead
+    /// anywhere.
+    pub fn add(&mut self, input: &Input, names: &mut Names) -> Result<()> {
+        let (here, there) = (&input.here, &input.there);
+        let is_dir = std::fs::metadata(here).map_err(|e| Error::io(here, "read", e))?.is_dir();
+        match input.holds {
+            Holds::Model if is_dir => {
+                for name in bundle::listed(here)? {
+                    self.found(&here.join(&name), format!("{there}/{name}"))?;
+                }
+                Ok(())
+            }
+            Holds::Pictures if is_dir => {
+                self.folder((here, there), names, &|p| classify_command::is_picture(p), 0)
+            }
+            Holds::Data if is_dir => self.folder((here, there), names, &|_| true, 0),
+            _ => {
+                let hash = self.add_file(here)?;
+                self.names.insert(there.clone(), hash);
+                Ok(())
+            }
         }
-        let hash = self.add_file(&place.here)?;
-        self.names.insert(place.there.clone(), hash);
+    }
+
+    /// A file that nobody named.
+    fn found(&mut self, path: &Path, there: String) -> Result<()> {
+        let kind = std::fs::symlink_metadata(path).map_err(|e| Error::io(path, "read", e))?.file_type();
+        if !kind.is_file() {
+            let what = if kind.is_symlink() { "is a link" } else { "is no regular file" };
+            let what = format!("--on: {what}, and only files are taken to another machine");
+            return Err(Error::input(path, what));
+        }
+        let hash = self.add_file(path)?;
+        self.names.insert(there, hash);
         Ok(())
     }
 
-    /// Files of the folder and of those below it. Links to files are followed, links to folders are not.
-    fn add_folder(&mut self, dir: &Path, there: &str) -> Result<()> {
+    /// Those of a folder and of the folders below it that are wanted.
+    fn folder(
+        &mut self,
+        (dir, there): (&Path, &str),
+        names: &mut Names,
+        wanted: &dyn Fn(&Path) -> bool,
+        depth: usize,
+    ) -> Result<()> {
         let unreadable = |e| Error::io(dir, "read", e);
+        if depth > MAX_DEPTH {
+            return Err(Error::input(dir, format!("--on: lies more than {MAX_DEPTH} folders deep")));
+        }
         for entry in std::fs::read_dir(dir).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
-            let (path, name) = (entry.path(), entry.file_name());
-            let name = name.to_str().filter(|name| !name.contains(char::is_control));
-            let name = name.ok_or_else(|| Error::input(&path, "--on: has a name that is not plain UTF-8"))?;
-            let there = format!("{there}/{name}");
-            if entry.file_type().map_err(unreadable)?.is_dir() {
-                self.add_folder(&path, &there)?;
-            } else if path.is_file() {
-                let hash = self.add_file(&path)?;
-                self.names.insert(there, hash);
+            let path = entry.path();
+            let is_dir = entry.file_type().map_err(unreadable)?.is_dir();
+            if !is_dir && !wanted(&path) {
+                continue;
             }
-        }
-        if self.names.len() > MAX_FILES {
-            return Err(Error::input(dir, format!("--on: holds more than {MAX_FILES} files")));
+            let there = format!("{there}/{}", names.name(&entry.file_name()));
+            match is_dir {
+                true => self.folder((&path, &there), names, wanted, depth + 1)?,
+                false => self.found(&path, there)?,
+            }
+            if self.names.len() > MAX_FILES {
+                return Err(Error::input(dir, format!("--on: holds more than {MAX_FILES} files")));
+            }
         }
         Ok(())
     }
@@ -80,9 +144,6 @@ impl Store {
     pub fn add_file(&mut self, path: &Path) -> Result<String> {
         let bytes = artifact::read(path)?;
         let size = bytes.len() as u64;
-        if size >= MAX_BYTES {
-            return Err(Error::input(path, "--on: is larger than 8 GiB"));
-        }
         let hash = artifact::sha256(&bytes);
         self.files.insert(hash.clone(), (path.to_owned(), size));
         Ok(hash)
@@ -91,7 +152,7 @@ impl Store {
     /// Copies what is missing there.
     pub fn copy(&self, link: &mut Link) -> Result<()> {
         let names: Vec<&str> = self.files.keys().map(String::as_str).collect();
-        let sums = link.ask(LOOK, (names.join("\n") + "\n").into_bytes())?;
+        let sums = link.ask(&whole(LOOK), (names.join("\n") + "\n").into_bytes())?;
         // `HASH  NAME`: a damaged file's hash is not its name, and it is copied anew.
         let sound = |hash: &str| sums.lines().any(|l| l.split_whitespace().eq([hash, hash]));
         let missing: Vec<(String, PathBuf, u64)> = self
@@ -118,8 +179,11 @@ impl Store {
         };
         let mut bar = Progress::new("copy", bytes);
         let mut poll = || bar.tick(sent.load(Ordering::Relaxed).min(bytes), &format::bytes(bytes));
-        let answer =
-            link.exchange(PUT, Box::new(send), &mut Ears { hold: false, line: &mut Some, poll: &mut poll })?;
+        let answer = link.exchange(
+            &whole(PUT),
+            Box::new(send),
+            &mut Ears { hold: false, most: 4096, line: &mut Some, poll: &mut poll },
+        )?;
         if answer.code != 0 {
             return Err(link.failed(&Answer { errors: self.told(&answer.errors), ..answer }));
         }
@@ -132,7 +196,7 @@ impl Store {
         let mut lines: Vec<&str> = errors.lines().collect();
         lines.sort_by_key(|line| !FULL.iter().any(|reason| line.contains(reason)));
         let named = |text: String, (hash, (path, _)): (&String, &(PathBuf, u64))| {
-            text.replace(hash.as_str(), &path.display().to_string())
+            text.replace(hash.as_str(), &format::path(path))
         };
         self.files.iter().fold(lines.join("\n"), named)
     }
