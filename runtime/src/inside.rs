@@ -62,6 +62,7 @@ fn flags(args: &BackendArgs) -> Vec<OsString> {
     flag("--spin", args.spin.map(|s| if s == crate::cli::Switch::On { "on" } else { "off" }.into()));
     flag("--settings", args.settings.clone().map(Into::into));
     flag("--int8", (args.int8 == crate::cli::Int8Switch::Fast).then(|| "fast".into()));
+    flag("--max-memory-mb", args.max_memory_mb.map(|mb| mb.to_string().into()));
     flag("--ort-lib", args.ort_lib.clone().map(Into::into));
     if args.allow_software {
         flags.push("--allow-software".into());
