@@ -209,7 +209,7 @@ fn errors_are_one_short_line() {
             "gtn-train",
             format!("teacher --data fashion-mnist-mini --teacher resnet8 --out {d}/o --config {d}/long.toml"),
         ),
-        ("gtn-train", format!("study {d}/long.toml --out {d}/o")),
+        ("gtn-train", format!("study --config {d}/long.toml --out {d}/o")),
         ("gtn-run", format!("report {d}/long.json")),
         ("gtn-run", format!("report {d}/odd.json")),
         ("gtn-run", format!("bench {d}/{}", "n".repeat(5000))),

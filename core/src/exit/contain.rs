@@ -124,11 +124,11 @@ mod tests {
                 together.wait();
                 let done = contain(|| {
                     together.wait();
-                    assert!(i % 2 == 0, "thread {i} round {round}");
+                    assert!(i.is_multiple_of(2), "thread {i} round {round}");
                     i
                 });
                 match done {
-                    Ok(found) => assert!(found == i && i % 2 == 0),
+                    Ok(found) => assert!(found == i && i.is_multiple_of(2)),
                     Err(text) => assert!(text.starts_with(&format!("thread {i} round {round} (")), "{text}"),
                 }
             }
