@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the built programs, small data sets, students with random weights.
 
 pub mod damage;
+pub mod measured;
+pub mod mutants;
 pub mod random_students;
 pub mod sshd;
 pub mod wgpu_students;
