@@ -19,6 +19,7 @@ pub mod cost;
 pub mod data;
 pub mod device;
 pub mod distributions;
+pub mod element;
 pub mod error;
 pub mod eval;
 pub mod exit;

@@ -1,6 +1,7 @@
-//! NumPy's .npy files, versions 1 and 2, C order, f32, u8 and i64: how arrays enter and leave the
-//! programs (format: numpy.lib.format).
+//! NumPy's .npy files, versions 1 and 2, C order, little-endian, of every [`Element`]: how arrays enter and leave
+//! the programs (format: numpy.lib.format).
 
+use crate::element::Element;
 use crate::tensors::{Data, Tensor};
 use crate::{Error, Result, artifact};
 use std::path::Path;
@@ -12,11 +13,7 @@ const MAX_VALUES: usize = 1 << 31;
 
 /// Writes atomically.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
-    let (descr, values): (&str, Vec<u8>) = match &tensor.data {
-        Data::F32(v) => ("<f4", v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        Data::U8(v) => ("|u1", v.clone()),
-        Data::I64(v) => ("<i8", v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-    };
+    let descr = tensor.data.element().npy();
     let dims: String = tensor.shape.iter().map(|d| format!("{d}, ")).collect();
     let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
     // Magic, version and length take 10 bytes; the data start at a multiple of 64.
@@ -25,7 +22,7 @@ pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
     bytes.extend([1, 0]);
     bytes.extend(u16::try_from(padded).unwrap_or(u16::MAX).to_le_bytes());
     bytes.extend(format!("{dict:<width$}\n", width = padded - 1).bytes());
-    bytes.extend(values);
+    bytes.extend(tensor.data.to_le_bytes());
     artifact::write_atomic(path, &bytes)
 }
 
@@ -54,21 +51,14 @@ fn parse(bytes: &[u8]) -> Result<Tensor, String> {
     let values = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= MAX_VALUES);
     let values = values.ok_or_else(|| format!("shape {shape:?} is too large"))?;
     let descr: String = value(header, "descr")?.chars().skip(1).take(3).collect();
-    let width = match descr.as_str() {
-        "<f4" => 4,
-        "|u1" => 1,
-        "<i8" => 8,
-        other => return Err(format!("dtype is `{other}`, wanted <f4, |u1 or <i8")),
-    };
-    if data.len() != values * width {
-        return Err(format!("has {} bytes of data, shape {shape:?} wants {}", data.len(), values * width));
+    let element = Element::of_npy(&descr);
+    let element =
+        element.ok_or_else(|| format!("dtype is `{descr}`, wanted <f4, |u1, <i8 or another number"))?;
+    let wanted = values * element.bytes();
+    if data.len() != wanted {
+        return Err(format!("has {} bytes of data, shape {shape:?} wants {wanted}", data.len()));
     }
-    let data = match width {
-        4 => Data::F32(data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()),
-        8 => Data::I64(data.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect()),
-        _ => Data::U8(data.to_vec()),
-    };
-    Ok(Tensor { shape, data })
+    Ok(Tensor { data: Data::from_le_bytes(element, data)?, shape })
 }
 
 /// The text after `'key':`.
@@ -98,15 +88,15 @@ mod tests {
             Tensor::u8(&[1], vec![7]),
             Tensor::i64(&[], vec![-9]),
             Tensor::f32(&[0, 4], vec![]),
+            Tensor { shape: vec![2], data: Data::Bool(vec![true, false]) },
+            Tensor { shape: vec![1, 1], data: Data::F16(vec![half::f16::from_f32(-1.5)]) },
+            Tensor { shape: vec![1], data: Data::Bf16(vec![half::bf16::from_f32(3.0)]) },
+            Tensor { shape: vec![3], data: Data::I32(vec![i32::MIN, 0, 7]) },
         ];
         for tensor in tensors {
             write(&path, &tensor).unwrap();
             let bytes = std::fs::read(&path).unwrap();
-            let data: usize = tensor.shape.iter().product::<usize>()
-                * [4, 1, 8][[matches!(tensor.data, Data::F32(_)), matches!(tensor.data, Data::U8(_)), true]
-                    .iter()
-                    .position(|&m| m)
-                    .unwrap()];
+            let data = tensor.data.len() * tensor.data.element().bytes();
             assert_eq!((bytes.len() - data) % 64, 0);
             assert_eq!(read(&path).unwrap(), tensor);
             for n in 0..bytes.len() {
@@ -126,7 +116,8 @@ mod tests {
         };
         let cases = [
             (b"PK".to_vec(), "is not a .npy file"),
-            (make("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }"), "dtype is `<f8`"),
+            (make("{'descr': '>f8', 'fortran_order': False, 'shape': (1,), }"), "dtype is `>f8`"),
+            (make("{'descr': '<U3', 'fortran_order': False, 'shape': (1,), }"), "dtype is `<U3`"),
             (make("{'descr': '<f4', 'fortran_order': True, 'shape': (1,), }"), "Fortran order"),
             (make("{'descr': '<f4', 'fortran_order': False, 'shape': (1,-2), }"), "tuple of sizes"),
             (make("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,9999999), }"), "too large"),

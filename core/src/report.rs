@@ -58,9 +58,9 @@ pub struct Report {
 pub struct Model {
     /// Bundle's name, or file name.
     pub name: String,
-    /// SHA-256 of model.onnx.
+    /// SHA-256 of model.onnx, with the data inside that it keeps in other files.
     pub sha256: String,
-    /// Bytes of model.onnx.
+    /// Bytes of model.onnx, with those data.
     pub bytes: u64,
     /// Device profile the bundle was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ pub struct BackendInfo {
     pub providers: Vec<String>,
     /// Compute threads.
     pub threads: usize,
-    /// Images per inference.
+    /// Images per inference, as the loaded model has them.
     pub batch: usize,
     /// Why this backend.
     pub why: String,

@@ -1,19 +1,52 @@
 //! Named tensors in a safetensors file: weights, golden sets, evaluation sets, checkpoints.
 
+use crate::element::Element;
 use crate::{Error, Result, artifact};
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The values of one tensor, row-major.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // the names are the types'
 pub enum Data {
-    /// 32-bit floats.
     F32(Vec<f32>),
-    /// Bytes (images).
+    /// Images, among others.
     U8(Vec<u8>),
-    /// 64-bit integers (labels, counters).
+    /// Labels, counters, among others.
     I64(Vec<i64>),
+    I8(Vec<i8>),
+    U16(Vec<u16>),
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+    Bool(Vec<bool>),
+    F16(Vec<f16>),
+    F64(Vec<f64>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    Bf16(Vec<bf16>),
+}
+
+/// One expression for whatever the elements are.
+macro_rules! each {
+    ($data:expr, $values:ident => $does:expr) => {
+        match $data {
+            Data::F32($values) => $does,
+            Data::U8($values) => $does,
+            Data::I64($values) => $does,
+            Data::I8($values) => $does,
+            Data::U16($values) => $does,
+            Data::I16($values) => $does,
+            Data::I32($values) => $does,
+            Data::Bool($values) => $does,
+            Data::F16($values) => $does,
+            Data::F64($values) => $does,
+            Data::U32($values) => $does,
+            Data::U64($values) => $does,
+            Data::Bf16($values) => $does,
+        }
+    };
 }
 
 /// One tensor.
@@ -26,29 +59,98 @@ pub struct Tensor {
 }
 
 impl Data {
-    fn len(&self) -> usize {
+    /// How many values.
+    pub fn len(&self) -> usize {
+        each!(self, v => v.len())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Their type.
+    pub fn element(&self) -> Element {
         match self {
-            Self::F32(v) => v.len(),
-            Self::U8(v) => v.len(),
-            Self::I64(v) => v.len(),
+            Self::F32(_) => Element::F32,
+            Self::U8(_) => Element::U8,
+            Self::I64(_) => Element::I64,
+            Self::I8(_) => Element::I8,
+            Self::U16(_) => Element::U16,
+            Self::I16(_) => Element::I16,
+            Self::I32(_) => Element::I32,
+            Self::Bool(_) => Element::Bool,
+            Self::F16(_) => Element::F16,
+            Self::F64(_) => Element::F64,
+            Self::U32(_) => Element::U32,
+            Self::U64(_) => Element::U64,
+            Self::Bf16(_) => Element::Bf16,
         }
     }
 
-    fn dtype(&self) -> Dtype {
+    /// Little-endian, one value after the other; a bool is a byte 0 or 1.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
         match self {
-            Self::F32(_) => Dtype::F32,
-            Self::U8(_) => Dtype::U8,
-            Self::I64(_) => Dtype::I64,
-        }
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Self::U8(v) => v.clone(),
+            Self::Bool(v) => v.iter().map(|&b| u8::from(b)).collect(),
+            Self::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Self::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::I8(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::U16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::I16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::F16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::U32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::U64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Self::Bf16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         }
     }
+
+    /// The way back. Bytes beyond the last whole value are ignored: callers check the count; a bool that is neither
+    /// 0 nor 1 is an error.
+    pub fn from_le_bytes(element: Element, bytes: &[u8]) -> Result<Self, String> {
+        Ok(match element {
+            Element::F32 => Self::F32(numbers(bytes, f32::from_le_bytes)),
+            Element::U8 => Self::U8(bytes.to_vec()),
+            Element::I64 => Self::I64(numbers(bytes, i64::from_le_bytes)),
+            Element::I8 => Self::I8(numbers(bytes, i8::from_le_bytes)),
+            Element::U16 => Self::U16(numbers(bytes, u16::from_le_bytes)),
+            Element::I16 => Self::I16(numbers(bytes, i16::from_le_bytes)),
+            Element::I32 => Self::I32(numbers(bytes, i32::from_le_bytes)),
+            Element::Bool => match bytes.iter().find(|&&b| b > 1) {
+                Some(odd) => return Err(format!("holds {odd} as a bool, wanted 0 or 1")),
+                None => Self::Bool(bytes.iter().map(|&b| b == 1).collect()),
+            },
+            Element::F16 => Self::F16(numbers(bytes, f16::from_le_bytes)),
+            Element::F64 => Self::F64(numbers(bytes, f64::from_le_bytes)),
+            Element::U32 => Self::U32(numbers(bytes, u32::from_le_bytes)),
+            Element::U64 => Self::U64(numbers(bytes, u64::from_le_bytes)),
+            Element::Bf16 => Self::Bf16(numbers(bytes, bf16::from_le_bytes)),
+        })
+    }
+}
+
+/// safetensors' name, in the order of [`Element`].
+const DTYPES: [(Dtype, Element); 13] = [
+    (Dtype::F32, Element::F32),
+    (Dtype::U8, Element::U8),
+    (Dtype::I8, Element::I8),
+    (Dtype::U16, Element::U16),
+    (Dtype::I16, Element::I16),
+    (Dtype::I32, Element::I32),
+    (Dtype::I64, Element::I64),
+    (Dtype::BOOL, Element::Bool),
+    (Dtype::F16, Element::F16),
+    (Dtype::F64, Element::F64),
+    (Dtype::U32, Element::U32),
+    (Dtype::U64, Element::U64),
+    (Dtype::BF16, Element::Bf16),
+];
+
+fn dtype(element: Element) -> Result<Dtype> {
+    let row = DTYPES.iter().find(|row| row.1 == element);
+    row.map(|row| row.0).ok_or_else(|| Error::Failed(format!("safetensors has no {}", element.name())))
 }
 
 impl Tensor {
@@ -90,16 +192,11 @@ impl TensorMap {
             .map_err(|e| Error::input(path, format!("not a valid safetensors file ({e})")))?;
         let mut map = Self::default();
         for (name, view) in file.iter() {
-            let bytes = view.data();
-            let data = match view.dtype() {
-                Dtype::F32 => Data::F32(numbers(bytes, f32::from_le_bytes)),
-                Dtype::I64 => Data::I64(numbers(bytes, i64::from_le_bytes)),
-                Dtype::U8 => Data::U8(bytes.to_vec()),
-                other => {
-                    let what = format!("tensor `{name}` has dtype {other:?}, wanted F32, I64 or U8");
-                    return Err(Error::input(path, what));
-                }
-            };
+            let bad = |what: String| Error::input(path, format!("tensor `{name}` {what}"));
+            let element = DTYPES.iter().find(|row| row.0 == view.dtype()).map(|row| row.1);
+            let element =
+                element.ok_or_else(|| bad(format!("has dtype {:?}: not read here", view.dtype())))?;
+            let data = Data::from_le_bytes(element, view.data()).map_err(bad)?;
             map.insert(name, Tensor { shape: view.shape().to_vec(), data });
         }
         Ok(map)
@@ -107,16 +204,15 @@ impl TensorMap {
 
     /// The file's bytes; the same map gives the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let raw: Vec<(&str, Dtype, &[usize], Vec<u8>)> = self
-            .0
-            .iter()
-            .map(|(name, t)| (name.as_str(), t.data.dtype(), t.shape.as_slice(), t.data.to_bytes()))
-            .collect();
+        let one = |(name, t): (&'_ String, &'_ Tensor)| {
+            Ok((name.clone(), dtype(t.data.element())?, t.shape.clone(), t.data.to_le_bytes()))
+        };
+        let raw = self.0.iter().map(one).collect::<Result<Vec<_>>>()?;
         let mut views = Vec::with_capacity(raw.len());
         for (name, dtype, shape, bytes) in &raw {
             let view = TensorView::new(*dtype, shape.to_vec(), bytes)
                 .map_err(|e| Error::Failed(format!("tensor `{name}` {shape:?}: {e}")))?;
-            views.push((*name, view));
+            views.push((name.as_str(), view));
         }
         safetensors::serialize(views, None).map_err(|e| Error::Failed(format!("safetensors: {e}")))
     }
@@ -172,7 +268,7 @@ impl TensorMap {
 }
 
 fn wrong_dtype(path: &Path, name: &str, found: &Data, want: &str) -> Error {
-    Error::input(path, format!("tensor `{name}` has dtype {:?}, wanted {want}", found.dtype()))
+    Error::input(path, format!("tensor `{name}` has dtype {:?}, wanted {want}", found.element()))
 }
 
 fn numbers<T, const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
@@ -197,6 +293,25 @@ mod tests {
         let bytes = map.to_bytes().unwrap();
         assert_eq!(bytes, map.to_bytes().unwrap());
         assert_eq!(TensorMap::from_bytes(&bytes, Path::new("x")).unwrap(), map);
+    }
+
+    #[test]
+    fn every_element_type_keeps_its_bits() {
+        let bits: Vec<u8> = (0..=255).collect();
+        for (i, (_, element)) in DTYPES.into_iter().enumerate() {
+            let bytes: Vec<u8> = match element {
+                Element::Bool => bits.iter().map(|b| b % 2).collect(),
+                _ => bits.clone(),
+            };
+            let data = Data::from_le_bytes(element, &bytes).unwrap();
+            assert_eq!((data.element(), data.len()), (element, 256 / element.bytes()), "row {i}");
+            assert_eq!(data.to_le_bytes(), bytes, "{element:?}");
+            let mut map = TensorMap::default();
+            map.insert("t", Tensor { shape: vec![data.len()], data });
+            let again = TensorMap::from_bytes(&map.to_bytes().unwrap(), Path::new("x")).unwrap();
+            assert_eq!(again.0["t"].data.to_le_bytes(), bytes, "{element:?}"); // NaN is not equal to itself
+        }
+        assert!(Data::from_le_bytes(Element::Bool, &[0, 2]).unwrap_err().contains("holds 2 as a bool"));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use gtn_core::{Error, Result, artifact, exit, format};
 use gtn_run::arithmetic::Arithmetic;
 use gtn_run::backend::Options;
 use gtn_run::bench::inputs;
-use gtn_run::onnx::{Dim, OnnxModel};
+use gtn_run::onnx::{self, Dim, OnnxModel, Value};
+use gtn_run::sizes::{self, Sizes};
 use gtn_run::subject::Subject;
 use serde::Serialize;
 use serde_json::json;
@@ -65,12 +66,14 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         true => args.model.join("model.onnx"),
         false => args.model.clone(),
     };
-    let bytes = artifact::read(&path)?;
+    let bytes = onnx::read(&path)?;
     let model = OnnxModel::parse(&bytes, &path)?;
     let size = bytes.len() as u64;
     drop(bytes);
-    let options = Options { batch: 1, ort_lib: args.ort_lib.clone(), ..Options::default() };
-    let mut findings = declared(&model, size, &device);
+    let (ort_lib, shapes) = (args.ort_lib.clone(), args.shape.clone());
+    let options = Options { shapes, ort_lib, ..Options::default() };
+    let sizes = Sizes::of(&model.inputs, &options).map_err(|what| Error::input(&path, what))?;
+    let mut findings = declared(&model, &sizes, size, &device);
     findings.extend(tried(&model, &path, &device, &options)?);
     let reasons: Vec<&str> =
         findings.iter().filter(|f| f.verdict == Verdict::No).map(|f| f.why.as_str()).collect();
@@ -114,7 +117,7 @@ fn text(findings: &[Finding]) -> String {
 }
 
 /// What the file says.
-fn declared(model: &OnnxModel, size: u64, device: &Device) -> Vec<Finding> {
+fn declared(model: &OnnxModel, sizes: &Sizes, size: u64, device: &Device) -> Vec<Finding> {
     let limit = device.limits.model_mib.value;
     let name = &device.name;
     let file = Finding::yes("file", format::bytes(size), format!("at most {limit} MiB")).unless(
@@ -127,38 +130,24 @@ fn declared(model: &OnnxModel, size: u64, device: &Device) -> Vec<Finding> {
             format!("newer than {}: the runtime on the device must know it", device.opset)
         });
     let mut all = precision(&Arithmetic::of(model), device);
-    all.extend(model.inputs.iter().map(|input| {
-        let dims: Vec<String> = input.dims.iter().map(dim).collect();
-        let open: Vec<&String> =
-            dims.iter().zip(&input.dims).skip(1).filter(|(_, d)| !fixed(d)).map(|(text, _)| text).collect();
-        let target = "only the batch open".to_owned();
-        Finding::yes("input", format!("{} [{}]", input.name, dims.join(", ")), target).unless(
-            !open.is_empty(),
-            Verdict::No,
-            || {
-                let open: Vec<&str> = open.iter().map(|d| d.as_str()).collect();
-                format!(
-                    "input `{}` leaves {} open: memory and time depend on it",
-                    input.name,
-                    open.join(", ")
-                )
-            },
-        )
-    }));
+    all.extend(model.inputs.iter().zip(&sizes.inputs).map(|(input, known)| self::input(input, known)));
     all.extend([opset, file]);
     all
 }
 
-fn fixed(dim: &Dim) -> bool {
-    matches!(dim, Dim::Size(n) if *n > 0)
-}
-
-fn dim(dim: &Dim) -> String {
-    match dim {
-        Dim::Size(n) => n.to_string(),
-        Dim::Open(name) if name.is_empty() => "?".into(),
-        Dim::Open(name) => name.clone(),
+/// An input as declared, and with the sizes that were said.
+fn input(declared: &Value, known: &Value) -> Finding {
+    let dims = sizes::signature(&declared.dims);
+    let found = format!("{} {} {dims}", declared.name, declared.type_name());
+    let finding = Finding::yes("input", found, "only the batch open".to_owned());
+    if let Some(what) = sizes::still_open(&known.name, &known.dims) {
+        return finding.unless(true, Verdict::No, || format!("{what}; memory and time depend on it"));
     }
+    let said = declared.dims.iter().skip(1).any(|d| matches!(d, Dim::Open(_)));
+    let known = sizes::signature(&known.dims);
+    finding.unless(said, Verdict::Note, || {
+        format!("`{}` {dims} is tried at {known}: memory and time depend on it", declared.name)
+    })
 }
 
 /// The arithmetic beside what the profile knows to be worth running.
@@ -236,10 +225,18 @@ fn tried(model: &OnnxModel, path: &Path, device: &Device, options: &Options) -> 
             format!("what {names} do not take runs on the CPU; the device alone can tell")
         }));
     }
-    if model.inputs.iter().any(|i| i.dims.iter().skip(1).any(|d| !fixed(d))) {
+    if subject.backend.inputs().iter().any(|slot| sizes::open_slot(slot).is_some()) {
         return Ok(all); // said already: there is no one size to run it at
     }
-    let given = inputs(&subject)?;
+    let given = match inputs(&subject) {
+        Ok(given) => given,
+        // Of what no array can be made up: the rest of the answer stands.
+        Err(e) => {
+            let inference = Finding::yes("inference", "not tried here".into(), runtime);
+            all.push(inference.unless(true, Verdict::Note, || e.to_string()));
+            return Ok(all);
+        }
+    };
     if let Err(Error::Failed(what)) = subject.backend.run(&given) {
         let inference = Finding::yes("inference", "fails".into(), runtime);
         all.push(inference.unless(true, Verdict::No, || what));

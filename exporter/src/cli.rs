@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gtn_run::sizes::InputShape;
 use std::path::PathBuf;
 
 /// Writes the ONNX bundle that fits a target device, and verifies it before it exists.
@@ -199,6 +200,9 @@ pub struct CheckArgs {
     /// Device profile: a name (gtn-export targets lists them), or a path to a .toml
     #[arg(long, value_name = "TARGET")]
     pub target: String,
+    /// An input's shape, where the model leaves more than the batch open: image=1x3x224x224
+    #[arg(long, value_name = "[NAME=]DIMS")]
+    pub shape: Vec<InputShape>,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
     pub ort_lib: Option<PathBuf>,

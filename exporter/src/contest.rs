@@ -199,7 +199,7 @@ impl Contest<'_> {
         let threads = self.source.device.cpu.threads.value;
         let options = Options {
             threads: Some(threads),
-            batch: 1,
+            batch: Some(1),
             ort_lib: self.args.ort_lib.clone(),
             ..Options::default()
         };

@@ -256,7 +256,8 @@ fn check_limits(model: &[u8], device: &Device) -> Result<()> {
 
 /// What a model answers on the golden images (one thread: sums in one order).
 fn golden_logits(model: &Path, student: &ModelDir, args: &ExportArgs) -> Result<Vec<f32>> {
-    let options = Options { threads: Some(1), batch: 1, ort_lib: args.ort_lib.clone(), ..Options::default() };
+    let options =
+        Options { threads: Some(1), batch: Some(1), ort_lib: args.ort_lib.clone(), ..Options::default() };
     Subject::open(model, &options)?.logits(&student.golden.images, |_| ())
 }
 
@@ -311,7 +312,7 @@ fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
     // The device's own execution providers are not here.
     let options = Options {
         threads: Some(threads),
-        batch: 1,
+        batch: Some(1),
         ort_lib: args.ort_lib.clone(),
         providers: Providers::Cpu,
         ..Options::default()

@@ -35,7 +35,7 @@ impl Feed<'_> {
         let lane = |lane: usize| -> Result<S> {
             let options = Options {
                 threads: Some(1),
-                batch: self.batch,
+                batch: Some(self.batch),
                 ort_lib: self.ort_lib.clone(),
                 ..Options::default()
             };

@@ -84,7 +84,7 @@ fn measured(args: &ExportArgs, device: &Device, precisions: &[&str], students: &
     let options = Options {
         kind: Kind::Ort,
         threads: Some(threads),
-        batch: 1,
+        batch: Some(1),
         ort_lib: args.ort_lib.clone(),
         ..Options::default()
     };

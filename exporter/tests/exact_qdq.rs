@@ -54,7 +54,7 @@ fn the_top_class_is_the_same_beyond_two_steps() {
     for (seed, id) in ids.into_iter().enumerate() {
         for kind in [ActivationType::Uint8, ActivationType::Int8, ActivationType::Int8Symmetric] {
             let (net, model) = quantised(id, kind, 8, seed as u64);
-            let options = Options { threads: Some(1), batch: 1, ..Options::default() };
+            let options = Options { threads: Some(1), batch: Some(1), ..Options::default() };
             let mut ort = OrtBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
             for image in 0..IMAGES {
                 let image = testing::random_image(&net.graph, image);
@@ -89,7 +89,7 @@ fn the_top_class_is_the_same_beyond_two_steps() {
 fn the_exact_mode_is_taken_where_sums_saturate_and_told() {
     let told = |weight_bits: u32, int8: Int8| {
         let (_, model) = quantised("res-mini:d111-k333-e111", ActivationType::Uint8, weight_bits, 1);
-        let options = Options { threads: Some(1), batch: 1, int8, ..Options::default() };
+        let options = Options { threads: Some(1), int8, ..Options::default() };
         let ort = OrtBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
         let warned = ort.info().warnings().len();
         (ort.info().options.get(INT8_OPTION).cloned(), warned)

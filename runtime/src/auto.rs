@@ -6,6 +6,7 @@ use crate::budget::Budget;
 #[cfg(feature = "wgpu")]
 use crate::gpu::WgpuBackend;
 use crate::guard::Guarded;
+use crate::located::{self, Located};
 use crate::ort_backend::OrtBackend;
 use crate::ort_library;
 use crate::providers::Providers;
@@ -40,10 +41,26 @@ impl Choice {
         path: &Path,
         options: &Options,
     ) -> Result<(Box<dyn Backend>, f64)> {
+        self.heeds(options)?;
         let budget = Budget::check(model, path, options)?;
         let start = Instant::now();
-        let backend = Guarded::load(budget, path, || self.load_unguarded(model, path, options))?;
-        Ok((backend, start.elapsed().as_secs_f64() * 1e3))
+        let backend = Guarded::load(budget, path, || self.load_unguarded(model, path, options));
+        let backend = backend.map_err(|e| located::loading(path, e))?;
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        Ok((Box::new(Located::new(backend, path)), ms))
+    }
+
+    /// A setting that this backend has no use for would be without effect, and the numbers not what they say.
+    fn heeds(&self, options: &Options) -> Result<()> {
+        let (wgpu, ort) = (self.kind == Kind::Wgpu, matches!(self.kind, Kind::Auto | Kind::Ort));
+        let unheeded = match options {
+            Options { kernels: Some(_), .. } if !wgpu => "--kernels is backend wgpu's",
+            Options { spin: Some(_), .. } if !ort => "spinning (--spin, --settings) is ONNX Runtime's",
+            Options { providers: Providers::Named(_), .. } if !ort => "--ep is ONNX Runtime's",
+            _ => return Ok(()),
+        };
+        let name = self.kind.name();
+        Err(Error::usage(format!("{unheeded}: not with backend {name} ({})", self.why)))
     }
 
     fn load_unguarded(&self, model: &[u8], path: &Path, options: &Options) -> Result<Box<dyn Backend>> {
@@ -132,6 +149,25 @@ mod tests {
         assert_eq!(ask(Kind::Wgpu), Choice { kind: Kind::Wgpu, why: "asked for".into() });
         let named = Options { providers: Providers::Named(vec!["cuda".into()]), ..Options::default() };
         assert_eq!(choose(&named, Some(&["rust".to_owned()])).unwrap().kind, Kind::Ort);
+    }
+
+    #[test]
+    fn a_setting_without_effect_is_refused() {
+        let choice = |kind| Choice { kind, why: "auto: so".into() };
+        let spin = Options { spin: Some(true), ..Options::default() };
+        let kernels = Options { kernels: Some(crate::backend::Kernels::Tile), ..Options::default() };
+        for (kind, options, refused) in [
+            (Kind::Rust, &spin, true),
+            (Kind::Wgpu, &spin, true),
+            (Kind::Ort, &spin, false),
+            (Kind::Ort, &kernels, true),
+            (Kind::Rust, &kernels, true),
+            (Kind::Wgpu, &kernels, false),
+        ] {
+            let heeds = choice(kind).heeds(options);
+            assert_eq!(heeds.is_err(), refused, "{kind:?} {heeds:?}");
+            assert!(heeds.is_ok() || heeds.is_err_and(|e| e.exit_code() == 2));
+        }
     }
 
     #[test]

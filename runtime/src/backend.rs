@@ -1,8 +1,9 @@
 //! What a backend must do. One trait, so that every command and test runs on each of them.
 
 use crate::providers::Providers;
+use crate::sizes::InputShape;
 use gtn_core::report::BackendInfo;
-use gtn_core::tensors::{Data, Tensor};
+use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result};
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 pub struct Named {
     /// Input or output name.
     pub name: String,
-    /// f32, u8 or i64.
+    /// Its values.
     pub tensor: Tensor,
 }
 
@@ -114,8 +115,11 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// Compute threads; none: all cores.
     pub threads: Option<usize>,
-    /// What the named dimension `N` becomes.
-    pub batch: usize,
+    /// Images in an inference: the first dimension, whatever it is called. None: the model's own where it is fixed,
+    /// else 1.
+    pub batch: Option<usize>,
+    /// Shapes of inputs, for the other dimensions that a model leaves open ([`crate::sizes`]).
+    pub shapes: Vec<InputShape>,
     /// ONNX Runtime's library; none: searched for.
     pub ort_lib: Option<PathBuf>,
     /// Where ONNX Runtime's nodes may run.
@@ -189,11 +193,7 @@ pub fn check_inputs(slots: &[Slot], inputs: &[Named]) -> Result<()> {
         };
         let fits = |(&found, &wanted): (&usize, &i64)| wanted < 0 || i64::try_from(found) == Ok(wanted);
         let shape = &given.tensor.shape;
-        let dtype = match given.tensor.data {
-            Data::F32(_) => "float",
-            Data::U8(_) => "uint8",
-            Data::I64(_) => "int64",
-        };
+        let dtype = given.tensor.data.element().name();
         if shape.len() != slot.shape.len() || !shape.iter().zip(&slot.shape).all(fits) || dtype != slot.dtype
         {
             return Err(Error::usage(format!(

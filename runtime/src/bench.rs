@@ -1,16 +1,22 @@
 //! Latency: first inference, warm-up, then every inference timed by itself.
 
 use crate::backend::{Backend, Named, Slot};
+use crate::onnx::Dim;
+use crate::sizes;
 use crate::subject::Subject;
+use gtn_core::element::Element;
 use gtn_core::host::{self, Activity, Conditions};
 use gtn_core::latency_samples::{Latency, Moment, Pace, Robust, Samples};
 use gtn_core::rng::Rng;
-use gtn_core::tensors::Tensor;
+use gtn_core::tensors::{Data, Tensor};
 use gtn_core::{Error, Result};
+use half::{bf16, f16};
 use std::time::{Duration, Instant};
 
 /// Samples kept at most (a 10 us model gives a million in 10 s); beyond, every second one.
 const MAX_SAMPLES: usize = 200_000;
+/// All made-up inputs of a model together, in bytes: a video's worth, and no more than a model may have.
+const MAX_MADE_UP: usize = 1 << 30;
 /// Clock and temperature are looked at this often, between two inferences.
 const GLANCE_S: f64 = 0.5;
 
@@ -161,7 +167,7 @@ fn ms(d: Duration) -> f64 {
 /// The bundle's first golden images, else made up by [`made_up`].
 pub fn inputs(subject: &Subject) -> Result<Vec<Named>> {
     let backend = &subject.backend;
-    let batch = backend.info().batch;
+    let batch = subject.batch()?;
     if let (Some(bundle), Some(slot)) = (&subject.bundle, backend.inputs().first()) {
         let p = &bundle.manifest.preprocess;
         let values = p.normalise(&bundle.golden.images)?;
@@ -169,26 +175,67 @@ pub fn inputs(subject: &Subject) -> Result<Vec<Named>> {
         let tensor = Tensor::f32(&[batch, p.channels, p.height, p.width], values);
         return Ok(vec![Named { name: slot.name.clone(), tensor }]);
     }
-    made_up(backend.as_ref())
+    // By the model's own names for its dimensions; a backend knows their numbers only.
+    let open = |slot: &Slot| {
+        let declared = subject.onnx.inputs.iter().find(|v| v.name == slot.name)?;
+        let known = slot.shape.iter().zip(&declared.dims);
+        let dims: Vec<Dim> = known.map(|(&n, d)| if n < 0 { d.clone() } else { Dim::Size(n) }).collect();
+        sizes::still_open(&slot.name, &dims)
+    };
+    if let Some(what) = backend.inputs().iter().find_map(open) {
+        return Err(Error::usage(format!("{}: {what}", subject.model.name)));
+    }
+    made_up(backend.as_ref()).map_err(|e| match e {
+        Error::Usage(what) => Error::Usage(format!("{}: {what}", subject.model.name)),
+        other => other,
+    })
 }
 
-/// Seeded standard-normal values; open dimensions become 1.
+/// Seeded values: standard-normal floats, bytes from all of their range, other integers 0 or 1 (they may be indices).
+/// Errors: a dimension that is still open, a type of which there is no array, more than [`MAX_MADE_UP`] bytes.
 pub fn made_up(backend: &dyn Backend) -> Result<Vec<Named>> {
     let mut rng = Rng::new(0, "bench", 0);
-    let random = |slot: &Slot| {
-        let shape: Vec<usize> = slot.shape.iter().map(|&d| usize::try_from(d).unwrap_or(1)).collect();
-        let n: usize = shape.iter().product();
-        let tensor = match slot.dtype.as_str() {
-            "float" => Tensor::f32(&shape, (0..n).map(|_| rng.normal() as f32).collect()),
-            "uint8" => Tensor::u8(&shape, (0..n).map(|_| rng.below(256) as u8).collect()),
-            "int64" => Tensor::i64(&shape, vec![0; n]),
-            other => {
-                return Err(Error::usage(format!("input `{}` is {other}: cannot make one up", slot.name)));
-            }
+    let mut left = MAX_MADE_UP;
+    let mut random = |slot: &Slot| {
+        if let Some(what) = sizes::open_slot(slot) {
+            return Err(Error::usage(what));
+        }
+        let bad = |what: String| Error::usage(format!("input `{}` {what}: cannot make one up", slot.name));
+        let element = Element::named(&slot.dtype).ok_or_else(|| bad(format!("is {}", slot.dtype)))?;
+        let shape: Vec<usize> = slot.shape.iter().filter_map(|&d| usize::try_from(d).ok()).collect();
+        let n = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let bytes = n.and_then(|n| n.checked_mul(element.bytes()));
+        let (Some(n), Some(rest)) = (n, bytes.and_then(|bytes| left.checked_sub(bytes))) else {
+            return Err(bad(format!(
+                "{shape:?} is too large, with the others more than {} MiB",
+                MAX_MADE_UP >> 20
+            )));
         };
-        Ok(Named { name: slot.name.clone(), tensor })
+        left = rest;
+        Ok(Named { name: slot.name.clone(), tensor: Tensor { shape, data: values(element, n, &mut rng) } })
     };
-    backend.inputs().iter().map(random).collect()
+    backend.inputs().iter().map(&mut random).collect()
+}
+
+fn values(element: Element, n: usize, rng: &mut Rng) -> Data {
+    fn all<T>(n: usize, one: impl FnMut() -> T) -> Vec<T> {
+        std::iter::repeat_with(one).take(n).collect()
+    }
+    match element {
+        Element::F32 => Data::F32(all(n, || rng.normal() as f32)),
+        Element::F16 => Data::F16(all(n, || f16::from_f64(rng.normal()))),
+        Element::Bf16 => Data::Bf16(all(n, || bf16::from_f64(rng.normal()))),
+        Element::F64 => Data::F64(all(n, || rng.normal())),
+        Element::U8 => Data::U8(all(n, || rng.below(256) as u8)),
+        Element::I8 => Data::I8(all(n, || (rng.below(256) as u8).cast_signed())),
+        Element::Bool => Data::Bool(all(n, || rng.below(2) == 1)),
+        Element::U16 => Data::U16(all(n, || rng.below(2) as u16)),
+        Element::I16 => Data::I16(all(n, || rng.below(2) as i16)),
+        Element::I32 => Data::I32(all(n, || rng.below(2) as i32)),
+        Element::I64 => Data::I64(all(n, || rng.below(2) as i64)),
+        Element::U32 => Data::U32(all(n, || rng.below(2) as u32)),
+        Element::U64 => Data::U64(all(n, || rng.below(2))),
+    }
 }
 
 #[cfg(test)]

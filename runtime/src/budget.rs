@@ -6,8 +6,9 @@
 
 use crate::backend::{Named, Options};
 use crate::onnx::proto::{GraphProto, TensorProto, ValueInfo};
-use crate::onnx::{Dim, Numbers, decode, value};
+use crate::onnx::{Dim, Numbers, Value, decode, value};
 use crate::shapes::{Known, walk};
+use crate::sizes::Sizes;
 use gtn_core::tensors::Data;
 use gtn_core::{Error, Result};
 use prost::bytes::Bytes;
@@ -46,7 +47,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Judges a model by the sizes that it declares, with `options.batch` for an open first dimension. `path` is for
+    /// Judges a model by the sizes that it declares, with what `options` say of open ones. `path` is for
     /// messages.
     pub fn check(model: &[u8], path: &Path, options: &Options) -> Result<Self> {
         let (_, graph, opset) = decode(model, path)?;
@@ -61,9 +62,9 @@ impl Budget {
         let initializer = graph.initializer.iter().map(without_values).collect();
         let graph = GraphProto { initializer, input: inputs, ..graph };
         let budget = Self { path: path.to_owned(), graph, opset, bytes, open };
-        let declared =
-            budget.graph.input.iter().map(|i| (i.name.clone(), declared(i, options.batch))).collect();
-        budget.judge(declared)?;
+        let inputs: Vec<Value> = budget.graph.input.iter().map(value).collect();
+        let sizes = Sizes::of(&inputs, options).map_err(|what| Error::input(path, what))?;
+        budget.judge(sizes.inputs.iter().map(|v| (v.name.clone(), declared(v))).collect())?;
         Ok(budget)
     }
 
@@ -107,15 +108,13 @@ fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
-/// Open dimensions: the batch in front, 1 elsewhere until an input says it.
-fn declared(info: &ValueInfo, batch: usize) -> Known {
-    let v = value(info);
-    let dim = |(i, d): (usize, &Dim)| match d {
+/// What is open still is 1 until an input says it.
+fn declared(v: &Value) -> Known {
+    let dim = |d: &Dim| match d {
         Dim::Size(size) => u64::try_from(*size).unwrap_or(1),
-        Dim::Open(_) if i == 0 => batch.max(1) as u64,
         Dim::Open(_) => 1,
     };
-    Known::of(v.dims.iter().enumerate().map(dim).collect(), v.elem_type)
+    Known::of(v.dims.iter().map(dim).collect(), v.elem_type)
 }
 
 fn without_values(tensor: &TensorProto) -> TensorProto {

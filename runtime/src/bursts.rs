@@ -3,11 +3,11 @@
 //! is over many placements in memory, and no thread of one model's session spins while another is timed.
 
 use crate::auto::{self, Choice};
-use crate::backend::{Named, Options, Slot};
+use crate::backend::Options;
+use crate::bench::made_up;
 use gtn_core::host::Conditions;
 use gtn_core::rng::Rng;
 use gtn_core::stats::Summary;
-use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,8 +85,7 @@ impl Bursts {
 /// Median of one burst, microseconds.
 fn burst(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -> Result<f64> {
     let mut backend = choice.load(model, path, options)?;
-    let inputs = backend.inputs().iter().map(made_up).collect::<Result<Vec<_>>>()?;
-    backend.bind(&inputs)?;
+    backend.bind(&made_up(backend.as_ref())?)?;
     let start = Instant::now();
     let mut runs = 0;
     while runs < WARM_UP_RUNS || start.elapsed() < WARM_UP {
@@ -103,15 +102,4 @@ fn burst(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -> R
     Summary::of(&samples)
         .map(|s| s.p50)
         .ok_or_else(|| Error::Failed(format!("{}: no samples", path.display())))
-}
-
-/// Seeded standard-normal values; open dimensions become 1.
-fn made_up(slot: &Slot) -> Result<Named> {
-    let shape: Vec<usize> = slot.shape.iter().map(|&d| usize::try_from(d).unwrap_or(1)).collect();
-    if slot.dtype != "float" {
-        return Err(Error::usage(format!("input `{}` is {}, wanted float", slot.name, slot.dtype)));
-    }
-    let mut rng = Rng::new(0, "bursts.input", 0);
-    let values = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
-    Ok(Named { name: slot.name.clone(), tensor: Tensor::f32(&shape, values) })
 }

@@ -24,7 +24,7 @@ impl Subject {
     /// that are not finite or not one per label. [`Self::classify_each`] lets no picture end the others'.
     pub fn classify(&mut self, images: &[Image]) -> Result<Vec<Vec<Guess>>> {
         let mut answers = Vec::with_capacity(images.len());
-        for batch in images.chunks(self.backend.info().batch) {
+        for batch in images.chunks(self.batch()?) {
             let inputs = batch.iter().map(|image| self.prepare(image)).collect::<Result<Vec<_>>>()?;
             answers.extend(self.classify_each(&inputs)?.into_iter().collect::<Result<Vec<_>>>()?);
         }
@@ -44,7 +44,7 @@ impl Subject {
     pub fn classify_each(&mut self, inputs: &[Vec<f32>]) -> Result<Vec<Result<Vec<Guess>>>> {
         let labels = self.labels()?.to_vec();
         let mut answers = Vec::with_capacity(inputs.len());
-        for batch in inputs.chunks(self.backend.info().batch) {
+        for batch in inputs.chunks(self.batch()?) {
             match self.one_batch(batch, &labels) {
                 Ok(found) => answers.extend(found),
                 Err(_) if batch.len() > 1 => {

@@ -72,7 +72,7 @@ fn answer(subject: &mut Subject, found: Found, top: usize) -> Result<(Vec<Answer
     (subject.labels()?, subject.preprocess()?); // not once for each picture
     let mut answers = Vec::new();
     let mut bar = Progress::new("classify", files.len() as u64);
-    for batch in files.chunks(subject.backend.info().batch) {
+    for batch in files.chunks(subject.batch()?) {
         let (mut names, mut inputs) = (Vec::new(), Vec::new());
         for file in batch {
             match Image::open(file).and_then(|image| subject.prepare(&image)) {

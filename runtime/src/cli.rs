@@ -1,7 +1,9 @@
 //! The command line.
 
+use crate::passed::Passed;
 use crate::remote::Address;
 use clap::{Args, Parser, Subcommand};
+use gtn_run::sizes::InputShape;
 use std::path::PathBuf;
 
 /// Proves a bundle's accuracy and latency on this machine.
@@ -65,7 +67,7 @@ pub struct AllArgs {
     pub settings: BenchSettings,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub backend: BackendArgs,
+    pub backend: Passed<BackendArgs>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
@@ -163,9 +165,12 @@ pub struct TuneArgs {
     /// Measure about this long in all
     #[arg(long, value_name = "S", default_value_t = 6.0)]
     pub seconds: f64,
-    /// Images per inference
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub batch: usize,
+    /// Images per inference (default: the model's own where it is fixed, else 1)
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// An input's shape, where the model leaves more than the batch open: image=1x3x224x224
+    #[arg(long, value_name = "[NAME=]DIMS")]
+    pub shape: Vec<InputShape>,
     /// ort: threads, spinning and cores; wgpu: kernels, kept for the next time
     #[arg(long, default_value = "ort")]
     pub backend: String,
@@ -365,9 +370,13 @@ pub struct BackendArgs {
     /// Compute threads (default: all cores)
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Images per inference
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub batch: usize,
+    /// Images per inference (default: the model's own where it is fixed, else 1)
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// An input's shape, where the model leaves more than the batch open: image=1x3x224x224; NAME may be left out
+    /// where the model has one input
+    #[arg(long, value_name = "[NAME=]DIMS")]
+    pub shape: Vec<InputShape>,
     /// Refuse a model whose values (weights aside) take more than this at once, or whose inputs do (default: 2048)
     #[arg(long, value_name = "MIB")]
     pub max_memory_mb: Option<u64>,

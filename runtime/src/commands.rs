@@ -2,7 +2,7 @@
 
 use crate::cli::{AllArgs, BackendArgs, BenchCommand, EvalArgs, ModelArgs, OutputArgs};
 use crate::inside::memory_pass;
-use crate::prepare::{Prepared, bench_settings, prepare, within};
+use crate::prepare::{MAX_BATCH, Prepared, bench_settings, prepare, within};
 use gtn_core::report::Report;
 use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result, artifact, exit, host, npy, overview, report_html};
@@ -30,7 +30,7 @@ pub fn all(args: &AllArgs) -> Result<()> {
     check_outputs(&args.output)?;
     let bench = bench_settings(&args.settings)?;
     let steps = Steps { verify: true, eval: true, bench: Some(bench), ..Steps::default() };
-    let prepared = prepare(&args.backend)?;
+    let prepared = prepare(&args.backend.args)?;
     let mut reports = Vec::new();
     for bundle in &args.bundles {
         host::reset_peak_rss();
@@ -38,7 +38,7 @@ pub fn all(args: &AllArgs) -> Result<()> {
         if args.profile {
             report.profile = Some(profile::profile(bundle, &prepared.options, 200)?.1);
         }
-        report.memory = memory_pass(bundle, &args.backend)?;
+        report.memory = memory_pass(bundle, &args.backend.words)?;
         reports.push(report);
     }
     exit::work_first(judge(&reports), deliver(&reports, &args.output))
@@ -63,12 +63,13 @@ pub fn bench(args: &BenchCommand) -> Result<()> {
     }
     check_outputs(&args.output)?;
     args.sweep_threads.iter().try_for_each(|&t| within("--sweep-threads", t, 1024))?;
-    args.sweep_batches.iter().try_for_each(|&b| within("--sweep-batches", b, 4096))?;
+    args.sweep_batches.iter().try_for_each(|&b| within("--sweep-batches", b, MAX_BATCH))?;
     let prepared = prepare(&args.backend)?;
     let given = &prepared.options;
     let threads: Vec<Option<usize>> = args.sweep_threads.iter().copied().map(Some).collect();
     let threads = if threads.is_empty() { vec![given.threads] } else { threads };
-    let batches = if args.sweep_batches.is_empty() { vec![given.batch] } else { args.sweep_batches.clone() };
+    let batches: Vec<Option<usize>> = args.sweep_batches.iter().copied().map(Some).collect();
+    let batches = if batches.is_empty() { vec![given.batch] } else { batches };
     let mut reports = Vec::new();
     for threads in threads {
         for &batch in &batches {

@@ -3,21 +3,32 @@
 use crate::cli::InferArgs;
 use crate::prepare::{prepare, tell_backend};
 use gtn_core::table::Table;
+use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result, artifact, exit, format, npy};
-use gtn_run::backend::{Kind, Named, Options};
+use gtn_run::backend::Named;
+use gtn_run::sizes::InputShape;
 use gtn_run::subject::Subject;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Runs once and writes every output.
 pub fn run(args: &InferArgs) -> Result<()> {
-    let prepared = prepare(&args.backend)?.options;
-    // With ONNX Runtime the batch is the input's own: the model's named dimension stays open.
-    let batch = if prepared.kind == Kind::Wgpu { prepared.batch } else { 0 };
-    let options = Options { batch, ..prepared };
+    let mut options = prepare(&args.backend)?.options;
+    let given = args.input.iter().map(|text| read_input(text)).collect::<Result<Vec<_>>>()?;
+    // What the model leaves open is as the arrays have it.
+    let shape = |(input, tensor): &(Option<String>, Tensor)| InputShape {
+        input: input.clone(),
+        dims: tensor.shape.clone(),
+    };
+    options.shapes.extend(given.iter().map(shape));
     let mut subject = Subject::open(&args.model, &options)?;
     tell_backend(&subject);
-    let inputs = args.input.iter().map(|text| read_input(text, &subject)).collect::<Result<Vec<_>>>()?;
+    let only = subject.backend.inputs().first().map(|slot| slot.name.clone()).unwrap_or_default();
+    let named = |(input, tensor): (Option<String>, Tensor)| Named {
+        name: input.unwrap_or_else(|| only.clone()),
+        tensor,
+    };
+    let inputs: Vec<Named> = given.into_iter().map(named).collect();
     let names = subject.backend.outputs().iter().map(|slot| slot.name.as_str());
     let existed = args.out.is_dir();
     check_files(names, &args.out, &args.model)?;
@@ -56,21 +67,11 @@ fn check_files<'a>(names: impl Iterator<Item = &'a str>, out: &Path, model: &Pat
     Ok(())
 }
 
-fn read_input(text: &str, subject: &Subject) -> Result<Named> {
-    let slots = subject.backend.inputs();
+/// The input's name, if one is said, and its values.
+fn read_input(text: &str) -> Result<(Option<String>, Tensor)> {
     let (name, path) = match text.split_once('=') {
-        Some((name, path)) => (name.to_owned(), path),
-        None => match slots {
-            [only] => (only.name.clone(), text),
-            _ => {
-                let names: Vec<&str> = slots.iter().map(|s| s.name.as_str()).collect();
-                let what = format!(
-                    "--input {text}: the model has several inputs, say which (NAME=FILE): {}",
-                    names.join(", ")
-                );
-                return Err(Error::usage(what));
-            }
-        },
+        Some((name, path)) => (Some(name.to_owned()), path),
+        None => (None, text),
     };
-    Ok(Named { name, tensor: npy::read(Path::new(path))? })
+    Ok((name, npy::read(Path::new(path))?))
 }

@@ -5,8 +5,8 @@ use gtn_core::bundle::Bundle;
 use gtn_core::host::{Conditions, Host};
 use gtn_core::table::Table;
 use gtn_core::{Result, artifact, exit, format, report_html};
-use gtn_run::onnx::{Dim, OnnxModel, Value};
-use gtn_run::{auto, ort_backend, providers};
+use gtn_run::onnx::{self, OnnxModel, Value};
+use gtn_run::{auto, ort_backend, providers, sizes};
 use serde_json::{Value as Json, json};
 use std::path::Path;
 
@@ -96,7 +96,7 @@ fn describe(path: &Path) -> Result<Vec<(String, String)>> {
         row("evaluation images", bundle.eval_set()?.1.len().to_string());
         (bundle.model, path.join("model.onnx"))
     } else {
-        (artifact::read(path)?, path.to_owned())
+        (onnx::read(path)?, path.to_owned())
     };
     let onnx = OnnxModel::parse(&bytes, &file)?;
     row("model", format!("{}, SHA-256 {}", format::bytes(bytes.len() as u64), artifact::sha256(&bytes)));
@@ -105,21 +105,12 @@ fn describe(path: &Path) -> Result<Vec<(String, String)>> {
     onnx.outputs.iter().for_each(|v| row("output", signature(v)));
     let ops: Vec<String> = onnx.op_counts().iter().map(|(op, n)| format!("{n} {op}")).collect();
     row("operators", ops.join(", "));
+    if !onnx.functions.is_empty() {
+        row("functions", onnx.functions.join(", "));
+    }
     Ok(rows)
 }
 
 fn signature(value: &Value) -> String {
-    let dim = |d: &Dim| match d {
-        Dim::Size(n) => n.to_string(),
-        Dim::Open(name) if name.is_empty() => "?".to_owned(),
-        Dim::Open(name) => name.clone(),
-    };
-    let dims: Vec<String> = value.dims.iter().map(dim).collect();
-    let dtype = match value.elem_type {
-        1 => "f32".to_owned(),
-        2 => "u8".to_owned(),
-        7 => "i64".to_owned(),
-        other => format!("type {other}"),
-    };
-    format!("{} {dtype} [{}]", value.name, dims.join(", "))
+    format!("{} {} {}", value.name, value.type_name(), sizes::signature(&value.dims))
 }

@@ -1,6 +1,6 @@
 //! `gtn-run profile` and `memory`: a look inside a model's run.
 
-use crate::cli::{BackendArgs, MemoryArgs, ProfileArgs};
+use crate::cli::{MemoryArgs, ProfileArgs};
 use crate::commands::{PROGRAM, check_outputs, deliver};
 use crate::prepare::{prepare, within};
 use gtn_core::report::{Memory, Report};
@@ -31,12 +31,12 @@ pub fn memory(args: &MemoryArgs) -> Result<()> {
     deliver(&[Report { memory: Some(found), ..blank(&subject, PROGRAM) }], &args.output)
 }
 
-/// [`memory`] in a process of its own, with the same flags; `None` where memory cannot be read.
-pub fn memory_pass(model: &Path, args: &BackendArgs) -> Result<Option<Memory>> {
+/// [`memory`] in a process of its own, with the same flags, which `words` are; `None` where memory cannot be read.
+pub fn memory_pass(model: &Path, words: &[OsString]) -> Result<Option<Memory>> {
     let failed = |what: String| Error::Failed(format!("the memory pass of {}: {what}", model.display()));
     let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
     let mut command = Command::new(program);
-    command.arg("memory").args(["--json", "-"]).args(flags(args)).arg("--").arg(model);
+    command.arg("memory").args(["--json", "-"]).args(words).arg("--").arg(model);
     let out = command.stderr(Stdio::piped()).output().map_err(|e| failed(e.to_string()))?;
     match out.status.code() {
         Some(0) => {}
@@ -45,27 +45,4 @@ pub fn memory_pass(model: &Path, args: &BackendArgs) -> Result<Option<Memory>> {
     }
     let report: Report = serde_json::from_slice(&out.stdout).map_err(|e| failed(e.to_string()))?;
     Ok(report.memory)
-}
-
-/// The flags that made `args`.
-fn flags(args: &BackendArgs) -> Vec<OsString> {
-    let mut flags: Vec<OsString> = vec!["--backend".into(), args.backend.clone().into()];
-    let mut flag = |name: &str, value: Option<OsString>| {
-        if let Some(value) = value {
-            flags.extend([name.into(), value]);
-        }
-    };
-    flag("--ep", (!args.ep.is_empty()).then(|| args.ep.join(",").into()));
-    flag("--threads", args.threads.map(|t| t.to_string().into()));
-    flag("--batch", Some(args.batch.to_string().into()));
-    flag("--pin", args.pin.clone().map(Into::into));
-    flag("--spin", args.spin.map(|s| if s == crate::cli::Switch::On { "on" } else { "off" }.into()));
-    flag("--settings", args.settings.clone().map(Into::into));
-    flag("--int8", (args.int8 == crate::cli::Int8Switch::Fast).then(|| "fast".into()));
-    flag("--max-memory-mb", args.max_memory_mb.map(|mb| mb.to_string().into()));
-    flag("--ort-lib", args.ort_lib.clone().map(Into::into));
-    if args.allow_software {
-        flags.push("--allow-software".into());
-    }
-    flags
 }

@@ -2,7 +2,8 @@
 //!
 //! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it (and its execution `providers`) behind the
 //! [`backend::Backend`] trait, `rten_backend` runs them in pure Rust, and `gpu` on any GPU by itself; `auto` says
-//! which. `onnx` reads model files with bounds, `arithmetic` says what they compute in, `subject` is a model ready to be judged or used; `image` (with
+//! which. `onnx` reads model files with bounds, `sizes` says how large what they leave open is, `arithmetic` what they
+//! compute in; `subject` is a model ready to be judged or used; `image` (with
 //! `jpeg`, `exif`) reads pictures, `classify` answers them. `verify`, `evaluate`, `bench` judge it; `prove` does all three
 //! and writes one report. `affinity` and `settings` say how a model is run, `tune` finds out; `profile` and
 //! `memory` look inside; `interleave` measures two models in turn, `bursts` many side by side, `reports` reads
@@ -24,6 +25,7 @@ mod guard;
 pub mod image;
 pub mod interleave;
 mod jpeg;
+pub mod located;
 pub mod memory;
 pub mod onnx;
 pub mod ort_backend;
@@ -38,6 +40,7 @@ pub mod rten_backend;
 mod rten_ops;
 pub mod settings;
 mod shapes;
+pub mod sizes;
 pub mod subject;
 mod trace;
 pub mod tune;

@@ -7,6 +7,7 @@ mod compare_command;
 mod infer;
 mod info;
 mod inside;
+mod passed;
 mod prepare;
 mod remote;
 mod table;

@@ -1,24 +1,30 @@
-//! A bounded reader of ONNX files: only the fields we read, no recursion, every length checked. It
-//! looks at a model before ONNX Runtime does, describes it for `info`, and cross-checks our writer,
-//! which uses other code.
+//! A bounded reader of ONNX files: what a model would take is counted on the wire (`wire`, `scan`) before anything is
+//! decoded, only the fields we read are, and every length is checked. It looks at a model before any runtime does, brings
+//! in the data that the model keeps in other files (`external`, `rewrite`), describes it for `info`, and cross-checks our
+//! writer, which uses other code.
 
 mod attributes;
 mod constant;
+mod external;
 pub(crate) mod proto;
+mod rewrite;
+mod scan;
+mod wire;
 
 use crate::backend::Named;
 pub(crate) use constant::{Constant, Numbers};
-use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{Error, Result};
+use gtn_core::element::Element;
+use gtn_core::{Error, Result, artifact};
 use prost::Message;
 use prost::bytes::Bytes;
-use proto::{DimProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo};
+use proto::{DimProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfo};
+pub use rewrite::with_inputs;
+pub use scan::MAX_DECODED;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Models beyond this have no business on a device (protobuf ends at 2 GiB).
 const MAX_BYTES: usize = 0x7fff_ffff;
-const MAX_NODES: usize = 100_000;
 const MAX_RANK: usize = 8;
 const MAX_ELEMENTS: u64 = 1 << 31;
 
@@ -27,7 +33,7 @@ const MAX_ELEMENTS: u64 = 1 << 31;
 pub enum Dim {
     /// Fixed.
     Size(i64),
-    /// Named, or without name.
+    /// Named, or without name (-1, as Paddle's exporter writes it, is one without name).
     Open(String),
 }
 
@@ -42,6 +48,18 @@ pub struct Value {
     pub dims: Vec<Dim>,
 }
 
+impl Value {
+    /// ONNX's name of its element type.
+    pub fn type_name(&self) -> String {
+        match (Element::of_onnx(self.elem_type), self.elem_type) {
+            (Some(element), _) => element.name().to_owned(),
+            (None, 0) => "no tensor".to_owned(),
+            (None, 8) => "string".to_owned(),
+            (None, other) => format!("of element type {other}"),
+        }
+    }
+}
+
 /// A constant tensor, without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initializer {
@@ -51,6 +69,8 @@ pub struct Initializer {
     pub elem_type: i32,
     /// Largest |value| of an int8 or uint8 tensor.
     pub largest: Option<u32>,
+    /// Of `sparse_initializer`.
+    pub sparse: bool,
 }
 
 /// A node's operator and wires.
@@ -60,6 +80,8 @@ pub struct Node {
     pub name: String,
     /// `Conv`, ...
     pub op_type: String,
+    /// Empty: ONNX's own.
+    pub domain: String,
     /// Value names.
     pub inputs: Vec<String>,
     /// Value names.
@@ -85,19 +107,63 @@ pub struct OnnxModel {
     pub inputs: Vec<Value>,
     /// Graph outputs.
     pub outputs: Vec<Value>,
+    /// Operators that the model brings along, as `DOMAIN.NAME`.
+    pub functions: Vec<String>,
+}
+
+/// A model's bytes with the data in them that it keeps in other files, from its folder or below.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let bytes = artifact::read(path)?;
+    match scanned(&bytes, path)?.external {
+        Some(_) => external::inline(&bytes, path),
+        None => Ok(bytes),
+    }
+}
+
+/// A model's inputs and outputs, checked, without decoding anything else: weights stay where they are.
+pub(crate) fn ends(bytes: &[u8], path: &Path) -> Result<(Vec<Value>, Vec<Value>)> {
+    let bad = |what: String| Error::input(path, what);
+    self_contained(bytes, path)?;
+    let (mut inputs, mut outputs, mut initializers) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for field in wire::fields(bytes) {
+        let field = field.map_err(bad)?;
+        let (7, wire::Value::Bytes(graph)) = (field.number, field.value) else { continue };
+        for field in wire::fields(graph) {
+            let field = field.map_err(bad)?;
+            let wire::Value::Bytes(message) = field.value else { continue };
+            match field.number {
+                5 => drop(initializers.insert(wire::text(message, 8))),
+                11 | 12 => {
+                    let info = ValueInfo::decode(message)
+                        .map_err(|e| bad(format!("not a valid ONNX file ({e})")))?;
+                    check_ends(std::slice::from_ref(&info)).map_err(bad)?;
+                    if field.number == 11 { inputs.push(value(&info)) } else { outputs.push(value(&info)) }
+                }
+                _ => {}
+            }
+        }
+    }
+    inputs.retain(|v| !initializers.contains(&v.name));
+    Ok((inputs, outputs))
 }
 
 impl OnnxModel {
     /// Reads and checks a model's bytes; `path` is for messages.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let (proto, graph, opset) = decode(bytes, path)?;
-        let initializers: BTreeMap<String, Initializer> =
+        let mut initializers: BTreeMap<String, Initializer> =
             graph.initializer.iter().map(|t| (t.name.clone(), initializer(t))).collect();
+        initializers.extend(graph.sparse_initializer.iter().filter_map(sparse_initializer));
         let inputs: Vec<Value> =
             graph.input.iter().filter(|v| !initializers.contains_key(&v.name)).map(value).collect();
         let outputs: Vec<Value> = graph.output.iter().map(value).collect();
-        let node =
-            |n: NodeProto| Node { name: n.name, op_type: n.op_type, inputs: n.input, outputs: n.output };
+        let node = |n: NodeProto| Node {
+            name: n.name,
+            op_type: n.op_type,
+            domain: n.domain,
+            inputs: n.input,
+            outputs: n.output,
+        };
         Ok(Self {
             ir_version: proto.ir_version,
             producer: format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned(),
@@ -107,6 +173,7 @@ impl OnnxModel {
             initializers,
             inputs,
             outputs,
+            functions: proto.functions.iter().map(|f| format!("{}.{}", f.domain, f.name)).collect(),
         })
     }
 
@@ -120,40 +187,54 @@ impl OnnxModel {
     }
 }
 
-/// A tensor by itself, as ONNX's test suites keep inputs and outputs; f32, u8 or i64.
+/// A tensor by itself, as ONNX's test suites keep inputs and outputs; of any type that [`Data`] has.
 pub fn read_tensor(bytes: &[u8]) -> Result<Named, String> {
     let proto = TensorProto::decode(bytes).map_err(|e| format!("not a tensor ({e})"))?;
-    let Constant { elem_type, shape, numbers } = Constant::read(&proto)?;
-    let data = match (elem_type, numbers) {
-        (1, Numbers::F32(v)) => Data::F32(v),
-        (2, Numbers::I32(v)) => Data::U8(v.into_iter().filter_map(|x| u8::try_from(x).ok()).collect()),
-        (7, Numbers::I64(v)) => Data::I64(v),
-        _ => return Err(format!("element type {elem_type}: wanted float, uint8 or int64")),
-    };
-    Ok(Named { name: proto.name, tensor: Tensor { shape, data } })
+    let tensor = constant::tensor(&proto)?;
+    Ok(Named { name: proto.name, tensor })
+}
+
+/// [`scan::scan`] with the file's name, and its size checked.
+fn scanned(bytes: &[u8], path: &Path) -> Result<scan::Scan> {
+    if bytes.len() > MAX_BYTES {
+        let what = format!("has {} bytes, an ONNX file ends at {MAX_BYTES}", bytes.len());
+        return Err(Error::input(path, what));
+    }
+    scan::scan(bytes).map_err(|what| Error::input(path, what))
+}
+
+/// Within the bounds, and with all its data inside: a runtime that is given it opens no other file.
+fn self_contained(bytes: &[u8], path: &Path) -> Result<()> {
+    match scanned(bytes, path)?.external {
+        Some(name) => {
+            let what = format!("tensor `{name}` keeps its data in another file: not within a bundle or kit");
+            Err(Error::input(path, what))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A model's message without its graph, the graph, checked, and the default domain's operator set.
 pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ModelProto, GraphProto, i64)> {
     let bad = |what: String| Error::input(path, what);
-    if bytes.len() > MAX_BYTES {
-        return Err(bad(format!("has {} bytes, an ONNX file ends at {MAX_BYTES}", bytes.len())));
-    }
+    self_contained(bytes, path)?;
     let mut proto = ModelProto::decode(Bytes::copy_from_slice(bytes))
         .map_err(|e| bad(format!("not a valid ONNX file ({e})")))?;
     let graph = proto.graph.take().ok_or_else(|| bad("not a valid ONNX file (it has no graph)".into()))?;
-    if graph.node.is_empty() || graph.node.len() > MAX_NODES {
-        return Err(bad(format!("has {} nodes, wanted 1 to {MAX_NODES}", graph.node.len())));
+    if graph.node.is_empty() {
+        return Err(bad("has no nodes".into()));
     }
     let opset = proto.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
     let opset = opset.ok_or_else(|| bad("names no operator set (opset_import)".into()))?.version;
     let mut initializers = BTreeSet::new();
-    for tensor in &graph.initializer {
+    let sparse = graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref());
+    for tensor in graph.initializer.iter().chain(sparse) {
         check_tensor(tensor).map_err(|what| bad(format!("initializer `{}` {what}", tensor.name)))?;
         if !initializers.insert(tensor.name.as_str()) {
             return Err(bad(format!("initializer `{}` is there twice", tensor.name)));
         }
     }
+    check_ends(&graph.input).and_then(|()| check_ends(&graph.output)).map_err(bad)?;
     check_wires(&graph, &initializers).map_err(bad)?;
     Ok((proto, graph, opset))
 }
@@ -182,6 +263,25 @@ fn check_wires(graph: &GraphProto, initializers: &BTreeSet<&str>) -> Result<(), 
     }
 }
 
+/// What an input or output declares of its size is one.
+fn check_ends(infos: &[ValueInfo]) -> Result<(), String> {
+    for v in infos.iter().map(value) {
+        let sizes: Vec<i64> =
+            v.dims.iter().filter_map(|d| if let Dim::Size(n) = d { Some(*n) } else { None }).collect();
+        elements(&sizes).map_err(|what| format!("`{}` {what}", v.name))?;
+        if v.dims.len() > MAX_RANK {
+            return Err(format!("`{}` has {} dimensions, wanted at most {MAX_RANK}", v.name, v.dims.len()));
+        }
+    }
+    Ok(())
+}
+
+fn sparse_initializer(sparse: &SparseTensorProto) -> Option<(String, Initializer)> {
+    let values = sparse.values.as_ref()?;
+    let all = Initializer { dims: sparse.dims.clone(), sparse: true, ..initializer(values) };
+    Some((values.name.clone(), all))
+}
+
 fn initializer(tensor: &TensorProto) -> Initializer {
     let raw = || tensor.raw_data.iter();
     let listed = tensor.int32_data.iter().map(|v| v.unsigned_abs()).max();
@@ -190,18 +290,25 @@ fn initializer(tensor: &TensorProto) -> Initializer {
         3 => raw().map(|&b| u32::from(b.cast_signed().unsigned_abs())).max().or(listed),
         _ => None,
     };
-    Initializer { dims: tensor.dims.clone(), elem_type: tensor.data_type, largest }
+    Initializer { dims: tensor.dims.clone(), elem_type: tensor.data_type, largest, sparse: false }
 }
 
-/// Size of an element in `raw_data`, for the types whose length we can check.
-fn element_bytes(data_type: i32) -> Option<u64> {
+/// Bits of an element in `raw_data`, for the types whose length we can check.
+fn element_bits(data_type: i32) -> Option<u64> {
     match data_type {
-        1 | 6 | 12 => Some(4),      // float, int32, uint32
-        2 | 3 | 9 => Some(1),       // uint8, int8, bool
-        4 | 5 | 10 | 16 => Some(2), // uint16, int16, float16, bfloat16
-        7 | 11 | 13 => Some(8),     // int64, double, uint64
-        _ => None,
+        17..=20 | 24 => Some(8), // float8 of several kinds
+        21..=23 => Some(4),      // uint4, int4, float4
+        25 | 26 => Some(2),      // uint2, int2
+        known => Element::of_onnx(known).map(|e| 8 * e.bytes() as u64),
     }
+}
+
+/// How many elements dimensions make, within bounds.
+fn elements(dims: &[i64]) -> Result<u64, String> {
+    let size = |n: u64, &d: &i64| {
+        u64::try_from(d).ok().and_then(|d| n.checked_mul(d)).filter(|&n| n <= MAX_ELEMENTS)
+    };
+    dims.iter().try_fold(1, size).ok_or_else(|| format!("has impossible dimensions {dims:?}"))
 }
 
 pub(crate) fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
@@ -211,16 +318,11 @@ pub(crate) fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
     if tensor.dims.len() > MAX_RANK {
         return Err(format!("has {} dimensions, wanted at most {MAX_RANK}", tensor.dims.len()));
     }
-    let size = |n: u64, &d: &i64| {
-        u64::try_from(d).ok().and_then(|d| n.checked_mul(d)).filter(|&n| n <= MAX_ELEMENTS)
-    };
-    let Some(elements) = tensor.dims.iter().try_fold(1, size) else {
-        return Err(format!("has impossible dimensions {:?}", tensor.dims));
-    };
-    let Some(bytes) = element_bytes(tensor.data_type) else { return Ok(()) };
-    let raw = tensor.raw_data.len() as u64;
-    if raw > 0 && raw != elements * bytes {
-        return Err(format!("has {raw} bytes of data, {:?} wants {}", tensor.dims, elements * bytes));
+    let elements = elements(&tensor.dims)?;
+    let Some(bits) = element_bits(tensor.data_type) else { return Ok(()) };
+    let (raw, wanted) = (tensor.raw_data.len() as u64, (elements * bits).div_ceil(8));
+    if raw > 0 && raw != wanted {
+        return Err(format!("has {raw} bytes of data, {:?} wants {wanted}", tensor.dims));
     }
     let listed = tensor.float_data.len() as u64;
     if raw == 0 && tensor.data_type == 1 && listed != elements {
@@ -232,6 +334,7 @@ pub(crate) fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
 pub(crate) fn value(info: &ValueInfo) -> Value {
     let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let dim = |d: &DimProto| match (&d.dim_value, &d.dim_param) {
+        (Some(-1), _) => Dim::Open(String::new()),
         (Some(size), _) => Dim::Size(*size),
         (None, name) => Dim::Open(name.clone().unwrap_or_default()),
     };
@@ -276,6 +379,13 @@ mod tests {
         ModelProto { ir_version: 8, graph: Some(graph), opset_import: vec![opset], ..Default::default() }
     }
 
+    fn sized(name: &str, dims: &[i64]) -> ValueInfo {
+        let dim = |&n: &i64| DimProto { dim_value: Some(n), dim_param: None };
+        let shape = Some(proto::ShapeProto { dim: dims.iter().map(dim).collect() });
+        let tensor_type = Some(proto::TensorType { elem_type: 1, shape });
+        ValueInfo { name: name.into(), r#type: Some(proto::TypeProto { tensor_type }) }
+    }
+
     fn parse(m: &ModelProto) -> Result<OnnxModel> {
         OnnxModel::parse(&m.encode_to_vec(), Path::new("m.onnx"))
     }
@@ -288,11 +398,40 @@ mod tests {
         assert_eq!(m.op_counts()["Conv"], 1);
     }
 
+    /// Without decoding anything else, the same; -1 is an open dimension.
+    #[test]
+    fn the_ends_are_read_alone() {
+        let mut m = model();
+        let graph = m.graph.as_mut().unwrap();
+        graph.input = vec![sized("w", &[2, 1, 1, 1]), sized("image", &[-1, 1, 0, 7])];
+        let whole = parse(&m).unwrap();
+        let (inputs, outputs) = ends(&m.encode_to_vec(), Path::new("m.onnx")).unwrap();
+        assert_eq!((&inputs, &outputs), (&whole.inputs, &whole.outputs));
+        let dims = [Dim::Open(String::new()), Dim::Size(1), Dim::Size(0), Dim::Size(7)];
+        assert_eq!((inputs.len(), &inputs[0].dims[..]), (1, &dims[..]));
+    }
+
+    #[test]
+    fn sparse_initializers_and_functions_are_let_through() {
+        let mut m = model();
+        let graph = m.graph.as_mut().unwrap();
+        let w = graph.initializer.pop();
+        graph.sparse_initializer =
+            vec![SparseTensorProto { values: w, indices: None, dims: vec![3, 1, 5, 5] }];
+        m.functions = vec![proto::FunctionProto { name: "Twice".into(), domain: "mine".into() }];
+        let m = parse(&m).unwrap();
+        assert_eq!((&m.initializers["w"].dims[..], m.initializers["w"].sparse), (&[3, 1, 5, 5][..], true));
+        assert_eq!(m.functions, ["mine.Twice"]);
+    }
+
     #[test]
     fn mistakes_are_named() {
         type Edit = fn(&mut GraphProto);
-        let cases: [(Edit, &str); 8] = [
-            (|g| g.node.clear(), "has 0 nodes"),
+        let cases: [(Edit, &str); 11] = [
+            (|g| g.input[0] = sized("image", &[1, -2]), "`image` has impossible dimensions [1, -2]"),
+            (|g| g.input[0] = sized("image", &[1 << 20, 1 << 20]), "`image` has impossible dimensions"),
+            (|g| g.output[0] = sized("logits", &[i64::MIN]), "`logits` has impossible dimensions"),
+            (|g| g.node.clear(), "has no nodes"),
             (|g| g.node[0].input[0] = "ghost".into(), "node 0 `conv` (Conv) reads `ghost`"),
             (|g| g.node[0].output[0] = "image".into(), "writes `image`, which exists already"),
             (|g| g.output[0].name = "other".into(), "output `other` is made by no node"),

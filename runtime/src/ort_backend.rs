@@ -2,10 +2,12 @@
 
 use crate::arithmetic::Arithmetic;
 use crate::backend::{Backend, Int8, Named, NodeTime, Options, Slot, check_inputs};
-use crate::onnx::OnnxModel;
+use crate::onnx::{self, OnnxModel};
 use crate::ort_library::{self, OrtLibrary};
 use crate::providers::{self, Provider, Providers};
+use crate::sizes::Sizes;
 use crate::trace;
+use gtn_core::element::Element;
 use gtn_core::quant::saturation::this_processor_saturates;
 use gtn_core::report::{BackendInfo, INT8_OPTION};
 use gtn_core::tensors::{Data, Tensor};
@@ -15,8 +17,9 @@ use ort::environment::Environment;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session};
-use ort::value::{DynValue, Outlet, TensorElementType, ValueType};
+use ort::value::{DynValue, Outlet, PrimitiveTensorElementType, TensorElementType, ValueType};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::path::Path;
 use std::sync::OnceLock;
 use tempfile::TempDir;
@@ -72,9 +75,12 @@ pub fn library(explicit: Option<&Path>) -> Result<OrtLibrary> {
 }
 
 impl OrtBackend {
-    /// Loads a model from memory; `path` is for messages. The named dimension `N` becomes
-    /// `options.batch`.
+    /// Loads a model from memory; `path` is for messages. Open dimensions become what `options` say.
     pub fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<Self> {
+        let bad = |what: String| Error::input(path, what);
+        let (declared, _) = onnx::ends(model, path)?;
+        let sizes = Sizes::of(&declared, options).map_err(bad)?;
+        let model = &*sizes.declared(model).map_err(bad)?;
         let (environment, library) = environment(options.ort_lib.as_deref())?;
         let threads =
             options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -92,7 +98,7 @@ impl OrtBackend {
         let int8 = arithmetic.saturates().then_some(options.int8);
         let exact = (int8 == Some(Int8::Exact)).then_some(&arithmetic);
         let build = |providers: &[&'static Provider]| {
-            build(environment, model, (options, folder), providers, threads, exact)
+            build(environment, (model, &sizes), (options, folder), providers, threads, exact)
         };
         let session = match build(&providers)? {
             Ok(session) => session,
@@ -113,8 +119,8 @@ impl OrtBackend {
             }
             other => Slot { name: o.name().into(), dtype: format!("{other:?}"), shape: Vec::new() },
         };
-        let (inputs, outputs) =
-            (session.inputs().iter().map(slot).collect(), session.outputs().iter().map(slot).collect());
+        let inputs: Vec<Slot> = session.inputs().iter().map(slot).collect();
+        let outputs = session.outputs().iter().map(slot).collect();
         let info = BackendInfo {
             name: "ort".into(),
             version: library.version.clone(),
@@ -126,7 +132,7 @@ impl OrtBackend {
                 .map(str::to_owned)
                 .collect(),
             threads,
-            batch: options.batch.max(1),
+            batch: sizes.images(&inputs, options.batch).map_err(bad)?,
             why: why.into(),
             options: told(options, int8),
             nodes,
@@ -153,7 +159,7 @@ fn told(options: &Options, int8: Option<Int8>) -> BTreeMap<String, String> {
 /// The outer error: a provider does not start. The inner one: the model is not loaded.
 fn build(
     environment: &Environment,
-    model: &[u8],
+    (model, sizes): (&[u8], &Sizes),
     (options, profile): (&Options, Option<&Path>),
     providers: &[&'static Provider],
     threads: usize,
@@ -186,8 +192,8 @@ fn build(
         if let Some(folder) = profile {
             builder = builder.with_profiling(folder.join("profile"))?;
         }
-        if options.batch > 0 {
-            builder = builder.with_dimension_override("N", options.batch as i64)?;
+        for (name, &size) in &sizes.named {
+            builder = builder.with_dimension_override(name, size)?;
         }
         Ok(builder)
     };
@@ -290,44 +296,123 @@ impl Drop for OrtBackend {
 }
 
 fn to_value(tensor: &Tensor) -> ort::Result<DynValue> {
-    let shape = tensor.shape.clone();
-    Ok(match &tensor.data {
-        Data::F32(v) => ort::value::Tensor::from_array((shape, v.clone()))?.into_dyn(),
-        Data::U8(v) => ort::value::Tensor::from_array((shape, v.clone()))?.into_dyn(),
-        Data::I64(v) => ort::value::Tensor::from_array((shape, v.clone()))?.into_dyn(),
-    })
+    fn value<T: PrimitiveTensorElementType + Clone + Debug + 'static>(
+        shape: &[usize],
+        values: &[T],
+    ) -> ort::Result<DynValue> {
+        Ok(ort::value::Tensor::from_array((shape.to_vec(), values.to_vec()))?.into_dyn())
+    }
+    let shape = &tensor.shape;
+    match &tensor.data {
+        Data::F32(v) => value(shape, v),
+        Data::U8(v) => value(shape, v),
+        Data::I64(v) => value(shape, v),
+        Data::I8(v) => value(shape, v),
+        Data::U16(v) => value(shape, v),
+        Data::I16(v) => value(shape, v),
+        Data::I32(v) => value(shape, v),
+        Data::Bool(v) => value(shape, v),
+        Data::F16(v) => value(shape, v),
+        Data::F64(v) => value(shape, v),
+        Data::U32(v) => value(shape, v),
+        Data::U64(v) => value(shape, v),
+        Data::Bf16(v) => value(shape, v),
+    }
 }
 
 fn from_value(name: &str, value: &DynValue) -> Result<Tensor> {
-    let dims = |shape: &ort::value::Shape| {
-        shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect::<Vec<_>>()
+    fn of<T: PrimitiveTensorElementType + Clone>(
+        value: &DynValue,
+        data: impl Fn(Vec<T>) -> Data,
+    ) -> ort::Result<Tensor> {
+        let (shape, values) = value.try_extract_tensor::<T>()?;
+        let shape = shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect();
+        Ok(Tensor { shape, data: data(values.to_vec()) })
+    }
+    let element = match value.dtype() {
+        ValueType::Tensor { ty, .. } => element(*ty),
+        _ => None,
     };
-    if let Ok((shape, v)) = value.try_extract_tensor::<f32>() {
-        return Ok(Tensor::f32(&dims(shape), v.to_vec()));
-    }
-    if let Ok((shape, v)) = value.try_extract_tensor::<u8>() {
-        return Ok(Tensor::u8(&dims(shape), v.to_vec()));
-    }
-    if let Ok((shape, v)) = value.try_extract_tensor::<i64>() {
-        return Ok(Tensor::i64(&dims(shape), v.to_vec()));
-    }
-    Err(Error::Failed(format!("output `{name}` is {}, wanted a float, uint8 or int64 tensor", value.dtype())))
+    let tensor = match element {
+        Some(Element::F32) => of(value, Data::F32),
+        Some(Element::U8) => of(value, Data::U8),
+        Some(Element::I64) => of(value, Data::I64),
+        Some(Element::I8) => of(value, Data::I8),
+        Some(Element::U16) => of(value, Data::U16),
+        Some(Element::I16) => of(value, Data::I16),
+        Some(Element::I32) => of(value, Data::I32),
+        Some(Element::Bool) => of(value, Data::Bool),
+        Some(Element::F16) => of(value, Data::F16),
+        Some(Element::F64) => of(value, Data::F64),
+        Some(Element::U32) => of(value, Data::U32),
+        Some(Element::U64) => of(value, Data::U64),
+        Some(Element::Bf16) => of(value, Data::Bf16),
+        None => return Err(Error::Failed(format!("output `{name}` is {}: not supported", value.dtype()))),
+    };
+    tensor.map_err(failed)
+}
+
+/// Ours for ONNX Runtime's; none for strings, complex numbers and what is smaller than a byte.
+fn element(ty: TensorElementType) -> Option<Element> {
+    Some(match ty {
+        TensorElementType::Float32 => Element::F32,
+        TensorElementType::Uint8 => Element::U8,
+        TensorElementType::Int64 => Element::I64,
+        TensorElementType::Int8 => Element::I8,
+        TensorElementType::Uint16 => Element::U16,
+        TensorElementType::Int16 => Element::I16,
+        TensorElementType::Int32 => Element::I32,
+        TensorElementType::Bool => Element::Bool,
+        TensorElementType::Float16 => Element::F16,
+        TensorElementType::Float64 => Element::F64,
+        TensorElementType::Uint32 => Element::U32,
+        TensorElementType::Uint64 => Element::U64,
+        TensorElementType::Bfloat16 => Element::Bf16,
+        _ => return None,
+    })
 }
 
 fn dtype_name(ty: TensorElementType) -> String {
-    match ty {
-        TensorElementType::Float32 => "float".into(),
-        TensorElementType::Uint8 => "uint8".into(),
-        TensorElementType::Int64 => "int64".into(),
-        other => format!("{other:?}").to_lowercase(),
-    }
+    element(ty).map_or_else(|| format!("{ty:?}").to_lowercase(), |e| e.name().into())
 }
 
 fn failed(e: ort::Error) -> Error {
-    Error::Failed(format!("ONNX Runtime: {}", one_line(&e)))
+    Error::Failed(format!("ONNX Runtime: {}", node_first(&one_line(&e))))
+}
+
+/// What failed at a node begins with its operator and name: "Non-zero status code returned while running Conv node.
+/// Name:'c' Status Message: ..." is ONNX Runtime's way to say it.
+fn node_first(text: &str) -> String {
+    let parts = || {
+        let (op, rest) = text.split_once("while running ")?.1.split_once(" node. Name:'")?;
+        let (name, what) = rest.split_once("' Status Message: ")?;
+        Some(if name.is_empty() {
+            format!("{op} node: {what}")
+        } else {
+            format!("{op} node `{name}`: {what}")
+        })
+    };
+    parts().unwrap_or_else(|| text.to_owned())
 }
 
 /// ONNX Runtime's messages span lines and carry source paths of its build machine.
 fn one_line(e: &ort::Error) -> String {
     e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_begins_with_its_node() {
+        let text = |name: &str| {
+            format!(
+                "Non-zero status code returned while running Add node. Name:'{name}' Status Message: a != b"
+            )
+        };
+        assert_eq!(node_first(&text("sum")), "Add node `sum`: a != b");
+        assert_eq!(node_first(&text("")), "Add node: a != b");
+        assert_eq!(node_first("out of memory"), "out of memory");
+    }
 }

@@ -22,6 +22,9 @@ pub struct Prepared {
     settings: Option<Settings>,
 }
 
+/// Images in an inference, at most.
+pub const MAX_BATCH: usize = 4096;
+
 /// Checks the flags, reads the settings file (flags win over it), pins.
 pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     let kind = Kind::named(&args.backend)
@@ -31,7 +34,7 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         return Err(Error::usage("--kernels is backend wgpu's: with --backend wgpu only"));
     }
     within("--threads", args.threads.unwrap_or(1), 1024)?;
-    within("--batch", args.batch, 4096)?;
+    within("--batch", args.batch.unwrap_or(1), MAX_BATCH)?;
     if args.max_memory_mb.is_some_and(|mb| !(1..=1 << 20).contains(&mb)) {
         return Err(Error::usage("--max-memory-mb: wanted 1 to 1048576"));
     }
@@ -50,6 +53,7 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         kernels: args.kernels.as_deref().map(kernels).transpose()?,
         threads: args.threads.or(choice.map(|c| c.threads)),
         batch: args.batch,
+        shapes: args.shape.clone(),
         ort_lib: args.ort_lib.clone(),
         providers: providers(&args.ep)?,
         spin: args.spin.map(|s| s == Switch::On).or(choice.map(|c| c.spin)),

@@ -2,10 +2,12 @@
 //! program on a phone). Feature `rust`, `--backend rust`.
 
 use crate::backend::{Backend, Named, Options, Slot, check_inputs};
-use crate::onnx::proto::{GraphProto, ModelProto, TensorProto, ValueInfo};
-use crate::onnx::{Constant, Dim, Numbers, OnnxModel, decode, value};
+use crate::onnx::proto::{GraphProto, ModelProto, TensorProto};
+use crate::onnx::{Constant, Dim, Numbers, OnnxModel, decode};
 use crate::rten_ops::Rewrite;
 use crate::shapes::{Known, walk};
+use crate::sizes::Sizes;
+use gtn_core::element::Element;
 use gtn_core::exit;
 use gtn_core::report::BackendInfo;
 use gtn_core::tensors::{Data, Tensor};
@@ -33,14 +35,18 @@ pub struct RtenBackend {
 }
 
 impl RtenBackend {
-    /// Loads a model from memory; `path` is for messages. The named dimension `N` becomes `options.batch`; with a
-    /// batch of 0 it stays open.
+    /// Loads a model from memory; `path` is for messages. Open dimensions become what `options` say.
     pub fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<Self> {
         // Our reader first: it bounds what rten's is given.
         let onnx = OnnxModel::parse(model, path)?;
-        let written = rewritten(model, path, options.batch)?;
+        if let Some((name, _)) = onnx.initializers.iter().find(|(_, i)| i.sparse) {
+            let what = format!("sparse_initializer `{name}`: not supported by backend rust");
+            return Err(Error::input(path, what));
+        }
+        let sizes = Sizes::of(&onnx.inputs, options).map_err(|what| Error::input(path, what))?;
+        let written = rewritten(model, path, &sizes)?;
         let slots = |values: &[crate::onnx::Value]| -> Result<Vec<Slot>> {
-            values.iter().map(|v| slot(v, options.batch).map_err(|what| Error::input(path, what))).collect()
+            values.iter().map(|v| slot(&sizes.fill(v)).map_err(|what| Error::input(path, what))).collect()
         };
         let (inputs, outputs) = (slots(&onnx.inputs)?, slots(&onnx.outputs)?);
         let bad = |what: String| Error::input(path, format!("rten cannot load it: {what}"));
@@ -57,7 +63,7 @@ impl RtenBackend {
             library: "rten".into(),
             providers: vec!["CPU".into()],
             threads,
-            batch: options.batch.max(1),
+            batch: sizes.images(&inputs, options.batch).map_err(|what| Error::input(path, what))?,
             why: why.into(),
             options: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -117,11 +123,9 @@ impl Backend for RtenBackend {
 }
 
 /// The model as rten is given it: ONNX's defaults filled in, and only what is proved (`rten_ops`).
-fn rewritten(model: &[u8], path: &Path, batch: usize) -> Result<Vec<u8>> {
+fn rewritten(model: &[u8], path: &Path, sizes: &Sizes) -> Result<Vec<u8>> {
     let (proto, mut graph, opset) = decode(model, path)?;
-    let weights: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-    let inputs = graph.input.iter().filter(|i| !weights.contains(i.name.as_str()));
-    let inputs = inputs.map(|i| (i.name.clone(), known(i, batch))).collect();
+    let inputs = sizes.inputs.iter().map(|v| (v.name.clone(), known(v))).collect();
     let values = walk(&graph, opset, inputs).values;
     wide(&graph).map_err(|what| Error::input(path, format!("{what} (backend rust)")))?;
     let mut rewrite = Rewrite { opset, values: &values, nodes: Vec::new(), constants: Vec::new() };
@@ -135,15 +139,13 @@ fn rewritten(model: &[u8], path: &Path, batch: usize) -> Result<Vec<u8>> {
     Ok(ModelProto { graph: Some(graph), ..proto }.encode_to_vec())
 }
 
-/// Type and, where nothing but the batch is open, shape of an input.
-fn known(info: &ValueInfo, batch: usize) -> Known {
-    let v = value(info);
-    let dim = |(i, d): (usize, &Dim)| match d {
+/// Type and, where nothing is open, shape of an input.
+fn known(v: &crate::onnx::Value) -> Known {
+    let dim = |d: &Dim| match d {
         Dim::Size(size) => u64::try_from(*size).ok(),
-        Dim::Open(_) if i == 0 => Some(batch.max(1) as u64), // no padding depends on it
         Dim::Open(_) => None,
     };
-    let dims = v.dims.iter().enumerate().map(dim).collect();
+    let dims = v.dims.iter().map(dim).collect();
     Known { dims, elem_type: v.elem_type, numbers: None }
 }
 
@@ -176,22 +178,23 @@ fn wide(graph: &GraphProto) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// As the model declares it, with `batch` for `N`.
-fn slot(value: &crate::onnx::Value, batch: usize) -> std::result::Result<Slot, String> {
-    let dtype = match value.elem_type {
-        1 => "float",
-        2 => "uint8",
-        7 => "int64",
-        other => {
-            return Err(format!("`{}` has element type {other}: wanted float, uint8 or int64", value.name));
-        }
+/// Types of inputs and outputs: rten has float, int32, int8 and uint8, and takes int64 and bool for int32.
+const TYPES: [Element; 6] =
+    [Element::F32, Element::U8, Element::I8, Element::I32, Element::I64, Element::Bool];
+
+/// As it is declared.
+fn slot(value: &crate::onnx::Value) -> std::result::Result<Slot, String> {
+    let element = Element::of_onnx(value.elem_type).filter(|e| TYPES.contains(e));
+    let Some(element) = element else {
+        let names = TYPES.map(Element::name).join(", ");
+        return Err(format!("`{}` is {}, backend rust has {names}", value.name, value.type_name()));
     };
     let dim = |d: &Dim| match d {
         Dim::Size(size) => *size,
-        Dim::Open(name) if name == "N" && batch > 0 => i64::try_from(batch).unwrap_or(-1),
         Dim::Open(_) => -1,
     };
-    Ok(Slot { name: value.name.clone(), dtype: dtype.into(), shape: value.dims.iter().map(dim).collect() })
+    let shape = value.dims.iter().map(dim).collect();
+    Ok(Slot { name: value.name.clone(), dtype: element.name().into(), shape })
 }
 
 /// rten computes ONNX's int64 in 32 bits.
@@ -200,11 +203,16 @@ fn to_value(input: &Named) -> Result<Value> {
     let value = match &input.tensor.data {
         Data::F32(v) => Value::from_shape(shape, v.clone()).map_err(|e| one_line(&e)),
         Data::U8(v) => Value::from_shape(shape, v.clone()).map_err(|e| one_line(&e)),
+        Data::I8(v) => Value::from_shape(shape, v.clone()).map_err(|e| one_line(&e)),
+        Data::I32(v) => Value::from_shape(shape, v.clone()).map_err(|e| one_line(&e)),
+        Data::Bool(v) => Value::from_shape(shape, v.iter().map(|&b| i32::from(b)).collect::<Vec<_>>())
+            .map_err(|e| one_line(&e)),
         Data::I64(v) => match v.iter().map(|&x| i32::try_from(x)).collect::<std::result::Result<Vec<_>, _>>()
         {
             Ok(v) => Value::from_shape(shape, v).map_err(|e| one_line(&e)),
             Err(_) => Err("a value is beyond 32 bits".into()),
         },
+        other => Err(format!("is {}, not supported", other.element().name())), // load says so
     };
     value.map_err(|what| Error::usage(format!("input `{}`: {what}", input.name)))
 }
@@ -214,8 +222,17 @@ fn from_value(slot: &Slot, value: Value) -> Result<Tensor> {
     let tensor = match slot.dtype.as_str() {
         "float" => value.into_tensor().map(|t: rten_tensor::Tensor<f32>| Tensor::f32(t.shape(), t.to_vec())),
         "uint8" => value.into_tensor().map(|t: rten_tensor::Tensor<u8>| Tensor::u8(t.shape(), t.to_vec())),
-        _ => value.into_tensor().map(|t: rten_tensor::Tensor<i32>| {
-            Tensor::i64(t.shape(), t.iter().map(|&x| i64::from(x)).collect())
+        "int8" => value.into_tensor().map(|t: rten_tensor::Tensor<i8>| Tensor {
+            shape: t.shape().to_vec(),
+            data: Data::I8(t.to_vec()),
+        }),
+        name => value.into_tensor().map(|t: rten_tensor::Tensor<i32>| {
+            let data = match name {
+                "int32" => Data::I32(t.to_vec()),
+                "bool" => Data::Bool(t.iter().map(|&x| x != 0).collect()),
+                _ => Data::I64(t.iter().map(|&x| i64::from(x)).collect()),
+            };
+            Tensor { shape: t.shape().to_vec(), data }
         }),
     };
     tensor.ok_or_else(|| failed(&format!("output `{}` is {dtype}, wanted {}", slot.name, slot.dtype)))

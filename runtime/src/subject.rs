@@ -2,7 +2,7 @@
 
 use crate::auto;
 use crate::backend::{Backend, Kind, Named, Options};
-use crate::onnx::OnnxModel;
+use crate::onnx::{self, OnnxModel};
 use crate::ort_backend;
 use crate::providers::{self, Providers};
 use gtn_core::bundle::Bundle;
@@ -47,7 +47,7 @@ impl Subject {
         }
     }
 
-    /// Loads an opened bundle with its profile's threads, unless others are asked for.
+    /// Loads an opened bundle, with its profile's execution providers unless others are asked for.
     pub fn from_bundle(bundle: Bundle, options: &Options) -> Result<Self> {
         let path = bundle.dir.join("model.onnx");
         let onnx = OnnxModel::parse(&bundle.model, &path)?;
@@ -74,7 +74,7 @@ impl Subject {
     }
 
     fn from_file(path: &Path, options: &Options) -> Result<Self> {
-        let bytes = artifact::read(path)?;
+        let bytes = onnx::read(path)?;
         let onnx = OnnxModel::parse(&bytes, path)?;
         let bad = |key: &str, e: String| Error::input(path, format!("metadata `{key}`: {e}"));
         let preprocess = match onnx.metadata.get(PREPROCESS_KEY) {
@@ -120,12 +120,20 @@ impl Subject {
         })
     }
 
+    /// Images in an inference; a model that takes none is an error.
+    pub fn batch(&self) -> Result<usize> {
+        match self.backend.info().batch {
+            0 => Err(Error::usage(format!("{}: its first input is empty", self.model.name))),
+            batch => Ok(batch),
+        }
+    }
+
     /// Logits `[n, classes]` of u8 images of the model's own size, `batch` at a time; `tick` is told
     /// how many images are done. One that is not a finite number is an error that names model and image.
     pub fn logits(&mut self, pixels: &[u8], mut tick: impl FnMut(usize)) -> Result<Vec<f32>> {
         let preprocess = self.preprocess()?.clone();
         let len = preprocess.image_len();
-        let batch = self.backend.info().batch;
+        let batch = self.batch()?;
         let mut out = Vec::new();
         let mut done = 0;
         for chunk in pixels.chunks(batch * len) {
@@ -142,7 +150,7 @@ impl Subject {
     /// Logits `[n, classes]` of `n` preprocessed images, at most a batch.
     pub(crate) fn forward(&mut self, mut values: Vec<f32>, n: usize) -> Result<Vec<f32>> {
         let p = self.preprocess()?;
-        let batch = self.backend.info().batch;
+        let batch = self.batch()?;
         let shape = [batch, p.channels, p.height, p.width];
         values.resize(batch * p.image_len(), 0.0); // the last batch is filled up
         let slot = self.backend.inputs().first().filter(|s| s.shape.len() == 4);

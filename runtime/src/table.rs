@@ -88,7 +88,6 @@ fn options(args: &TableArgs) -> Result<Options> {
         allow_software: args.allow_software,
         cache_dir: cache_dir(),
         threads: Some(threads),
-        batch: 1,
         ort_lib: args.ort_lib.clone(),
         ..Options::default()
     })

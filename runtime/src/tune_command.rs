@@ -2,7 +2,7 @@
 
 use crate::cli::TuneArgs;
 use crate::commands::PROGRAM;
-use crate::prepare::{seconds, tell_warnings, within};
+use crate::prepare::{MAX_BATCH, seconds, tell_warnings, within};
 use gtn_core::host::Host;
 use gtn_core::table::Table;
 use gtn_core::{Error, Result, artifact, exit, format};
@@ -13,7 +13,7 @@ use gtn_run::tune;
 /// Prints the table and the choice.
 pub fn run(args: &TuneArgs) -> Result<()> {
     seconds("--seconds", args.seconds)?;
-    within("--batch", args.batch, 4096)?;
+    within("--batch", args.batch.unwrap_or(1), MAX_BATCH)?;
     match args.backend.as_str() {
         "ort" => on_ort(args),
         "wgpu" => on_wgpu(args),
@@ -28,8 +28,9 @@ fn on_wgpu(args: &TuneArgs) -> Result<()> {
         return Err(Error::usage("--out and --ort-lib are ONNX Runtime's: not with --backend wgpu"));
     }
     let cache_dir = gtn_run::gpu::default_dir();
+    let (batch, shapes) = (args.batch, args.shape.clone());
     let options =
-        Options { batch: args.batch, allow_software: args.allow_software, cache_dir, ..Options::default() };
+        Options { batch, shapes, allow_software: args.allow_software, cache_dir, ..Options::default() };
     let tuned = gtn_run::gpu::tune::tune(&args.model, &options, args.seconds)?;
     let best = tuned.tried.first().map_or(1.0, |t| t.p50_ms);
     let mut table = Table::new(["kernels", "p50", "over the fastest"]);
@@ -49,7 +50,8 @@ fn on_wgpu(_: &TuneArgs) -> Result<()> {
 fn on_ort(args: &TuneArgs) -> Result<()> {
     args.out.as_deref().map_or(Ok(()), artifact::check_writable)?;
     let host = Host::read();
-    let base = Options { batch: args.batch, ort_lib: args.ort_lib.clone(), ..Options::default() };
+    let (batch, shapes) = (args.batch, args.shape.clone());
+    let base = Options { batch, shapes, ort_lib: args.ort_lib.clone(), ..Options::default() };
     let (subject, tried, choice, why) = tune::tune(&args.model, &base, &host, args.seconds)?;
     tell_warnings(&subject);
     let mut text = table(&tried).render();
@@ -60,7 +62,7 @@ fn on_ort(args: &TuneArgs) -> Result<()> {
         host: host.kind(),
         model: subject.model.name.clone(),
         model_sha256: subject.model.sha256.clone(),
-        batch: args.batch,
+        batch: subject.backend.info().batch,
         choice,
         why,
         tried,

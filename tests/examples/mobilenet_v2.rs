@@ -71,7 +71,7 @@ fn main() {
 
 /// The operators that ONNX Runtime executes after its optimisations, by kind.
 fn executed(model: &[u8], path: &Path) -> Table {
-    let options = Options { threads: Some(1), batch: 1, profile: true, ..Options::default() };
+    let options = Options { threads: Some(1), batch: Some(1), profile: true, ..Options::default() };
     let mut backend = OrtBackend::load(model, path, &options, "figures").unwrap();
     let inputs = made_up(&backend).unwrap();
     backend.run(&inputs).unwrap();

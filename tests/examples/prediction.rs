@@ -90,7 +90,7 @@ fn students(dir: &Path, precision: &str, threads: usize, seconds: f64) -> Vec<St
         .collect();
     let models: BTreeMap<String, Vec<u8>> =
         networks.iter().map(|n| (n.model.clone(), unseen.models[&n.model].clone())).collect();
-    let options = Options { threads: Some(threads), batch: 1, ..Options::default() };
+    let options = Options { threads: Some(threads), batch: Some(1), ..Options::default() };
     let mut bursts = Bursts::default();
     bursts.measure(&models, (&unseen.dir, &options), seconds, |_| Ok(())).unwrap();
     let student = |n: &&gtn_core::kit::KitNetwork| {

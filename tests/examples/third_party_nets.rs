@@ -51,7 +51,7 @@ fn differ(model: &[u8], path: &Path, kernels: Kernels) -> (f32, f32) {
         kernels: (kind == Kind::Wgpu).then_some(kernels),
         allow_software: true,
         threads: (kind == Kind::Ort).then_some(1),
-        batch: 1,
+        batch: Some(1),
         ..Options::default()
     };
     let mut ort = OrtBackend::load(model, path, &options(Kind::Ort), "figures").unwrap();

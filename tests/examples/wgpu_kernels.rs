@@ -61,7 +61,7 @@ fn main() {
                 kind: Kind::Wgpu,
                 kernels: Some(kernels),
                 allow_software: true,
-                batch: 1,
+                batch: Some(1),
                 ..Options::default()
             };
             let mut backend = WgpuBackend::load(model, Path::new(name), &options, "figures").unwrap();

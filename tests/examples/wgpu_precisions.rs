@@ -28,7 +28,7 @@ fn main() {
     let options = Options {
         kind: Kind::Wgpu,
         allow_software: true,
-        batch: 1,
+        batch: Some(1),
         cache_dir: gpu::default_dir(),
         ..Options::default()
     };

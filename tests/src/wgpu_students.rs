@@ -45,7 +45,7 @@ pub fn logits(bundle: &Path, kind: Kind, kernels: Option<Kernels>) -> Result<Vec
         allow_software: true,
         kernels,
         threads: Some(1),
-        batch: 4,
+        batch: Some(4),
         providers: Providers::Cpu,
         ..Options::default()
     };

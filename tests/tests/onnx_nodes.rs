@@ -115,7 +115,7 @@ fn check(run: impl Fn(&Case) -> gtn_core::Result<Vec<Named>>) {
 
 /// The backend, and the inputs that are not known to it at loading.
 fn load_on_wgpu(case: &Case) -> gtn_core::Result<(WgpuBackend, Vec<Named>)> {
-    let options = Options { batch: 1, allow_software: true, ..Options::default() };
+    let options = Options { allow_software: true, ..Options::default() };
     let ops = OnnxModel::parse(&case.model, &case.path)?.nodes;
     let bound_ops = ops.iter().any(|n| BOUND.split(' ').any(|b| b == n.op_type));
     let known = |(i, n): &(usize, &Named)| matches!(n.tensor.data, Data::I64(_)) || (bound_ops && *i > 0);

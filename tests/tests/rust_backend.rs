@@ -47,7 +47,7 @@ fn random_students_agree_with_onnx_runtime() {
             for (precision, bound) in [("fp32", BOUND), ("int8", Tolerance::INT8)] {
                 let bundle = export(temp.path(), &id, seed, precision);
                 let answers = [Kind::Ort, Kind::Rust].map(|kind| {
-                    let options = Options { kind, threads: Some(1), batch: 4, ..Options::default() };
+                    let options = Options { kind, threads: Some(1), batch: Some(4), ..Options::default() };
                     let mut subject = Subject::open(Path::new(&bundle), &options).unwrap();
                     let golden = subject.bundle.as_ref().unwrap().golden.images.clone();
                     subject.logits(&golden, |_| ()).unwrap()
@@ -66,7 +66,7 @@ fn random_students_agree_with_onnx_runtime() {
 fn damaged_models_are_refused_or_run() {
     let temp = tempfile::tempdir().unwrap();
     let path = Path::new("m.onnx");
-    let options = Options { threads: Some(1), batch: 1, ..Options::default() };
+    let options = Options { threads: Some(1), batch: Some(1), ..Options::default() };
     let (mut refused, mut failed, mut done) = (0, 0, 0);
     for precision in ["fp32", "int8"] {
         let bundle = export(temp.path(), "res-mini:d111-k333-e111", 1, precision);

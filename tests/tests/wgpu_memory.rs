@@ -16,7 +16,7 @@ fn the_gpu_holds_weights_and_plan_and_little_else() {
         let graph = Graph::lower(&zoo::named(name, input, 1000).unwrap().unwrap()).unwrap();
         let model =
             gtn_export::untrained::write(&graph, name, "fp32", &device::resolve("host").unwrap()).unwrap();
-        let options = Options { batch: 1, allow_software: true, ..Options::default() };
+        let options = Options { allow_software: true, ..Options::default() };
         let mut backend = WgpuBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
         backend.bind(&gtn_run::bench::made_up(&backend).unwrap()).unwrap();
         backend.run_bound().unwrap();

@@ -30,7 +30,7 @@ fn bundle(dir: &Path, precision: &str) -> String {
 #[test]
 fn damaged_models_are_refused_or_run() {
     let temp = tempfile::tempdir().unwrap();
-    let options = Options { batch: 1, allow_software: true, ..Options::default() };
+    let options = Options { allow_software: true, ..Options::default() };
     let path = Path::new("m.onnx");
     let (mut refused, mut taken, mut longest) = (0, 0, 0.0f64);
     for precision in ["fp32", "int8"] {

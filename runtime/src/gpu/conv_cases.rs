@@ -247,7 +247,7 @@ fn check(case: &Case, by: By, seed: u64, given: Given) -> Result<(), String> {
 
 fn load(model: &[u8], by: By, abilities: Abilities) -> gtn_core::Result<Box<dyn Backend>> {
     let path = Path::new("m.onnx");
-    let options = Options { batch: 1, allow_software: true, threads: Some(1), ..Options::default() };
+    let options = Options { allow_software: true, threads: Some(1), ..Options::default() };
     Ok(match by {
         By::Wgpu(kernels) => {
             let options = Options { kernels: Some(kernels), ..options };

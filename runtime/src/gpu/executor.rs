@@ -58,7 +58,7 @@ struct Work {
 }
 
 impl WgpuBackend {
-    /// Loads a model from memory; `path` is for messages. The named dimension `N` becomes `options.batch`.
+    /// Loads a model from memory; `path` is for messages. Open dimensions become what `options` say.
     pub fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<Self> {
         Self::load_bound(model, path, options, why, &[])
     }
@@ -83,17 +83,17 @@ impl WgpuBackend {
         known: &[Named],
         abilities: Option<Abilities>,
     ) -> Result<Self> {
-        let mut loaded = load(model, path, options.batch.max(1), known)?;
+        let mut loaded = load(model, path, options, known)?;
         let adapter = adapter::find(options.allow_software)?;
         let abilities = abilities.unwrap_or_else(|| adapter.abilities());
         let cache = options.cache_dir.as_deref();
         let tuned = || {
             let key = cache::key(adapter.info(), VERSION);
-            cache::chosen(cache, &key, &artifact::sha256(model), options.batch.max(1))
+            cache::chosen(cache, &key, &artifact::sha256(model), loaded.images)
         };
         let kernels = options.kernels.or_else(tuned).unwrap_or_else(|| adapter.kernels());
         layout::apply(&mut loaded, kernels, abilities).map_err(|what| Error::input(path, what))?;
-        let Loaded { graph, inputs, outputs } = loaded;
+        let Loaded { graph, inputs, outputs, images } = loaded;
         let (inputs, input_ids): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         let (outputs, output_ids): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
         let plan = plan(&graph, &input_ids, &output_ids);
@@ -133,7 +133,7 @@ impl WgpuBackend {
             library: format!("{} {}", a.driver, a.driver_info).trim().to_owned(),
             providers: vec![format!("{} ({:?}, {:?})", a.name, a.backend, a.device_type)],
             threads: 1,
-            batch: options.batch.max(1),
+            batch: images,
             why: why.into(),
             options: told,
             nodes: BTreeMap::new(),
@@ -321,7 +321,7 @@ fn words(data: &Data) -> Vec<u8> {
     match data {
         Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::U8(v) => v.iter().flat_map(|&x| [x, 0, 0, 0]).collect(),
-        Data::I64(_) => Vec::new(), // no input is int64: load says so
+        _ => Vec::new(), // no input is of another type: load says so
     }
 }
 
@@ -450,7 +450,7 @@ mod tests {
     }
 
     fn load() -> WgpuBackend {
-        let options = Options { batch: 2, allow_software: true, ..Options::default() };
+        let options = Options { batch: Some(2), allow_software: true, ..Options::default() };
         WgpuBackend::load(&model(), Path::new("m.onnx"), &options, "test").unwrap()
     }
 

@@ -135,7 +135,7 @@ impl Numbers {
 fn check(case: &Case, kernels: Kernels, seed: u64) -> Result<usize, String> {
     let output = case.output().ok_or("no output")?;
     let numbers = Numbers::random(case, seed);
-    let options = Options { batch: 1, allow_software: true, kernels: Some(kernels), ..Options::default() };
+    let options = Options { allow_software: true, kernels: Some(kernels), ..Options::default() };
     let model = numbers.model(case, &output);
     let mut backend =
         WgpuBackend::load(&model, Path::new("m.onnx"), &options, "test").map_err(|e| e.to_string())?;

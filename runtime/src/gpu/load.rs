@@ -2,9 +2,9 @@
 
 use super::graph::{DType, Graph, ValueId};
 use super::ops::{self, Node};
-use crate::backend::{Named, Slot};
-use crate::onnx::proto::ValueInfo;
-use crate::onnx::{Constant, Dim, Numbers, decode, value};
+use crate::backend::{Named, Options, Slot};
+use crate::onnx::{Constant, Dim, Numbers, Value, decode, value};
+use crate::sizes::{Sizes, still_open};
 use gtn_core::tensors::Data;
 use gtn_core::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -21,15 +21,17 @@ const SPARE_BYTES: usize = 64 << 20;
 pub struct Loaded {
     /// Values and steps.
     pub graph: Graph,
-    /// Name, value; the batch is filled in.
+    /// Name, value; every size is filled in.
     pub inputs: Vec<(Slot, ValueId)>,
     /// Name, value.
     pub outputs: Vec<(Slot, ValueId)>,
+    /// Images in an inference, as the inputs have it.
+    pub images: usize,
 }
 
-/// Reads a model; the open dimension `N` becomes `batch`, and inputs named in `bound` become constants
-/// (a shape must be known at loading).
-pub fn load(model: &[u8], path: &Path, batch: usize, bound: &[Named]) -> Result<Loaded> {
+/// Reads a model; open dimensions become what `options` say, and inputs named in `bound` become constants (a shape
+/// must be known at loading).
+pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Result<Loaded> {
     let bad = |what: String| Error::input(path, what);
     let (_, proto, opset) = decode(model, path)?;
     if proto.node.len() > MAX_NODES {
@@ -48,12 +50,18 @@ pub fn load(model: &[u8], path: &Path, batch: usize, bound: &[Named]) -> Result<
         names.insert(tensor.name.clone(), id);
     }
     let mut inputs = Vec::new();
-    for info in proto.input.iter().filter(|i| !proto.initializer.iter().any(|t| t.name == i.name)) {
+    if let Some(sparse) = proto.sparse_initializer.iter().find_map(|s| s.values.as_ref()) {
+        return Err(bad(format!("sparse_initializer `{}`: not supported by backend wgpu", sparse.name)));
+    }
+    let declared: Vec<Value> =
+        proto.input.iter().filter(|i| !names.contains_key(&i.name)).map(value).collect();
+    let sizes = Sizes::of(&declared, options).map_err(bad)?;
+    for info in &sizes.inputs {
         let bad = |what: String| bad(format!("input `{}`: {what}", info.name));
         let id = match bound.iter().find(|b| b.name == info.name) {
-            Some(b) => graph.add_constant(constant(b), used(&info.name)).map_err(bad)?,
+            Some(b) => graph.add_constant(constant(b).map_err(bad)?, used(&info.name)).map_err(bad)?,
             None => {
-                let (slot, dtype, shape) = slot(info, batch).map_err(bad)?;
+                let (slot, dtype, shape) = slot(info).map_err(bad)?;
                 let id = graph.add(dtype, &shape, used(&info.name)).map_err(bad)?;
                 inputs.push((slot, id));
                 id
@@ -82,28 +90,40 @@ pub fn load(model: &[u8], path: &Path, batch: usize, bound: &[Named]) -> Result<
         outputs.push((out_slot(&info.name, v.dtype, &v.shape), id));
     }
     graph.prune(&outputs.iter().map(|o| o.1).collect::<Vec<_>>());
-    Ok(Loaded { graph, inputs, outputs })
+    let slots: Vec<Slot> = inputs.iter().map(|i: &(Slot, ValueId)| i.0.clone()).collect();
+    // Inputs that are known already are no images.
+    let images = if bound.is_empty() { sizes.images(&slots, options.batch).map_err(bad)? } else { 1 };
+    Ok(Loaded { graph, inputs, outputs, images })
 }
 
-fn constant(named: &Named) -> Constant {
-    let (elem_type, numbers) = match &named.tensor.data {
-        Data::F32(v) => (1, Numbers::F32(v.clone())),
-        Data::U8(v) => (2, Numbers::I32(v.iter().map(|&x| i32::from(x)).collect())),
-        Data::I64(v) => (7, Numbers::I64(v.clone())),
+fn constant(named: &Named) -> Result<Constant, String> {
+    let numbers = match &named.tensor.data {
+        Data::F32(v) => Numbers::F32(v.clone()),
+        Data::F16(v) => Numbers::F32(v.iter().map(|x| x.to_f32()).collect()),
+        Data::U8(v) => Numbers::I32(v.iter().map(|&x| i32::from(x)).collect()),
+        Data::I8(v) => Numbers::I32(v.iter().map(|&x| i32::from(x)).collect()),
+        Data::U16(v) => Numbers::I32(v.iter().map(|&x| i32::from(x)).collect()),
+        Data::I16(v) => Numbers::I32(v.iter().map(|&x| i32::from(x)).collect()),
+        Data::I32(v) => Numbers::I32(v.clone()),
+        Data::U32(v) => Numbers::I32(v.iter().map(|&x| x.cast_signed()).collect()),
+        Data::I64(v) => Numbers::I64(v.clone()),
+        other => return Err(format!("is {}, not supported by backend wgpu", other.element().name())),
     };
-    Constant { elem_type, shape: named.tensor.shape.clone(), numbers }
+    let elem_type = named.tensor.data.element().onnx();
+    Ok(Constant { elem_type, shape: named.tensor.shape.clone(), numbers })
 }
 
-fn slot(info: &ValueInfo, batch: usize) -> Result<(Slot, DType, Vec<usize>), String> {
-    let v = value(info);
+fn slot(v: &Value) -> Result<(Slot, DType, Vec<usize>), String> {
     let dtype = DType::of(v.elem_type)?;
     if !matches!(dtype, DType::F32 | DType::U8) {
         return Err(format!("is {}, backend wgpu takes float and uint8", dtype.name()));
     }
+    if let Some(what) = still_open(&v.name, &v.dims) {
+        return Err(what);
+    }
     let size = |d: &Dim| match d {
         Dim::Size(n) => usize::try_from(*n).map_err(|_| format!("has a dimension {n}")),
-        Dim::Open(name) if name == "N" => Ok(batch),
-        Dim::Open(name) => Err(format!("dimension `{name}` is open; only N may be")),
+        Dim::Open(name) => Err(format!("dimension `{name}` is open")),
     };
     let shape = v.dims.iter().map(size).collect::<Result<Vec<usize>, String>>()?;
     Ok((out_slot(&v.name, dtype, &shape), dtype, shape))

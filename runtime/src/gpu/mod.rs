@@ -58,7 +58,7 @@ pub fn look(allow_software: bool) -> Result<()> {
 
 /// Loads and plans a model as [`WgpuBackend::load`] does.
 pub fn needs(model: &[u8], path: &Path, options: &Options) -> Result<Needs> {
-    let mut loaded = load::load(model, path, options.batch.max(1), &[])?;
+    let mut loaded = load::load(model, path, options, &[])?;
     let bad = |what| gtn_core::Error::input(path, what);
     layout::apply(&mut loaded, options.kernels.unwrap_or_default(), adapter::Abilities::ALL).map_err(bad)?;
     let ids = |ends: &[(crate::backend::Slot, graph::ValueId)]| ends.iter().map(|e| e.1).collect::<Vec<_>>();

@@ -72,6 +72,6 @@ pub fn tune(path: &Path, options: &Options, seconds: f64) -> Result<Tuned> {
     };
     let found = adapter::find(options.allow_software)?;
     let key = cache::key(found.info(), VERSION);
-    let path = cache::choose(dir, &key, &subject.model.sha256, options.batch.max(1), best.kernels)?;
+    let path = cache::choose(dir, &key, &subject.model.sha256, subject.backend.info().batch, best.kernels)?;
     Ok(Tuned { adapter: subject.backend.info().providers.join(", "), tried, path })
 }

@@ -2,6 +2,8 @@
 
 use super::proto::TensorProto;
 use super::{MAX_ELEMENTS, check_tensor};
+use gtn_core::element::Element;
+use gtn_core::tensors::{Data, Tensor};
 use half::f16;
 
 /// Values as a program computes with them: every integer type of up to 32 bits is i32 (uint32 by its bits).
@@ -60,6 +62,49 @@ impl Constant {
             return Err(format!("has {} values, {:?} wants others", constant.numbers.len(), constant.shape));
         }
         Ok(constant)
+    }
+}
+
+/// A tensor as it is; a type that [`Data`] does not have, and a count that does not fit, are errors.
+pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
+    check_tensor(proto)?;
+    let other = || format!("has element type {}: not supported", proto.data_type);
+    let element = Element::of_onnx(proto.data_type).ok_or_else(other)?;
+    let bytes = if proto.raw_data.is_empty() { listed(proto, element)? } else { proto.raw_data.to_vec() };
+    let shape: Vec<usize> = proto.dims.iter().filter_map(|&d| usize::try_from(d).ok()).collect();
+    let data = Data::from_le_bytes(element, &bytes)?;
+    let wanted = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    if wanted != Some(data.len()) {
+        return Err(format!("has {} values, {shape:?} wants others", data.len()));
+    }
+    Ok(Tensor { shape, data })
+}
+
+/// The bytes of a typed list: what is narrower than 32 bits is listed as int32.
+fn listed(proto: &TensorProto, element: Element) -> Result<Vec<u8>, String> {
+    let narrow = |least: i64, most: i64, bytes: usize| -> Result<Vec<u8>, String> {
+        let one = |&v: &i32| {
+            let fits = (least..=most).contains(&i64::from(v));
+            fits.then(|| v.to_le_bytes().into_iter().take(bytes))
+                .ok_or_else(|| format!("lists {v}, which does not fit"))
+        };
+        Ok(proto.int32_data.iter().map(one).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    };
+    match element {
+        Element::F32 => Ok(proto.float_data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Element::I64 => Ok(proto.int64_data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Element::F64 => Ok(proto.double_data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Element::U64 => Ok(proto.uint64_data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Element::U32 => {
+            let one = |&v: &u64| u32::try_from(v).map_err(|_| format!("lists {v}, which does not fit"));
+            let all = proto.uint64_data.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+            Ok(all.into_iter().flat_map(u32::to_le_bytes).collect())
+        }
+        Element::I32 => narrow(i32::MIN.into(), i32::MAX.into(), 4),
+        Element::I16 => narrow(i16::MIN.into(), i16::MAX.into(), 2),
+        Element::I8 => narrow(i8::MIN.into(), i8::MAX.into(), 1),
+        Element::U8 | Element::Bool => narrow(0, u8::MAX.into(), 1),
+        Element::U16 | Element::F16 | Element::Bf16 => narrow(0, u16::MAX.into(), 2),
     }
 }
 

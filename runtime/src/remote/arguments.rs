@@ -315,7 +315,7 @@ mod tests {
     /// A new argument that holds a path in a text would be taken for no path: it must be thought of here.
     #[test]
     fn every_argument_has_a_role() {
-        let texts = ["backend", "ep", "pin", "spin", "on", "kernels", "int8"];
+        let texts = ["backend", "ep", "pin", "spin", "on", "kernels", "int8", "shape"];
         let numbers = [TypeId::of::<usize>(), TypeId::of::<u64>(), TypeId::of::<f64>()];
         let program = Cli::command();
         for command in program.get_subcommands().chain([&program]) {

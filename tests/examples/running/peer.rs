@@ -179,7 +179,7 @@ struct Ours {
 
 impl Ours {
     fn new(path: &Path, threads: usize, kind: Kind) -> Self {
-        let options = Options { kind, threads: Some(threads), batch: 1, ..Options::default() };
+        let options = Options { kind, threads: Some(threads), batch: Some(1), ..Options::default() };
         let bytes = std::fs::read(path).unwrap();
         let mut backend: Box<dyn Backend> = match kind {
             Kind::Rust => Box::new(RtenBackend::load(&bytes, path, &options, "measured").unwrap()),

@@ -23,7 +23,7 @@ pub fn reference(model: &Path) -> Vec<f32> {
 }
 
 fn on_cpu(model: &Path) -> OrtBackend {
-    let options = Options { kind: Kind::Ort, batch: 1, ..Options::default() };
+    let options = Options { kind: Kind::Ort, batch: Some(1), ..Options::default() };
     OrtBackend::load(&std::fs::read(model).unwrap(), model, &options, "reference").unwrap()
 }
 
@@ -36,7 +36,7 @@ fn values(tensors: &[Named]) -> Vec<f32> {
 /// See `child.rs`. Of the arguments only the model matters: its input is made up again, the same.
 pub fn serve(args: &[String]) {
     let path = Path::new(&args[0]);
-    let options = Options { kind: Kind::Wgpu, allow_software: true, batch: 1, ..Options::default() };
+    let options = Options { kind: Kind::Wgpu, allow_software: true, batch: Some(1), ..Options::default() };
     let model = std::fs::read(path).unwrap();
     let mut backend = WgpuBackend::load(&model, path, &options, "measured").unwrap();
     let inputs = made_up(&backend).unwrap();

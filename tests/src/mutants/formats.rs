@@ -406,7 +406,7 @@ fn options(kind: Kind) -> Options {
         kind,
         allow_software: true,
         threads: (kind != Kind::Wgpu).then_some(1),
-        batch: 1,
+        batch: Some(1),
         ..Options::default()
     }
 }

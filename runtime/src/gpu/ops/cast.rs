@@ -68,7 +68,7 @@ mod tests {
             output: vec![value("y", &[x.len()])],
             ..Default::default()
         };
-        let options = Options { batch: 1, allow_software: true, ..Options::default() };
+        let options = Options { allow_software: true, ..Options::default() };
         let mut backend = WgpuBackend::load(&encode(graph), Path::new("m.onnx"), &options, "test").unwrap();
         let input = Named { name: "x".into(), tensor: Tensor::f32(&[x.len()], x.clone()) };
         let found = backend.run(&[input]).unwrap();

@@ -171,8 +171,7 @@ mod tests {
 
     #[test]
     fn products_of_few_rows_are_those_of_the_definition_however_they_are_added() {
-        let options =
-            Options { batch: 1, allow_software: true, kernels: Some(Kernels::Tile), ..Options::default() };
+        let options = Options { allow_software: true, kernels: Some(Kernels::Tile), ..Options::default() };
         let sizes =
             [(1, 1, 1), (1, 63, 10), (1, 64, 3), (1, 65, 1), (2, 129, 7), (8, 320, 5), (1, 1280, 1000)];
         for (case, (rows, depth, columns)) in sizes.into_iter().enumerate() {

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_sum_is_what_onnx_runtime_computes() {
         let shape = [1, 1, 256, 256];
-        let options = Options { batch: 1, allow_software: true, ..Options::default() };
+        let options = Options { allow_software: true, ..Options::default() };
         for [a, b, to] in sums(60) {
             let sum = Sum::of([a, b], to);
             let pairs: Vec<[i32; 2]> = (0..65_536).map(|i| [i % 256 + to.lo, i / 256 + to.lo]).collect();

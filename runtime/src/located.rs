@@ -1,0 +1,128 @@
+//! A backend whose errors say which model failed: it knows its nodes, but not its file, and of two models compared or a
+//! kit's hundreds a reader must know which.
+
+use crate::backend::{Backend, Named, NodeTime, Slot};
+use gtn_core::report::BackendInfo;
+use gtn_core::{Error, Result};
+use std::path::Path;
+
+/// A loaded model with its file's name.
+pub struct Located {
+    backend: Box<dyn Backend>,
+    file: String,
+    /// Of what is bound, for messages.
+    bound: String,
+}
+
+impl Located {
+    /// `path` is for messages.
+    pub fn new(backend: Box<dyn Backend>, path: &Path) -> Self {
+        Self { backend, file: path.display().to_string(), bound: String::new() }
+    }
+}
+
+/// What failed while a model was loaded names the file; what is not there at all has none.
+pub fn loading(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Failed(what) => Error::Failed(format!("{}: {what}", path.display())),
+        other => other,
+    }
+}
+
+fn running(file: &str, inputs: &str, error: Error) -> Error {
+    match error {
+        Error::Failed(what) if inputs.is_empty() => Error::Failed(format!("{file}: {what}")),
+        Error::Failed(what) => Error::Failed(format!("{file}: {what} (with {inputs})")),
+        Error::Usage(what) => Error::Usage(format!("{file}: {what}")),
+        Error::Unavailable(what) => Error::Unavailable(format!("{file}: {what}")),
+        other => other,
+    }
+}
+
+/// `image float [1, 3, 224, 224]`
+fn signature(inputs: &[Named]) -> String {
+    let one = |i: &Named| format!("{} {} {:?}", i.name, i.tensor.data.element().name(), i.tensor.shape);
+    inputs.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+impl Backend for Located {
+    fn info(&self) -> &BackendInfo {
+        self.backend.info()
+    }
+
+    fn inputs(&self) -> &[Slot] {
+        self.backend.inputs()
+    }
+
+    fn outputs(&self) -> &[Slot] {
+        self.backend.outputs()
+    }
+
+    fn run(&mut self, inputs: &[Named]) -> Result<Vec<Named>> {
+        self.backend.run(inputs).map_err(|e| running(&self.file, &signature(inputs), e))
+    }
+
+    fn bind(&mut self, inputs: &[Named]) -> Result<()> {
+        self.bound = signature(inputs);
+        self.backend.bind(inputs).map_err(|e| running(&self.file, &self.bound, e))
+    }
+
+    fn run_bound(&mut self) -> Result<()> {
+        self.backend.run_bound().map_err(|e| running(&self.file, &self.bound, e))
+    }
+
+    fn node_times(&mut self) -> Result<Vec<NodeTime>> {
+        self.backend.node_times().map_err(|e| running(&self.file, "", e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gtn_core::tensors::Tensor;
+
+    struct Fails(BackendInfo);
+
+    impl Backend for Fails {
+        fn info(&self) -> &BackendInfo {
+            &self.0
+        }
+
+        fn inputs(&self) -> &[Slot] {
+            &[]
+        }
+
+        fn outputs(&self) -> &[Slot] {
+            &[]
+        }
+
+        fn run(&mut self, _: &[Named]) -> Result<Vec<Named>> {
+            Err(Error::Failed("Conv node `c`: no".into()))
+        }
+
+        fn bind(&mut self, inputs: &[Named]) -> Result<()> {
+            if inputs.is_empty() { Err(Error::usage("input `x` is missing")) } else { Ok(()) }
+        }
+
+        fn run_bound(&mut self) -> Result<()> {
+            Err(Error::Failed("Conv node `c`: no".into()))
+        }
+    }
+
+    #[test]
+    fn every_error_has_its_file_and_a_failure_its_shapes() {
+        let mut backend = Located::new(Box::new(Fails(BackendInfo::default())), Path::new("a/m.onnx"));
+        let inputs = [Named { name: "x".into(), tensor: Tensor::u8(&[1, 2], vec![0, 0]) }];
+        let wanted = "a/m.onnx: Conv node `c`: no (with x uint8 [1, 2])";
+        assert_eq!(backend.run(&inputs).unwrap_err().to_string(), wanted);
+        let missing = backend.bind(&[]).unwrap_err();
+        assert_eq!(
+            (missing.to_string().as_str(), missing.exit_code()),
+            ("a/m.onnx: input `x` is missing", 2)
+        );
+        backend.bind(&inputs).unwrap();
+        assert_eq!(backend.run_bound().unwrap_err().to_string(), wanted);
+        let times = backend.node_times().unwrap_err();
+        assert!(times.to_string().starts_with("a/m.onnx: ") && times.exit_code() == 3, "{times}");
+    }
+}
