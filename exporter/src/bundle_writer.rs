@@ -105,7 +105,7 @@ fn lock(path: &Path) -> Result<File> {
 /// cannot be removed stays: this run does not need it gone.
 fn tidy(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
-    for work in entries.flatten().filter(|e| is_draft(e)).map(|e| e.path()) {
+    for work in entries.flatten().filter(is_draft).map(|e| e.path()) {
         let lock = OpenOptions::new().write(true).open(work.join(LOCK));
         let Ok(lock) = lock else { continue };
         if lock.try_lock().is_err() {

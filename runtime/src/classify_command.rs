@@ -69,7 +69,8 @@ impl Answers {
 /// network has no answer for. A picture is let go once it has the network's size.
 fn answer(subject: &mut Subject, found: Found, top: usize) -> Result<(Vec<Answer>, Vec<Error>)> {
     let Found { files, mut errors } = found;
-    (subject.labels()?, subject.preprocess()?); // not once for each picture
+    subject.labels()?; // not once for each picture
+    subject.preprocess()?;
     let mut answers = Vec::new();
     let mut bar = Progress::new("classify", files.len() as u64);
     for batch in files.chunks(subject.batch()?) {

@@ -17,7 +17,7 @@ pub enum Repair {
 }
 
 /// Puts right what [`Repair`] says.
-pub fn repair(bytes: &mut Vec<u8>, how: Repair) {
+pub fn repair(bytes: &mut [u8], how: Repair) {
     match how {
         Repair::Nothing => {}
         Repair::HeaderLength => {
