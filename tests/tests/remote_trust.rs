@@ -233,10 +233,8 @@ fn what_a_device_answers_is_bounded() {
         assert_eq!(done.not_refused(1, &["adb:PHONE: ", wanted]), None, "{shell}");
         assert!(done.stdout.is_empty() && !out.exists(), "{shell}: {done:?}");
     }
-    let nested = format!(
-        "printf 'gtn-begin\\nexit 0\\nfile 1 1000000\\n'; head -c 1000000 /dev/zero | tr '\\0' '['; echo gtn-done:0"
-    );
-    assert_eq!(stranger.answers(&nested, &args).not_refused(1, &["no gtn.report/1"]), None);
+    let nested = "printf 'gtn-begin\\nexit 0\\nfile 1 1000000\\n'; head -c 1000000 /dev/zero | tr '\\0' '['; echo gtn-done:0";
+    assert_eq!(stranger.answers(nested, &args).not_refused(1, &["no gtn.report/1"]), None);
 }
 
 #[test]
