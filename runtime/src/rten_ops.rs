@@ -388,6 +388,31 @@ fn window(r: &Rewrite, node: &mut NodeProto, kernel: Option<&[u64]>) -> Result<(
     }
     node.attribute.retain(|a| a.name != "auto_pad");
     set(node, ints("pads", pads));
+    fits(r, node)
+}
+
+/// A window that slides must fit into its input, as far as that is known.
+fn fits(r: &Rewrite, node: &NodeProto) -> Result<(), String> {
+    let Some(input) = r.dims(node, 0).and_then(|d| d.get(2..)).filter(|_| node.op_type != "ConvTranspose")
+    else {
+        return Ok(());
+    };
+    let list = |name: &str| node.ints(name).unwrap_or_default();
+    let (kernel, dilations, pads) = (list("kernel_shape"), list("dilations"), list("pads"));
+    let (begin, end) = pads.split_at(pads.len() / 2);
+    if input.len() != kernel.len() {
+        return Err(format!("a window over {} dimensions of {input:?}", kernel.len()));
+    }
+    for ((&d, (&k, &l)), (&b, &e)) in
+        input.iter().zip(kernel.iter().zip(dilations)).zip(begin.iter().zip(end))
+    {
+        let reach = (k - 1).saturating_mul(l).saturating_add(1);
+        let padded = signed(d).saturating_add(b).saturating_add(e);
+        // With ceil_mode the last window may reach beyond the padding; the first never does.
+        if reach > padded {
+            return Err(format!("a window of {reach} does not fit into {padded} (with padding)"));
+        }
+    }
     Ok(())
 }
 
