@@ -136,9 +136,6 @@ mod tests {
         );
         std::fs::remove_file(dir.path().join("a.json")).unwrap();
         let none = read(dir.path()).unwrap_err().to_string();
-        assert!(
-            none.contains("holds no report") && none.contains("b.json") && none.contains("c.json"),
-            "{none}"
-        );
+        assert!(none.contains("holds no report"), "{none}");
     }
 }
