@@ -98,7 +98,7 @@ fn a_missed_gate_leaves_no_bundle() {
     let dir = temp.path();
     let d = dir.display();
     let arch = || pool::student("mbv2-mini:d111-k333-e333", INPUT, 10).unwrap();
-    random_student(&dir.join("s"), arch(), "fashion-mnist-mini", 16, 3).unwrap();
+    random_student(&dir.join("s"), arch(), "fashion-mnist-mini", 16, 9).unwrap();
     let toml = run("gtn-export", "targets x86-vnni --toml").ok();
     let small = toml.replace("[limits.model_mib]\nvalue = 2047", "[limits.model_mib]\nvalue = 0");
     assert_ne!(small, toml);
@@ -107,7 +107,7 @@ fn a_missed_gate_leaves_no_bundle() {
     let mut failures = Vec::new();
     for (args, wanted) in [
         (format!("--target {d}/small.toml --precision fp32 {d}/s"), "allows 0 MiB"),
-        // Random weights answer at random: one image of 1000 more or less is 0.1 points.
+        // Random weights answer at random: of these int8 loses three of the 603 images that judge.
         (format!("--target x86-vnni {coarse} --max-drop 0 {d}/s"), "--max-drop allows 0"),
     ] {
         let done = run("gtn-export", &format!("{args} --out {d}/out/b.gtn --eval-set 50"));
