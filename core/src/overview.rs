@@ -241,7 +241,7 @@ mod tests {
             let both = overview(&[a.clone(), b]);
             let at = both.table.headings.iter().position(|h| h == heading);
             let cells = at.map(|i| both.table.rows.iter().map(|r| r[i].clone()).collect::<Vec<_>>());
-            if !cells.as_ref().is_some_and(|c| c[0] != c[1]) {
+            if cells.as_ref().is_none_or(|c| c[0] == c[1]) {
                 wrong.push(format!("{heading}: {:?} {cells:?}", both.table.headings));
             }
         }

@@ -1,7 +1,7 @@
 //! Models that other people's programs write (fixtures/onnx, made by make.py): batches under any name, open sizes, every
 //! element type, data in other files, functions, subgraphs, sparse constants, old and new operator sets; on every
 //! backend that can, and refused by name on one that cannot.
-#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
+#![allow(clippy::unwrap_used, clippy::panic)] // in a test, what cannot be is a failure
 
 use gtn_core::element::Element;
 use gtn_core::npy;
