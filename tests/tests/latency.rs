@@ -376,7 +376,7 @@ fn bad_candidates_tables_and_kits_are_refused_by_name() {
         ("gtn-run", measure("copies"), vec!["manifest.json", "copies 0"]),
         ("gtn-run", measure("twice"), vec!["manifest.json", "there twice"]),
         ("gtn-run", measure("unnamed"), vec!["manifest.json", "ghost.onnx"]),
-        ("gtn-run", measure("garbage"), vec!["op-000-fp32.onnx", "cannot load"]),
+        ("gtn-run", measure("garbage"), vec!["op-000-fp32.onnx", "not a valid ONNX file"]),
         ("gtn-run", measure("edited"), vec!["manifest.json", "checksum"]),
         ("gtn-run", format!("table {d}/k.gtnkit --out {d}/no/o.json"), vec!["/no/"]),
         ("gtn-run", format!("table {d}/k.gtnkit --out {d}/o.json --seconds 0"), vec!["--seconds 0"]),
