@@ -9,7 +9,7 @@ pub use naming::{file_stem, is_plain};
 pub use parsing::{from_value, parse_json, parse_schema, parse_toml, read_document, read_schema};
 pub use reading::{MAX_FILE, MAX_TEXT, open, read, read_at_most, read_text, sha256_file};
 pub use writing::{
-    check_creatable, check_writable, create_dir, create_new_dir, new_dir_beside, publish_dir,
+    check_creatable, check_writable, create_dir, create_new_dir, is_stream, new_dir_beside, publish_dir,
     publish_dir_with, temporary_dir, write_atomic,
 };
 

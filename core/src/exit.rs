@@ -38,6 +38,15 @@ pub fn complain(error: &Error) {
     tell(&format!("error: {error}"));
 }
 
+/// The outcome of several items, of which these failed: each is told on stderr, the last of them as the program's own
+/// error.
+pub fn all_told(errors: Vec<Error>) -> Result<()> {
+    let mut errors = errors.into_iter();
+    let last = errors.next_back();
+    errors.for_each(|e| complain(&e));
+    last.map_or(Ok(()), Err)
+}
+
 /// `NAME: ...` on stderr.
 fn tell(text: &str) {
     let name = NAME.get().copied().unwrap_or("gtn");

@@ -3,6 +3,9 @@
 
 use crate::arch::ArchSpec;
 use crate::bundle::{FileEntry, check_names, read_checked, unlisted};
+use crate::fold::fold_graph;
+use crate::graph::Graph;
+use crate::latency::fused_ops;
 use crate::{Error, Result, artifact};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +95,30 @@ impl Kit {
         let unlisted = unlisted(dir, &manifest.files, &[MANIFEST])?;
         let sha256 = artifact::sha256(text.as_bytes());
         Ok(Self { dir: dir.to_owned(), manifest, sha256, unlisted, models })
+    }
+
+    /// Keeps the models that `runs`, and what can be told by them: an operator whose model and reference are left, a
+    /// network that is left with all of its operators.
+    pub fn keep(&mut self, runs: &BTreeSet<String>) -> Result<()> {
+        self.models.retain(|name, _| runs.contains(name));
+        let is_there = |model: &String| runs.contains(model);
+        let (mut gone, mut networks) = (BTreeSet::new(), Vec::new());
+        self.manifest.ops.retain(|op| {
+            let stays = is_there(&op.model) && is_there(&op.reference);
+            if !stays {
+                gone.insert(op.op.clone());
+            }
+            stays
+        });
+        for network in std::mem::take(&mut self.manifest.networks) {
+            let ops = fused_ops(&fold_graph(&Graph::lower(&network.arch)?));
+            let lacks = ops.iter().any(|op| gone.contains(&op.key(&network.precision)));
+            if is_there(&network.model) && !lacks {
+                networks.push(network);
+            }
+        }
+        self.manifest.networks = networks;
+        Ok(())
     }
 }
 

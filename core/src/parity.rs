@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How close is close enough.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -72,15 +73,40 @@ impl Parity {
     }
 }
 
-/// An error where a logit is NaN or infinite: such a network is broken, and no score of it means anything. `what` names
-/// the model; images count from `first`.
+/// A logit that is NaN or infinite: such a network is broken, and no score of it means anything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NotFinite {
+    /// Of the set.
+    pub image: usize,
+    /// Which logit.
+    pub class: usize,
+    /// What it is.
+    pub value: f32,
+}
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { image, class, value } = self;
+        write!(f, "the logit of class {class} for image {image} is {value}, wanted a finite number")
+    }
+}
+
+/// The first of `[n, classes]` logits, row-major, that is not a finite number.
+pub fn not_finite(logits: &[f32], classes: usize) -> Option<NotFinite> {
+    let (at, &value) = logits.iter().enumerate().find(|(_, z)| !z.is_finite())?;
+    let classes = classes.max(1);
+    Some(NotFinite { image: at / classes, class: at % classes, value })
+}
+
+/// [`not_finite`] as an error (exit status 1). `what` names the model; images count from `first`.
 pub fn check_finite(what: &str, logits: &[f32], classes: usize, first: usize) -> Result<()> {
-    let Some(at) = logits.iter().position(|l| !l.is_finite()) else { return Ok(()) };
-    let (image, class) = (first + at / classes.max(1), at % classes.max(1));
-    let found = logits.get(at).copied().unwrap_or(f32::NAN);
-    Err(Error::Failed(format!(
-        "{what}: the logit of class {class} for image {image} is {found}, wanted a finite number"
-    )))
+    match not_finite(logits, classes) {
+        None => Ok(()),
+        Some(odd) => {
+            let odd = NotFinite { image: first + odd.image, ..odd };
+            Err(Error::Failed(format!("{what}: {odd}")))
+        }
+    }
 }
 
 /// Compares `[n, classes]` logits, row-major. What is not finite, logits or tolerance, never passes.

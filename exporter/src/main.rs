@@ -10,6 +10,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // SAFETY: the first thing in this program.
     unsafe { gtn_run::ort_library::disable_telemetry() };
+    // SAFETY: the same.
+    unsafe { gtn_run::gpu::quiet() };
     exit::run("gtn-export", || {
         let cli = parse()?;
         match &cli.command {

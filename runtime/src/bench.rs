@@ -183,10 +183,10 @@ pub fn inputs(subject: &Subject) -> Result<Vec<Named>> {
         sizes::still_open(&slot.name, &dims)
     };
     if let Some(what) = backend.inputs().iter().find_map(open) {
-        return Err(Error::usage(format!("{}: {what}", subject.model.name)));
+        return Err(Error::input(&subject.path, what));
     }
     made_up(backend.as_ref()).map_err(|e| match e {
-        Error::Usage(what) => Error::Usage(format!("{}: {what}", subject.model.name)),
+        Error::Usage(what) => Error::input(&subject.path, what),
         other => other,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::image::{Image, check_channels};
 use crate::subject::Subject;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Result, format};
 use serde::{Deserialize, Serialize};
 
 /// One class of an answer.
@@ -60,7 +60,7 @@ impl Subject {
         let logits = self.forward(inputs.concat(), inputs.len())?;
         if logits.is_empty() || logits.len() != inputs.len() * labels.len() {
             let found = logits.len() / inputs.len().max(1);
-            let what = format!("{}: {found} logits for {} labels", self.model.name, labels.len());
+            let what = format!("{}: {found} logits for {} labels", format::path(&self.path), labels.len());
             return Err(Error::Failed(what));
         }
         Ok(logits.chunks(labels.len()).map(|row| rank(row, labels)).collect())

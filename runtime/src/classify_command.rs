@@ -29,10 +29,7 @@ pub fn run(args: &ClassifyArgs) -> Result<()> {
     tell_backend(&subject);
     let (images, errors) = answer(&mut subject, found, args.top)?;
     let told = Answers { model: subject.model.clone(), images }.deliver(json_path);
-    let mut errors = errors.into_iter();
-    let last = errors.next_back();
-    errors.for_each(|e| exit::complain(&e));
-    exit::work_first(last.map_or(Ok(()), Err), told)
+    exit::work_first(exit::all_told(errors), told)
 }
 
 /// A file's name as data: itself where it is text, else with the bytes shown that are none.

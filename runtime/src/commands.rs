@@ -5,7 +5,7 @@ use crate::inside::memory_pass;
 use crate::prepare::{MAX_BATCH, Prepared, bench_settings, prepare, within};
 use gtn_core::report::Report;
 use gtn_core::tensors::Tensor;
-use gtn_core::{Error, Result, artifact, exit, host, npy, overview, report_html};
+use gtn_core::{Error, Result, artifact, exit, format, host, npy, overview, report_html};
 use gtn_run::backend::Options;
 use gtn_run::profile;
 use gtn_run::prove::{Proof, Steps, prove};
@@ -31,17 +31,26 @@ pub fn all(args: &AllArgs) -> Result<()> {
     let bench = bench_settings(&args.settings)?;
     let steps = Steps { verify: true, eval: true, bench: Some(bench), ..Steps::default() };
     let prepared = prepare(&args.backend.args)?;
-    let mut reports = Vec::new();
+    let (mut reports, mut errors) = (Vec::new(), Vec::new());
     for bundle in &args.bundles {
         host::reset_peak_rss();
-        let mut report = prove_one(bundle, &prepared, &prepared.options, &steps)?;
-        if args.profile {
-            report.profile = Some(profile::profile(bundle, &prepared.options, 200)?.1);
+        let proved = prove_one(bundle, &prepared, &prepared.options, &steps).and_then(|mut report| {
+            if args.profile {
+                report.profile = Some(profile::profile(bundle, &prepared.options, 200)?.1);
+            }
+            report.memory = memory_pass(bundle, &args.backend.words)?;
+            Ok(report)
+        });
+        match proved {
+            Ok(report) => {
+                errors.extend(judge(bundle, &report).err());
+                reports.push(report);
+            }
+            Err(e) => errors.push(e),
         }
-        report.memory = memory_pass(bundle, &args.backend.words)?;
-        reports.push(report);
     }
-    exit::work_first(judge(&reports), deliver(&reports, &args.output))
+    let told = if reports.is_empty() { Ok(()) } else { deliver(&reports, &args.output) };
+    exit::work_first(exit::all_told(errors), told)
 }
 
 fn prove_one(model: &Path, prepared: &Prepared, options: &Options, steps: &Steps) -> Result<Report> {
@@ -102,16 +111,15 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
         (Some(path), Some(a)) => npy::write(path, &Tensor::f32(&[a.n, a.per_class.len()], logits)),
         _ => Ok(()),
     };
-    let reports = [report];
-    let told = exit::work_first(kept, deliver(&reports, &args.output));
-    exit::work_first(judge(&reports), told)
+    let judged = judge(&args.model, &report);
+    exit::work_first(judged, exit::work_first(kept, deliver(&[report], &args.output)))
 }
 
 fn report(model: &Path, backend: &BackendArgs, output: &OutputArgs, steps: &Steps) -> Result<()> {
     check_outputs(output)?;
     let prepared = prepare(backend)?;
-    let reports = [prove_one(model, &prepared, &prepared.options, steps)?];
-    exit::work_first(judge(&reports), deliver(&reports, output))
+    let report = prove_one(model, &prepared, &prepared.options, steps)?;
+    exit::work_first(judge(model, &report), deliver(&[report], output))
 }
 
 /// JSON, HTML, terminal; that one of them cannot be written keeps none of the others back.
@@ -158,10 +166,9 @@ pub fn deliver_html(reports: &[Report], path: &Path) -> Result<()> {
 }
 
 /// A failed comparison is exit status 1.
-fn judge(reports: &[Report]) -> Result<()> {
-    let failed = |r: &&Report| !r.parity_passes();
-    match reports.iter().find(failed) {
-        Some(r) => Err(Error::Failed(format!("{}: parity failed (see the table)", r.model.name))),
-        None => Ok(()),
+fn judge(model: &Path, report: &Report) -> Result<()> {
+    match report.parity_passes() {
+        true => Ok(()),
+        false => Err(Error::Failed(format!("{}: parity failed (see the table)", format::path(model)))),
     }
 }

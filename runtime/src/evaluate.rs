@@ -62,7 +62,7 @@ pub fn evaluate(subject: &mut Subject, steps: &Steps) -> Result<Evaluation> {
         }
         (None, Some(bundle)) => bundle.eval_set()?,
         (None, None) => {
-            return Err(Error::usage(format!("{} is not a bundle: give --data", subject.model.name)));
+            return Err(Error::input(&subject.path, "is not a bundle: give --data"));
         }
     };
     let expected = against.map(|path| read_logits(path, labels.len(), names.len())).transpose()?;

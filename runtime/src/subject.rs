@@ -11,8 +11,8 @@ use gtn_core::parity;
 use gtn_core::preprocess::Preprocess;
 use gtn_core::report::Model;
 use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{Error, Result, artifact};
-use std::path::Path;
+use gtn_core::{Error, Result, artifact, format};
+use std::path::{Path, PathBuf};
 
 /// Keys of `metadata_props` that our exporter writes and a plain model is understood by.
 pub const PREPROCESS_KEY: &str = "gtn.preprocess";
@@ -21,6 +21,8 @@ pub const LABELS_KEY: &str = "gtn.labels";
 
 /// A loaded model and what is known about it.
 pub struct Subject {
+    /// The bundle's folder or the file, for messages.
+    pub path: PathBuf,
     /// The bundle it is from.
     pub bundle: Option<Bundle>,
     /// The file, as read.
@@ -70,7 +72,8 @@ impl Subject {
             (options.providers, choice.why) = by_profile(&bundle, &device, &options, choice.why)?;
         }
         let (backend, init_ms) = choice.load_timed(&bundle.model, &path, &options)?;
-        Ok(Self { onnx, model, preprocess, labels, backend, init_ms, bundle: Some(bundle) })
+        let path = bundle.dir.clone();
+        Ok(Self { path, onnx, model, preprocess, labels, backend, init_ms, bundle: Some(bundle) })
     }
 
     fn from_file(path: &Path, options: &Options) -> Result<Self> {
@@ -100,30 +103,28 @@ impl Subject {
             params: None,
         };
         let (backend, init_ms) = auto::choose(options, None)?.load_timed(&bytes, path, options)?;
-        Ok(Self { bundle: None, onnx, model, preprocess, labels, backend, init_ms })
+        let path = path.to_owned();
+        Ok(Self { path, bundle: None, onnx, model, preprocess, labels, backend, init_ms })
     }
 
     /// The preprocessing, or an error saying that the model does not tell it.
     pub fn preprocess(&self) -> Result<&Preprocess> {
         self.preprocess.as_ref().ok_or_else(|| {
-            Error::usage(format!(
-                "{} does not tell its preprocessing (metadata `{PREPROCESS_KEY}`)",
-                self.model.name
-            ))
+            Error::input(&self.path, format!("does not tell its preprocessing (metadata `{PREPROCESS_KEY}`)"))
         })
     }
 
     /// Class names, or an error saying that the model does not tell them.
     pub fn labels(&self) -> Result<&[String]> {
         self.labels.as_deref().ok_or_else(|| {
-            Error::usage(format!("{} does not tell its labels (metadata `{LABELS_KEY}`)", self.model.name))
+            Error::input(&self.path, format!("does not tell its labels (metadata `{LABELS_KEY}`)"))
         })
     }
 
     /// Images in an inference; a model that takes none is an error.
     pub fn batch(&self) -> Result<usize> {
         match self.backend.info().batch {
-            0 => Err(Error::usage(format!("{}: its first input is empty", self.model.name))),
+            0 => Err(Error::input(&self.path, "its first input is empty")),
             batch => Ok(batch),
         }
     }
@@ -139,7 +140,7 @@ impl Subject {
         for chunk in pixels.chunks(batch * len) {
             let n = chunk.len() / len;
             let logits = self.forward(preprocess.normalise(chunk)?, n)?;
-            parity::check_finite(&self.model.name, &logits, logits.len() / n.max(1), done)?;
+            parity::check_finite(&format::path(&self.path), &logits, logits.len() / n.max(1), done)?;
             out.extend(logits);
             done += n;
             tick(done);
@@ -155,23 +156,19 @@ impl Subject {
         values.resize(batch * p.image_len(), 0.0); // the last batch is filled up
         let slot = self.backend.inputs().first().filter(|s| s.shape.len() == 4);
         let Some(slot) = slot else {
-            return Err(Error::usage(format!("{} does not take images [N,C,H,W]", self.model.name)));
+            return Err(Error::input(&self.path, "does not take images [N,C,H,W]"));
         };
         let input = Named { name: slot.name.clone(), tensor: Tensor::f32(&shape, values) };
         let outputs = self.backend.run(&[input])?;
         let logits = outputs.into_iter().next().map(|o| o.tensor);
         let Some(Tensor { data: Data::F32(mut logits), shape }) = logits.filter(|t| t.shape.len() == 2)
         else {
-            return Err(Error::Failed(format!(
-                "{}: the first output is not f32 [N, classes]",
-                self.model.name
-            )));
+            let what = format!("{}: the first output is not f32 [N, classes]", format::path(&self.path));
+            return Err(Error::Failed(what));
         };
         if shape.first() != Some(&batch) {
-            return Err(Error::Failed(format!(
-                "{}: {} rows of logits for {batch} images",
-                self.model.name, shape[0]
-            )));
+            let path = format::path(&self.path);
+            return Err(Error::Failed(format!("{path}: {} rows of logits for {batch} images", shape[0])));
         }
         logits.truncate(n * shape[1]);
         Ok(logits)

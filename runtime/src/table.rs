@@ -6,13 +6,15 @@ use gtn_core::host::Host;
 use gtn_core::kit::Kit;
 use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
 use gtn_core::progress::Progress;
+use gtn_core::report::BackendInfo;
 use gtn_core::signals::Signals;
 use gtn_core::stats::Summary;
 use gtn_core::warning::Warning;
 use gtn_core::{Error, Result, artifact, exit, format, table};
 use gtn_run::arithmetic::Arithmetic;
-use gtn_run::auto;
+use gtn_run::auto::{self, Choice};
 use gtn_run::backend::{Kind, Options};
+use gtn_run::bench::made_up;
 use gtn_run::bursts::Bursts;
 use gtn_run::onnx::OnnxModel;
 use serde::{Deserialize, Serialize};
@@ -41,15 +43,21 @@ struct Part {
 /// `gtn-run table K.gtnkit --out DEVICE.json`
 pub fn run(args: &TableArgs) -> Result<()> {
     artifact::check_writable(&args.out)?;
+    if artifact::is_stream(&args.out)? {
+        return Err(Error::input(
+            &args.out,
+            "is no file: a measurement that a kill interrupts is kept beside the table",
+        ));
+    }
     if !(1.0..=86_400.0).contains(&args.seconds) {
         return Err(Error::usage(format!("--seconds {}: wanted 1 to 86400", args.seconds)));
     }
     let options = options(args)?;
-    let kit = Kit::open(&args.kit)?;
+    let mut kit = Kit::open(&args.kit)?;
     if !kit.unlisted.is_empty() {
         exit::note(&format!("warning: not of the kit, and not read: {}", kit.unlisted.join(", ")));
     }
-    let runtime = runtime(&kit, &options)?;
+    let (runtime, failures) = keep_what_runs(&mut kit, &options)?;
     let fresh = Part {
         schema: PART_SCHEMA.into(),
         kit_sha256: kit.sha256.clone(),
@@ -61,10 +69,11 @@ pub fn run(args: &TableArgs) -> Result<()> {
     artifact::check_writable(&path)?;
     let mut part = start(args, &path, fresh)?;
     measure(&kit, &mut part, (&path, &options), args.seconds)?;
-    let table = finish(&kit, part)?;
+    let table = finish(&kit, part, &failures)?;
     artifact::write_json(&args.out, &table)?;
     std::fs::remove_file(&path).map_err(|e| Error::io(&path, "remove", e))?;
-    exit::print(&format!("{}\n{}\n", summary(&table, &args.out)?, args.out.display()))
+    let told = exit::print(&format!("{}\n{}\n", summary(&table, &args.out)?, args.out.display()));
+    exit::work_first(exit::all_told(failures), told)
 }
 
 fn options(args: &TableArgs) -> Result<Options> {
@@ -93,17 +102,40 @@ fn options(args: &TableArgs) -> Result<Options> {
     })
 }
 
-/// What computes, as a model of the kit loaded with it tells; of a GPU its name and driver belong to the version.
-fn runtime(kit: &Kit, options: &Options) -> Result<Runtime> {
-    let (name, model) =
-        kit.models.first_key_value().ok_or_else(|| Error::input(&kit.dir, "holds no models"))?;
-    let backend = auto::choose(options, None)?.load(model, &kit.dir.join(name), options)?;
-    let info = backend.info();
+/// Runs every model of the kit once. One that this device does not run is taken out of the kit with all that needs it, and
+/// its error is among those returned: the others are measured all the same. Errors: no network is left.
+fn keep_what_runs(kit: &mut Kit, options: &Options) -> Result<(Runtime, Vec<Error>)> {
+    let choice = auto::choose(options, None)?;
+    let (mut runtime, mut runs, mut errors) = (None, BTreeSet::new(), Vec::new());
+    for (name, model) in &kit.models {
+        match run_once(model, &kit.dir.join(name), (&choice, options)) {
+            Ok(info) => {
+                runtime.get_or_insert_with(|| described(&info, options));
+                runs.insert(name.clone());
+            }
+            Err(e) => errors.push(e),
+        }
+    }
+    kit.keep(&runs)?;
+    match runtime.filter(|_| !kit.manifest.networks.is_empty()) {
+        Some(runtime) => Ok((runtime, errors)),
+        None => Err(errors.into_iter().next().unwrap_or_else(|| Error::input(&kit.dir, "holds no networks"))),
+    }
+}
+
+fn run_once(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -> Result<BackendInfo> {
+    let mut backend = choice.load(model, path, options)?;
+    backend.run(&made_up(backend.as_ref())?)?;
+    Ok(backend.info().clone())
+}
+
+/// What computes, as it tells itself; of a GPU its name and driver belong to the version.
+fn described(info: &BackendInfo, options: &Options) -> Runtime {
     let version = match options.kind {
         Kind::Wgpu => format!("{} on {}, {}", info.version, info.providers.join(", "), info.library),
         _ => info.version.clone(),
     };
-    Ok(Runtime { name: info.name.clone(), version, threads: options.threads.unwrap_or(1) })
+    Runtime { name: info.name.clone(), version, threads: options.threads.unwrap_or(1) }
 }
 
 fn part_path(out: &Path) -> PathBuf {
@@ -178,7 +210,7 @@ fn measure(kit: &Kit, part: &mut Part, (path, options): (&Path, &Options), secon
     Ok(())
 }
 
-fn finish(kit: &Kit, part: Part) -> Result<Table> {
+fn finish(kit: &Kit, part: Part, failures: &[Error]) -> Result<Table> {
     let Part { runtime, host, bursts, kit_sha256, .. } = part;
     let medians = |model: &str| bursts.medians_us.get(model).map(Vec::as_slice).unwrap_or_default();
     let time = |model: &str| {
@@ -196,6 +228,7 @@ fn finish(kit: &Kit, part: Part) -> Result<Table> {
     let ops = kit.manifest.ops.iter().map(op).collect::<Result<_>>()?;
     let networks: Vec<NetworkRow> = kit.manifest.networks.iter().map(network).collect::<Result<_>>()?;
     let mut warnings = warnings(&bursts, &networks, &host);
+    warnings.extend(failures.iter().map(|e| format!("left out: {e}")));
     if runtime.name == "ort" && saturates(kit)? {
         warnings.push(Warning::Saturates { exact: true }.to_string());
     }

@@ -8,10 +8,7 @@ use gtn_core::{Error, Result};
 /// Compares with what the shipped model answered when it was made, and with the network as trained.
 pub fn verify(subject: &mut Subject) -> Result<Vec<ParityCheck>> {
     let Some(bundle) = &subject.bundle else {
-        return Err(Error::usage(format!(
-            "{} is not a bundle: it has no golden answers to verify",
-            subject.model.name
-        )));
+        return Err(Error::input(&subject.path, "is not a bundle: it has no golden answers to verify"));
     };
     let classes = bundle.manifest.classes;
     let tolerance = bundle.manifest.tolerance;

@@ -46,6 +46,21 @@ fn a_bundle_does_not_set_its_own_gate() {
     run("gtn-run", &format!("verify {bundle}")).ok(); // stricter is its own affair
 }
 
+/// One bad bundle of several: the others' reports come all the same, and the exit status tells.
+#[test]
+fn a_bad_bundle_costs_its_own_report_only() {
+    let temp = tempfile::tempdir().unwrap();
+    let (first, last) = (small_bundle(temp.path(), "a", FP32), small_bundle(temp.path(), "c", FP32));
+    let json = temp.path().join("r.json");
+    let quick = "--seconds 0 --runs 8 --warmup 0 --threads 1";
+    let args = format!("{first} {}/no.gtn {last} {quick} --json {}", temp.path().display(), json.display());
+    assert_eq!(run("gtn-run", &args).not_refused(2, &["no.gtn"]), None);
+    let reports: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    let names: Vec<&str> =
+        reports.as_array().unwrap().iter().map(|r| r["model"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a", "c"]);
+}
+
 #[test]
 fn what_the_manifest_does_not_list_is_named_and_not_read() {
     let temp = tempfile::tempdir().unwrap();

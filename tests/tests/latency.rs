@@ -4,15 +4,16 @@
 use gtn_core::arch::{ArchSpec, Input};
 use gtn_core::graph::Graph;
 use gtn_core::host::{Conditions, Host};
-use gtn_core::kit::Kit;
+use gtn_core::kit::{Kit, KitOp};
 use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time, fused_ops};
 use gtn_core::{artifact, fold, pool};
+use gtn_tests::mutants::repair::vouch;
 use gtn_tests::{command, random_student, run};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Small and quick: 38 operators of 8x8 and less, and nine networks.
@@ -57,15 +58,18 @@ fn a_killed_table_goes_on() {
     run("gtn-export", &format!("{KIT} --seed 5 --out {d}/other.gtnkit")).ok();
     let table = |kit: &str, more: &str| format!("table {d}/{kit}.gtnkit --out {d}/t.json {more}");
     let part = temp.path().join("t.json.part");
-    let bursts = || {
+    let seconds = || {
         let part: Option<Value> = fs::read(&part).ok().and_then(|b| serde_json::from_slice(&b).ok());
-        part.map_or(0, |p| p["bursts"]["medians_us"].as_object().map_or(0, |m| m.len()))
+        part.and_then(|p| p["bursts"]["seconds"].as_f64()).unwrap_or(0.0)
+    };
+    let measured_more = |child: &mut Child, than: f64| {
+        while seconds() <= than {
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(child.try_wait().unwrap().is_none(), "ended early");
+        }
     };
     let mut child = command("gtn-run", &table("k", "--threads 1 --seconds 600")).spawn().unwrap();
-    while bursts() < 10 {
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(child.try_wait().unwrap().is_none(), "ended early");
-    }
+    measured_more(&mut child, 0.0);
     child.kill().unwrap(); // SIGKILL
     child.wait().unwrap();
     let before = fs::read(&part).unwrap();
@@ -79,7 +83,8 @@ fn a_killed_table_goes_on() {
     }
     assert_eq!(fs::read(&part).unwrap(), before, "a refusal changes nothing");
     let mut child = command("gtn-run", &table("k", "--threads 1 --seconds 600 --resume")).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(700));
+    let so_far = seconds();
+    measured_more(&mut child, so_far);
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert!(!temp.path().join("t.json").exists());
@@ -88,6 +93,42 @@ fn a_killed_table_goes_on() {
     Table::read(&temp.path().join("t.json")).unwrap();
     let nothing = run("gtn-run", &table("k", "--threads 1 --resume"));
     assert_eq!(nothing.not_refused(2, &["t.json.part", "nothing to resume"]), None);
+}
+
+/// A model of the kit that this device does not run costs its own row only, and the exit status.
+#[test]
+fn a_model_that_does_not_run_costs_its_row() {
+    let temp = tempfile::tempdir().unwrap();
+    let d = temp.path().display();
+    run("gtn-export", &format!("{KIT} --out {d}/k.gtnkit")).ok();
+    let dir = temp.path().join("k.gtnkit");
+    let manifest = Kit::open(&dir).unwrap().manifest;
+    // An operator that fewest networks have.
+    let with = |op: &KitOp| {
+        let has = |arch: &ArchSpec| {
+            let graph = fold::fold_graph(&Graph::lower(arch).unwrap());
+            fused_ops(&graph).iter().any(|o| o.key("fp32") == op.op)
+        };
+        manifest.networks.iter().filter(|n| has(&n.arch)).count()
+    };
+    let odd = manifest.ops.iter().filter(|op| op.op.starts_with("conv")).min_by_key(|op| with(op)).unwrap();
+    let model = fs::read(dir.join(&odd.model)).unwrap();
+    // The operator's name, one letter off.
+    let at = model.windows(4).position(|w| w == b"Conv").unwrap();
+    let model = [&model[..at], b"Corn", &model[at + 4..]].concat();
+    vouch(&dir, &fs::read(dir.join("manifest.json")).unwrap(), &odd.model, &model).unwrap();
+    let done = run("gtn-run", &format!("table {d}/k.gtnkit --out {d}/t.json --seconds 1 --threads 1"));
+    assert_eq!(done.not_refused(2, &[&odd.model, "Corn"]), None);
+    let table = Table::read(&temp.path().join("t.json")).unwrap();
+    assert!(
+        table.networks.len() + with(odd) == manifest.networks.len()
+            && table.ops.iter().all(|row| row.op != odd.op)
+            && !table.ops.is_empty()
+            && !table.networks.is_empty()
+    );
+    assert!(table.warnings.iter().any(|w| w.contains("left out") && w.contains(&odd.model)));
+    let stream = run("gtn-run", &format!("table {d}/k.gtnkit --out /dev/null --seconds 1"));
+    assert_eq!(stream.not_refused(2, &["/dev/null: is no file"]), None);
 }
 
 fn students() -> Vec<ArchSpec> {
@@ -376,7 +417,11 @@ fn bad_candidates_tables_and_kits_are_refused_by_name() {
         ("gtn-run", measure("copies"), vec!["manifest.json", "copies 0"]),
         ("gtn-run", measure("twice"), vec!["manifest.json", "there twice"]),
         ("gtn-run", measure("unnamed"), vec!["manifest.json", "ghost.onnx"]),
-        ("gtn-run", measure("garbage"), vec!["op-000-fp32.onnx", "not a valid ONNX file"]),
+        (
+            "gtn-run",
+            measure("garbage").replace("o.json", "what-runs.json"),
+            vec!["op-000-fp32.onnx", "not a valid ONNX file"],
+        ),
         ("gtn-run", measure("edited"), vec!["manifest.json", "checksum"]),
         ("gtn-run", format!("table {d}/k.gtnkit --out {d}/no/o.json"), vec!["/no/"]),
         ("gtn-run", format!("table {d}/k.gtnkit --out {d}/o.json --seconds 0"), vec!["--seconds 0"]),

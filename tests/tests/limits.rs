@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const BEGIN: &str = "<!-- the table: written by tests/tests/limits.rs -->\n";
 const END: &str = "<!-- the table's end -->\n";
 /// How the name of a bound begins.
-const NAMES: [&str; 3] = ["MAX", "MOST", "GRACE"];
+const NAMES: [&str; 5] = ["MAX", "MOST", "GRACE", "SHARED", "KEPT"];
 
 /// Every source file of the programs and their libraries, sorted.
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
@@ -31,6 +31,10 @@ fn bound(line: &str) -> Option<(&str, &str)> {
         .find_map(|p| line.strip_prefix(p))?;
     let (name, rest) = rest.split_once(": ")?;
     let (kind, value) = rest.strip_suffix(';')?.split_once(" = ")?;
+    // One of a table of them: `limit("nodes", 100_000, 256)`.
+    if let Some(limit) = value.strip_prefix("limit(") {
+        return Some((name, limit.split(", ").nth(1)?));
+    }
     let counts = ["usize", "u64", "u32", "u16", "i64", "f64", "Duration"].contains(&kind);
     (counts && NAMES.iter().any(|begin| name.starts_with(begin))).then_some((name, value))
 }

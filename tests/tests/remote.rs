@@ -96,6 +96,22 @@ fn a_report_from_there_is_as_one_from_here() {
     assert_eq!(there.leftovers(), Vec::<PathBuf>::new());
 }
 
+/// What a model keeps in other files goes with it.
+#[test]
+fn a_model_and_its_data_are_one_there() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().display();
+    let there = Sshd::start(&temp.path().join("there"), Disk::Roomy).unwrap();
+    let model = root().join("tests/fixtures/onnx/external.onnx");
+    let args = format!("bench {} --seconds 0 --runs 5 --threads 1 --batch 1 --json", model.display());
+    run("gtn-run", &format!("{args} {dir}/here.json")).ok();
+    done(there.gtn_run(&format!("{args} {dir}/there.json"))).ok();
+    let told = |name: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(temp.path().join(name)).unwrap()).unwrap()
+    };
+    assert_eq!(told("here.json")["model"], told("there.json")["model"]);
+}
+
 #[test]
 fn every_command_that_measures_runs_there() {
     let temp = tempfile::tempdir().unwrap();

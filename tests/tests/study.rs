@@ -117,4 +117,9 @@ fn a_generic_teacher_is_searched_and_distilled() {
     let plain =
         run("gtn-train", &format!("search --teacher {} {search} --out {dir}/no.json", folder.display()));
     assert_eq!(plain.not_refused(2, &["train.json", "no supernet"]), None);
+    // The page has a name of its own, and none beside a device.
+    let page = run("gtn-train", &format!("search --teacher {dir}/t {search} --out {dir}/no.html"));
+    assert_eq!(page.not_refused(2, &["no.html: wanted a name for JSON"]), None);
+    let told = run("gtn-train", &format!("search --teacher {dir}/t {search} --out /dev/null")).ok();
+    assert!(told.ends_with("\n/dev/null\n") && !Path::new("/dev/null.html").exists(), "{told}");
 }

@@ -5,9 +5,8 @@ use crate::params::{Params, to_vec};
 use gtn_core::Result;
 use gtn_core::data::ImageSet;
 use gtn_core::model_dir::SplitAccuracy;
-use gtn_core::parity::correct_in_top;
+use gtn_core::parity::{NotFinite, correct_in_top, not_finite};
 use gtn_core::preprocess::Preprocess;
-use std::fmt;
 use tch::{Device, Tensor};
 
 /// Images a batch: large enough to keep the cores busy, small enough for a few hundred MB.
@@ -29,30 +28,6 @@ pub fn logits(
         }
         Ok(out)
     })
-}
-
-/// A logit that is no number: what a broken network answers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct NotFinite {
-    /// Which image.
-    image: usize,
-    /// Which class.
-    class: usize,
-    /// What it is.
-    value: f32,
-}
-
-impl fmt::Display for NotFinite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the logit of class {} is {} for image {}", self.class, self.value, self.image)
-    }
-}
-
-/// The first logit of `[n, classes]` that is not finite.
-pub fn not_finite(logits: &[f32], classes: usize) -> Option<NotFinite> {
-    let (at, &value) = logits.iter().enumerate().find(|(_, z)| !z.is_finite())?;
-    let classes = classes.max(1);
-    Some(NotFinite { image: at / classes, class: at % classes, value })
 }
 
 /// Top-1, top-5 and mean entropy of logits; every one must be finite.
@@ -103,7 +78,7 @@ mod tests {
     fn what_is_not_finite_has_no_accuracy() {
         for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let error = accuracy(&[0.0, 1.0, 1.0, odd], &[1, 1], 2).unwrap_err().to_string();
-            assert_eq!(error, format!("the logit of class 1 is {odd} for image 1"));
+            assert_eq!(error, format!("the logit of class 1 for image 1 is {odd}, wanted a finite number"));
         }
     }
 }

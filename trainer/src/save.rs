@@ -1,13 +1,14 @@
 //! Writes a trained folder: arch.json, weights, golden set, and train.json last (its presence says the
 //! run is finished).
 
-use crate::evaluate::{evaluate, logits, not_finite};
+use crate::evaluate::{evaluate, logits};
 use crate::net::Runner;
 use crate::params::{Params, to_vec};
 use crate::recipe::Recipe;
 use crate::train_loop::Outcome;
 use gtn_core::data::{DataSha256, ImageSet};
 use gtn_core::model_dir::{ArchFile, Golden, TRAIN_SCHEMA, TrainFile};
+use gtn_core::parity::not_finite;
 use gtn_core::split::stratified;
 use gtn_core::weights::Weights;
 use gtn_core::{Error, Result, artifact};

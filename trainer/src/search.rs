@@ -82,6 +82,7 @@ struct Judge {
 /// `gtn-train search`
 pub fn run(args: &SearchArgs, cuda: bool) -> Result<()> {
     artifact::check_writable(&args.out)?;
+    page_of(&args.out)?.map_or(Ok(()), |html| artifact::check_writable(&html))?;
     let (device, _) = set_up(&args.device, cuda)?;
     if let Some(ms) = args.latency_ms.filter(|ms| !(ms.is_finite() && *ms > 0.0)) {
         return Err(Error::usage(format!("--latency-ms {ms}: wanted more than 0")));
@@ -330,9 +331,24 @@ fn report(args: &SearchArgs, judged: Vec<Judged>) -> Result<()> {
     let x_label = if best.latency.is_some() { "latency, ms" } else { "MACs, millions" };
     let svg = plot::scatter(&points, x_label, "val top-1, %", "accuracy against cost");
     page.plot(&svg, "Every student judged; those on the Pareto front have names.");
-    let html = args.out.with_extension("html");
-    artifact::write_atomic(&html, page.finish().as_bytes())?;
-    exit::print(&format!("{}\n{}\n{}\n", table.render(), args.out.display(), html.display()))
+    let mut told = format!("{}\n{}\n", table.render(), args.out.display());
+    if let Some(html) = page_of(&args.out)? {
+        artifact::write_atomic(&html, page.finish().as_bytes())?;
+        told.push_str(&format!("{}\n", html.display()));
+    }
+    exit::print(&told)
+}
+
+/// Where the page goes: beside the file, if that is one.
+fn page_of(out: &std::path::Path) -> Result<Option<std::path::PathBuf>> {
+    let html = out.with_extension("html");
+    if html == out {
+        return Err(Error::usage(format!(
+            "--out {}: wanted a name for JSON; the page is its own",
+            out.display()
+        )));
+    }
+    Ok((!artifact::is_stream(out)?).then_some(html))
 }
 
 /// The front, most accurate first.

@@ -46,6 +46,9 @@ pub struct Study {
     /// The command line's, over every recipe.
     #[serde(skip)]
     pub sets: Vec<String>,
+    /// Its own, for messages.
+    #[serde(skip)]
+    pub path: PathBuf,
 }
 
 /// One way to make students.
@@ -98,7 +101,8 @@ struct Job {
 impl Study {
     /// Reads and checks a study file.
     pub fn read(path: &Path) -> Result<Self> {
-        let study: Self = artifact::read_document(path)?;
+        let mut study: Self = artifact::read_document(path)?;
+        path.clone_into(&mut study.path);
         let bad = |what: String| Err(Error::input(path, what));
         if study.arms.is_empty() || study.seeds.is_empty() || study.students.is_empty() {
             return bad("arms, seeds and students want at least one entry each".into());

@@ -6,7 +6,7 @@ use crate::run_dir::{Begun, NUMERICS_VERSION, difference};
 use crate::study::{Cell, Study};
 use gtn_core::arch::{ArchSpec, Input};
 use gtn_core::data::{DataSha256, short};
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result, artifact, format};
 use std::path::PathBuf;
 use toml::Table;
 
@@ -27,7 +27,7 @@ impl Study {
         let recipe = |layers: [&Table; 3]| {
             let mut all = Table::new();
             layers.into_iter().for_each(|layer| merge(&mut all, layer.clone()));
-            let place = format!("study: arm `{}`", arm.name);
+            let place = format!("{}: arm `{}`", format::path(&self.path), arm.name);
             let mut recipe = Recipe::of_layers(all, &place, &self.sets)?;
             recipe.seed = cell.seed;
             recipe.validate().map_err(|e| Error::usage(format!("{place}: {e}")))?;

@@ -83,6 +83,12 @@ pub fn check_writable(path: &Path) -> Result<()> {
     }
 }
 
+/// Whether what is written to `path` goes to a device, a pipe or one of this process's own streams: nothing belongs beside
+/// such a thing.
+pub fn is_stream(path: &Path) -> Result<bool> {
+    Ok(!matches!(Place::of(path)?, Place::File(..)))
+}
+
 /// Whether something could be created at `path`, its parents with it, asked before the work that makes it. Nothing is
 /// left of the try.
 pub fn check_creatable(path: &Path) -> Result<()> {

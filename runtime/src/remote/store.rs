@@ -7,13 +7,15 @@ use super::tar;
 use crate::classify_command;
 use gtn_core::progress::Progress;
 use gtn_core::{Error, Result, artifact, bundle, exit, format};
+use gtn_run::onnx;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::NamedTempFile;
 
 /// A folder of more is surely the wrong one.
 const MAX_FILES: usize = 100_000;
@@ -68,20 +70,27 @@ pub struct Store {
     files: BTreeMap<String, (PathBuf, u64)>,
     /// Name in the run's folder there to hash.
     pub names: BTreeMap<String, String>,
+    /// Of models that were put together here.
+    made: Vec<NamedTempFile>,
 }
 
 impl Store {
-    /// What the command reads of what was named: a file, the files that a bundle's or kit's manifest lists, the pictures in a
+    /// What the command reads of what was named: a file (of a model with the data in it that it keeps beside it), the files that a bundle's or kit's manifest lists, the pictures in a
     /// folder, a data set's folder. A link is followed where a person named it, and refused where it was found: it may lead
     /// anywhere.
     pub fn add(&mut self, input: &Input, names: &mut Names) -> Result<()> {
         let (here, there) = (&input.here, &input.there);
-        let is_dir = std::fs::metadata(here).map_err(|e| Error::io(here, "read", e))?.is_dir();
+        let is_dir = fs::metadata(here).map_err(|e| Error::io(here, "read", e))?.is_dir();
         match input.holds {
             Holds::Model if is_dir => {
                 for name in bundle::listed(here)? {
                     self.found(&here.join(&name), format!("{there}/{name}"))?;
                 }
+                Ok(())
+            }
+            Holds::Model => {
+                let hash = self.add_model(here)?;
+                self.names.insert(there.clone(), hash);
                 Ok(())
             }
             Holds::Pictures if is_dir => {
@@ -96,9 +105,23 @@ impl Store {
         }
     }
 
+    /// A model's file; where it keeps data in others, one made of all of them.
+    fn add_model(&mut self, path: &Path) -> Result<String> {
+        let whole = onnx::read(path)?;
+        if fs::metadata(path).map_err(|e| Error::io(path, "read", e))?.len() == whole.len() as u64 {
+            return self.add_file(path);
+        }
+        let failed = |e| Error::io(path, "put together", e);
+        let mut made = NamedTempFile::new().map_err(failed)?;
+        made.write_all(&whole).map_err(failed)?;
+        let hash = self.add_file(made.path())?;
+        self.made.push(made);
+        Ok(hash)
+    }
+
     /// A file that nobody named.
     fn found(&mut self, path: &Path, there: String) -> Result<()> {
-        let kind = std::fs::symlink_metadata(path).map_err(|e| Error::io(path, "read", e))?.file_type();
+        let kind = fs::symlink_metadata(path).map_err(|e| Error::io(path, "read", e))?.file_type();
         if !kind.is_file() {
             let what = if kind.is_symlink() { "is a link" } else { "is no regular file" };
             let what = format!("--on: {what}, and only files are taken to another machine");
@@ -121,7 +144,7 @@ impl Store {
         if depth > MAX_DEPTH {
             return Err(Error::input(dir, format!("--on: lies more than {MAX_DEPTH} folders deep")));
         }
-        for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        for entry in fs::read_dir(dir).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let path = entry.path();
             let is_dir = entry.file_type().map_err(unreadable)?.is_dir();

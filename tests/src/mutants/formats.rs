@@ -307,7 +307,8 @@ pub static FORMATS: &[Format] = &[
     },
     Format {
         name: "kit: manifest.json",
-        names: &["/k.gtnkit"],
+        // Of one that is taken, the device that is not there.
+        names: &["/k.gtnkit", "error: adb: "],
         base: "k.gtnkit",
         file: "manifest.json",
         vouched: Vouched::Sealed,
@@ -381,6 +382,8 @@ pub static FORMATS: &[Format] = &[
         file: "init.safetensors",
         programs: &[TRAIN_WITH_INIT],
         codes: &[1],
+        // Weights are what training starts from: of enormous ones nothing comes.
+        names: &["training diverged"],
         ..TENSORS
     },
     Format { name: "run: LATEST", file: "r/ckpt/LATEST", is_text: true, ..RUN },
