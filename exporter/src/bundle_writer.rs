@@ -2,10 +2,11 @@
 //! everything in it has been proved.
 
 use gtn_core::bundle::{FileEntry, MANIFEST};
-use gtn_core::{Error, Result, artifact, format};
+use gtn_core::{Error, Result, artifact};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -38,8 +39,12 @@ impl Draft {
         let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         artifact::create_dir(parent)?;
         tidy(parent);
-        let work = artifact::new_dir_beside(target, ENDING)?;
-        let lock = lock(&work.path().join(LOCK))?;
+        let (work, lock) = loop {
+            let work = artifact::new_dir_beside(target, ENDING)?;
+            if let Some(lock) = lock(&work.path().join(LOCK))? {
+                break (work, lock);
+            }
+        };
         let name = target.file_name().unwrap_or_default().as_encoded_bytes();
         artifact::write_atomic(&work.path().join(NAME), name)?;
         let dir = work.path().join(NEW);
@@ -90,15 +95,15 @@ fn check_target(target: &Path) -> Result<()> {
     Ok(())
 }
 
-fn lock(path: &Path) -> Result<File> {
+/// None: another run took us for dead, in the moment before this lock was held, and removed the folder.
+fn lock(path: &Path) -> Result<Option<File>> {
     let failed = |e| Error::io(path, "lock", e);
-    let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    // Nobody else holds it but one who takes us for dead, in the moment between the two calls.
+    let file = match OpenOptions::new().write(true).create_new(true).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
     file.lock().map_err(failed)?;
-    match path.exists() {
-        true => Ok(file),
-        false => Err(Error::Failed(format!("{}: was removed by another run: try again", format::path(path)))),
-    }
+    Ok(path.exists().then_some(file))
 }
 
 /// Removes the drafts in `parent` that nobody works on any more, and first puts back what such a one had moved aside. What
@@ -107,11 +112,15 @@ fn tidy(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for work in entries.flatten().filter(is_draft).map(|e| e.path()) {
         let lock = OpenOptions::new().write(true).open(work.join(LOCK));
-        let Ok(lock) = lock else { continue };
-        if lock.try_lock().is_err() {
-            continue; // somebody is at work
-        }
-        if !work.join(OLD).exists() || put_back(&work, parent) {
+        let is_dead = match &lock {
+            Ok(lock) => lock.try_lock().is_ok(),
+            Err(_) => {
+                // Killed before it had one: an empty folder. With anything else in it nobody knows whose it is.
+                let _ = fs::remove_dir(&work);
+                false
+            }
+        };
+        if is_dead && (!work.join(OLD).exists() || put_back(&work, parent)) {
             let _ = fs::remove_dir_all(&work);
         }
     }
@@ -188,9 +197,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         kill(Draft::start(&at("x.gtn")).unwrap());
-        fs::create_dir(at(".gtn.mine.draft")).unwrap(); // no lock in it: nobody knows whose
+        fs::create_dir(at(".gtn.early.draft")).unwrap(); // killed before it had a lock
+        fs::create_dir_all(at(".gtn.mine.draft/x")).unwrap(); // no lock in it: nobody knows whose
         fs::write(at(".gtn.file.draft"), "").unwrap();
-        assert_eq!(names(dir.path()).len(), 3);
+        assert_eq!(names(dir.path()).len(), 4);
         let alive = Draft::start(&at("y.gtn")).unwrap();
         let other = Draft::start(&at("z.gtn")).unwrap();
         assert_eq!(names(dir.path()).len(), 4, "{:?}", names(dir.path()));
