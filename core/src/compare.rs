@@ -8,7 +8,7 @@
 
 use crate::host::Host;
 use crate::report::{BackendInfo, Model, Report};
-use crate::robust::{hodges_lehmann, median};
+use crate::robust::{hodges_lehmann_at_looks, median};
 use crate::stats::difference_ci95;
 use crate::table::Table;
 use crate::warning::Warning;
@@ -85,13 +85,25 @@ pub struct Comparison {
 impl Ratio {
     /// Of log ratios, one a round.
     pub fn of_rounds(logs: &[f64], min_effect: f64) -> Result<Self> {
+        Self::at_looks(logs, 1, min_effect)
+    }
+
+    /// [`Self::of_rounds`] where the rounds are looked at up to `looks` times while they are made, to stop once enough is
+    /// known: the interval that is stopped at holds all the same.
+    pub fn at_looks(logs: &[f64], looks: usize, min_effect: f64) -> Result<Self> {
         if let Some(odd) = logs.iter().find(|x| !x.is_finite()) {
             return Err(Error::Failed(format!("a round's log ratio is {odd}: no measurable time")));
         }
-        let location = hodges_lehmann(logs).ok_or_else(|| {
+        let location = hodges_lehmann_at_looks(logs, looks).ok_or_else(|| {
             Error::usage(format!("{} rounds, wanted at least {}", logs.len(), crate::robust::MIN_SIGNED_RANK))
         })?;
         Ok(Self::new(location.estimate, Some(location.ci95), min_effect))
+    }
+
+    /// Whether a difference of `effect` or more is still possible where nothing is decided.
+    pub fn is_open(&self, effect: f64) -> bool {
+        let reaches = self.ci95.is_none_or(|[low, high]| low < 1.0 - effect || high > 1.0 + effect);
+        self.verdict == Verdict::CannotTell && reaches
     }
 
     /// Of each run's median, ms. One run a side tells nothing of the variance between runs: no verdict.

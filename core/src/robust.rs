@@ -1,6 +1,7 @@
 //! Robust statistics: locations, spreads and trends that a few disturbed samples cannot move.
 
-use crate::stats::{Z95, percentile};
+use crate::distributions::t_quantile;
+use crate::stats::percentile;
 
 /// Scales a median absolute deviation to the standard deviation of a normal distribution.
 pub const MAD_TO_SD: f64 = 1.4826;
@@ -46,6 +47,13 @@ const MAX_EXACT: usize = 1000;
 /// and Chicken 2014, section 3.2 and 3.3): order statistics of the averages of all pairs. `None` below
 /// [`MIN_SIGNED_RANK`] samples, and where one is not finite.
 pub fn hodges_lehmann(samples: &[f64]) -> Option<Location> {
+    hodges_lehmann_at_looks(samples, 1)
+}
+
+/// [`hodges_lehmann`] for samples that are looked at up to `looks` times while they come in, to stop where enough is
+/// known: all looks' intervals together hold the truth with at least 95 % confidence (Bonferroni), so that the one which is
+/// stopped at does. `None` also for samples too few for that.
+pub fn hodges_lehmann_at_looks(samples: &[f64], looks: usize) -> Option<Location> {
     let n = samples.len();
     if n < MIN_SIGNED_RANK || !samples.iter().all(|x| x.is_finite()) {
         return None;
@@ -56,20 +64,21 @@ pub fn hodges_lehmann(samples: &[f64]) -> Option<Location> {
     }
     walsh.sort_by(f64::total_cmp);
     // The k-th smallest and the k-th largest, counted from 1.
-    let k = signed_rank_cut(n);
+    let k = signed_rank_cut(n, 0.025 / looks as f64);
     let (low, high) = (walsh.get(k.checked_sub(1)?)?, walsh.get(walsh.len().checked_sub(k)?)?);
     Some(Location { estimate: percentile(&walsh, 0.5), ci95: [*low, *high] })
 }
 
-/// The largest k with P(T+ <= k - 1) <= 2.5 %: the interval goes from the k-th smallest average to the k-th
+/// The largest k with P(T+ <= k - 1) <= `tail`: the interval goes from the k-th smallest average to the k-th
 /// largest. The truth lies below the k-th smallest exactly where T+ is k - 1 or less.
-fn signed_rank_cut(n: usize) -> usize {
+fn signed_rank_cut(n: usize, tail: f64) -> usize {
     let top = n * (n + 1) / 2;
     if n > MAX_EXACT {
         // Half a rank for continuity, one for what the normal distribution is off by.
         let mean = top as f64 / 2.0;
         let sd = (mean * (2.0 * n as f64 + 1.0) / 6.0).sqrt();
-        return (mean - 1.5 - Z95 * sd).floor().max(0.0) as usize;
+        let z = t_quantile(1.0 - tail, f64::INFINITY);
+        return (mean - 1.5 - z * sd).floor().max(0.0) as usize;
     }
     // P(T+ = t) up to the middle: rank r is in the sum or not, each with probability 1/2.
     let half = top / 2;
@@ -84,7 +93,7 @@ fn signed_rank_cut(n: usize) -> usize {
     let mut below = 0.0;
     let outside = p.iter().take_while(|p| {
         below += **p;
-        below <= 0.025
+        below <= tail
     });
     outside.count()
 }
@@ -115,16 +124,17 @@ pub fn trend(values: &[f64]) -> Option<Trend> {
 mod tests {
     use super::*;
     use crate::statistics_peer::{Differences, rows};
+    use crate::stats::Z95;
 
     /// Critical values of the signed-rank table (two-sided 5 %): n = 6: 0, 10: 8, 20: 52, 30: 137. P(T+ <=
     /// value) is at most 2.5 %, so the interval begins at the average after it, counted from 1.
     #[test]
     fn cuts_as_in_the_table() {
-        assert_eq!([6, 10, 20, 30].map(signed_rank_cut), [1, 9, 53, 138]);
+        assert_eq!([6, 10, 20, 30].map(|n| signed_rank_cut(n, 0.025)), [1, 9, 53, 138]);
         // The normal tail joins the exact one from the safe side.
         let mean = 300.0 * 301.0 / 4.0;
         let normal = mean - Z95 * (mean * 601.0f64 / 6.0).sqrt();
-        let exact = signed_rank_cut(300) as f64;
+        let exact = signed_rank_cut(300, 0.025) as f64;
         assert!((normal - exact).abs() < 3.0, "{normal} {exact}");
     }
 
@@ -132,7 +142,7 @@ mod tests {
     #[test]
     fn coverage_is_that_of_the_enumeration() {
         for n in 6..=14u32 {
-            let cut = signed_rank_cut(n as usize) as u32;
+            let cut = signed_rank_cut(n as usize, 0.025) as u32;
             let top = n * (n + 1) / 2;
             let sum = |signs: u32| (0..n).map(|i| (signs >> i & 1) * (i + 1)).sum::<u32>();
             // By the samples themselves: |x| = 1, 2, 4, ... has ranks 1, 2, 3, ..., and the truth is 0.
@@ -153,6 +163,23 @@ mod tests {
             // One average further in would be too narrow: what the cut was before.
             let narrower = (0..1u32 << n).filter(|&s| (cut + 1..top - cut).contains(&sum(s))).count();
             assert!((narrower as f64) < 0.95 * f64::from(1u32 << n), "n = {n}");
+        }
+    }
+
+    /// Two-sided 1.25 % of the table for a fourth of 5 %: more looks, wider intervals.
+    #[test]
+    fn looks_share_what_may_be_missed() {
+        let x: Vec<f64> = (0..30).map(|i| f64::from(i * i % 31)).collect();
+        let of = |looks| hodges_lehmann_at_looks(&x, looks).unwrap();
+        assert_eq!(of(1), hodges_lehmann(&x).unwrap());
+        let ([low, high], [lower, higher]) = (of(1).ci95, of(4).ci95);
+        assert!(lower < low && high < higher && of(1).estimate == of(4).estimate);
+        assert!(signed_rank_cut(30, 0.025 / 4.0) < 138 && hodges_lehmann_at_looks(&x[..6], 4).is_none());
+        // Beyond the exact distribution one sample more moves the cut as far as before: by half of its rank, less the spread's.
+        for looks in 1..=5 {
+            let tail = 0.025 / f64::from(looks);
+            let step = signed_rank_cut(MAX_EXACT + 1, tail) - signed_rank_cut(MAX_EXACT, tail);
+            assert!((440..=500).contains(&step), "{looks}: {step}");
         }
     }
 

@@ -6,14 +6,17 @@ use gtn_core::robust::median;
 use gtn_core::tensors::Tensor;
 use gtn_core::{Error, Result};
 use gtn_run::backend::{Backend, Named, Options};
-use gtn_run::interleave::{Plan, Runner, interleave};
+use gtn_run::interleave::{Plan, Rounds, Runner, interleave};
 use gtn_run::ort_backend::OrtBackend;
 use serde::Serialize;
 use std::path::Path;
 
-/// More rounds than `gtn-run compare` makes unasked, and shorter ones: nobody looks at the machine first, and
-/// a 5 % difference must show beside other work.
-const PLAN: Plan = Plan { rounds: 30, seconds: 3.0, seed: 0 };
+/// Rounds at each look, 0.1 s a round: more than `gtn-run compare` makes unasked, and shorter ones. Nobody looks at the
+/// machine first; at rest the first look tells, beside other work each one sees twice what the one before saw.
+const LOOKS: [usize; 5] = [30, 60, 120, 240, 480];
+const ROUND_S: f64 = 0.1;
+/// A difference that must show: looking goes on while there may be one.
+const SHOWS: f64 = 0.05;
 /// Differences below this are no difference: `gtn-run compare`'s default.
 const MIN_EFFECT: f64 = 0.01;
 
@@ -49,13 +52,18 @@ impl Duel {
             backend.bind(&[Named { name, tensor: image.clone() }])?;
             Ok(Box::new(move || backend.run_bound()))
         };
-        let rounds = interleave([&mut || load(first), &mut || load(second)], PLAN, |_| ())?;
-        Ok(Self {
-            first: first.name.into(),
-            second: second.name.into(),
-            p50_ms: rounds.p50_ms.each_ref().map(|p50| median(p50)),
-            result: Ratio::of_rounds(&rounds.log_ratios, MIN_EFFECT)?,
-        })
+        let mut all = Rounds::default();
+        loop {
+            let made = all.log_ratios.len();
+            let rounds = LOOKS.into_iter().find(|&look| look > made).unwrap_or(made) - made;
+            let plan = Plan { rounds, seconds: ROUND_S * rounds as f64, seed: made as u64 };
+            all.extend(interleave([&mut || load(first), &mut || load(second)], plan, |_| ())?);
+            let result = Ratio::at_looks(&all.log_ratios, LOOKS.len(), MIN_EFFECT)?;
+            if !result.is_open(SHOWS) || LOOKS.last() == Some(&all.log_ratios.len()) {
+                let p50_ms = all.p50_ms.each_ref().map(|p50| median(p50));
+                return Ok(Self { first: first.name.into(), second: second.name.into(), p50_ms, result });
+            }
+        }
     }
 
     /// Whether the second is faster beyond doubt.

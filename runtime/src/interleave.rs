@@ -38,6 +38,16 @@ pub struct Rounds {
     pub p50_ms: [Vec<f64>; 2],
 }
 
+impl Rounds {
+    /// Puts later rounds behind these.
+    pub fn extend(&mut self, more: Self) {
+        self.log_ratios.extend(more.log_ratios);
+        for (all, more) in self.p50_ms.iter_mut().zip(more.p50_ms) {
+            all.extend(more);
+        }
+    }
+}
+
 /// Measures the models that the two functions load; `tick` is told how many rounds are done.
 pub fn interleave(
     load: [&mut dyn FnMut() -> Result<Runner>; 2],
