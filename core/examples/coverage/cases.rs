@@ -6,7 +6,7 @@
 use gtn_core::latency::Line;
 use gtn_core::quantiles::{independent_quantile, quantiles_ci95};
 use gtn_core::rng::Rng;
-use gtn_core::robust::hodges_lehmann;
+use gtn_core::robust::{hodges_lehmann, hodges_lehmann_at_looks};
 use gtn_core::shares::{paired_share_ci95, share_ci95};
 use gtn_core::stats::{difference_ci95, holm, mean_ci95, t_test};
 
@@ -152,6 +152,12 @@ fn signed_rank(draws: u64) -> Vec<Row> {
         let far = |rng: &mut Rng| if rng.below(10) == 0 { 20.0 } else { 1.0 };
         let x: Vec<f64> = (0..16).map(|_| far(rng) * rng.normal()).collect();
         holds(hodges_lehmann(&x).unwrap().ci95, 0.0)
+    }));
+    // As `--precision auto` looks: each time at twice the rounds, until the interval leaves out what is the truth here.
+    let looks = [8, 16, 32, 64, 128];
+    rows.push(drawn(name, "8 to 128 normal rounds, stopped at one of five looks".into(), draws, |rng| {
+        let x = normals(rng, 128, 1.0);
+        looks.iter().all(|&n| holds(hodges_lehmann_at_looks(&x[..n], looks.len()).unwrap().ci95, 0.0))
     }));
     rows
 }
