@@ -1,4 +1,4 @@
-"""Pillow's answers for core/src/resize.rs: `python make-resize-fixture.py > core/src/fixtures/resize-pil.txt` (needs pillow)."""
+"""Pillow's answers for core/src/image/resize.rs: `python make-resize-fixture.py > core/src/image/fixtures/resize-pil.txt` (needs pillow)."""
 from PIL import Image, __version__
 
 

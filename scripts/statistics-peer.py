@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""SciPy's values of the statistics in core: `python3 scripts/statistics-peer.py > core/src/fixtures/statistics.json`.
+"""SciPy's values of the statistics in core: `python3 scripts/statistics-peer.py > core/src/measure/fixtures/statistics.json`.
 
 Needs SciPy (pip install scipy; the file in the repository was made with 1.17.1). Rows are arguments, then results."""
 import itertools

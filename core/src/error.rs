@@ -1,6 +1,6 @@
 //! One error type for core, and the exit status that each kind of error becomes.
 
-use crate::format;
+use crate::text::format;
 use std::path::{Path, PathBuf};
 
 /// What went wrong, with the file, key or node it went wrong at.

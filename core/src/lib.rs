@@ -1,68 +1,50 @@
-//! The ground the three GTN programs stand on: data sets, the one architecture description and its
-//! lowering, cost counting, a plain reference evaluator, artifacts and reports.
+//! The ground that the three GTN programs stand on: data sets, the one architecture description and its lowering, cost
+//! counting, a plain reference evaluator, artifacts and reports.
 //!
-//! Nothing here links to libtorch, ONNX Runtime or wgpu, and nothing opens a network connection.
+//! Nothing here links to libtorch, ONNX Runtime or wgpu, and nothing opens a network connection. A student's network,
+//! what it costs and how long a Raspberry Pi 5 would take for it:
 //!
-//! From idea to file: `arch` and `pool` say what a network is, `graph` lowers it, `cost` counts it,
-//! `fold` folds its batch normalisation, `quant` makes it int8, `eval` computes it plainly; `data`, `split`, `preprocess` (by `resize`) and
-//! `augment` feed it; `latency` predicts how long it takes and `select` chooses by that; `model_dir`, `bundle`
-//! and `kit` are the artifacts, written through `artifact`.
+//! ```
+//! use gtn_core::{device, ir::arch::Input, ir::cost::Cost, ir::graph::Graph, latency::Predictor, nets::pool};
+//! let input = Input { channels: 1, height: 28, width: 28 };
+//! let graph = Graph::lower(&pool::student("res-mini:d111-k333-e111", input, 10)?)?;
+//! let predicted = Predictor::new(&device::resolve("rpi5")?, None, "fp32")?.predict(&graph)?;
+//! println!("{} MACs, {:.2} ms", Cost::of(&graph).macs, predicted.ms);
+//! # Ok::<(), gtn_core::Error>(())
+//! ```
+//!
+//! The wings, ground floor first:
+//!
+//! - [`text`]: plain words and tables; the escaping of untrusted text
+//! - [`host`]: the machine a measurement was made on, read from /proc and /sys
+//! - [`program`]: what a program does at its edge: exit status and messages, progress, signals
+//! - [`io`]: bytes on disk, bounded and atomic: files of ours, arrays, tensors
+//! - [`image`]: pictures: resizing that training, calibration and the device share
+//! - [`measure`]: what was measured and what may be said of it: samples, statistics, parity, warnings, comparisons, reports
+//! - [`ir`]: the one description of a network: `arch` says what it is, `graph` lowers it, `fold` folds its batch normalisation, `cost` counts it, `eval` computes it plainly
+//! - [`device`]: device profiles (`gtn.device/1`): what a target is and how a bundle for it should look
+//! - [`html`]: pages for people: plots, and the pages of reports, comparisons and training runs
+//! - [`data`]: data sets: labelled u8 images in memory, read from the layouts they are published in
+//! - [`quant`]: static int8 quantisation: what is quantised, and with which scale
+//! - [`latency`]: how long a network takes on a device: predicted from a table of its fused operators that gtn-run measured there, else from the device profile's roofline; with a 90 % band in both cases
+//! - [`artifacts`]: what one program hands to the next: a student's folder, a bundle, a kit
+//! - [`nets`]: what a command line can name: architectures, and the pools of students with their families
 
-pub mod arch;
-pub mod artifact;
-pub mod augment;
-mod blocks;
-pub mod bundle;
-pub mod compare;
-pub mod compare_html;
-pub mod cost;
+pub mod artifacts;
 pub mod data;
 pub mod device;
-pub mod distributions;
-pub mod element;
 pub mod error;
-pub mod eval;
-pub mod exit;
-pub mod family;
-pub mod fold;
-pub mod format;
-pub mod graph;
 pub mod host;
 pub mod html;
-pub mod kit;
+pub mod image;
+pub mod io;
+pub mod ir;
 pub mod latency;
-pub mod latency_samples;
-pub mod model_dir;
-pub mod norm_to_depthwise;
-pub mod npy;
-pub mod op_profile;
-pub mod overview;
-pub mod parity;
-pub mod plot;
-mod plot_rows;
-pub mod pool;
-pub mod preprocess;
-pub mod progress;
+pub mod measure;
+pub mod nets;
+pub mod program;
 pub mod quant;
-pub mod quantiles;
-pub mod report;
-pub mod report_html;
-mod resize;
 pub mod rng;
-pub mod robust;
-pub mod select;
-pub mod shares;
-pub mod signals;
-pub mod split;
-#[cfg(test)]
-mod statistics_peer;
-pub mod stats;
-pub mod table;
-pub mod tensors;
-pub mod testing;
-pub mod training_report;
-pub mod warning;
-pub mod weights;
-pub mod zoo;
+pub mod text;
 
 pub use error::{Error, Result};

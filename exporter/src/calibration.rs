@@ -4,16 +4,18 @@
 use crate::export::OWN_DATA;
 use crate::lanes::{Feed, values};
 use crate::onnx_writer::{self, Describe};
+use gtn_core::artifacts::model_dir::ModelDir;
+use gtn_core::data::preprocess::Preprocess;
+use gtn_core::data::split::{split, stratified};
 use gtn_core::data::{DataSource, ImageSet, Part};
-use gtn_core::graph::{Graph, ValueId};
-use gtn_core::model_dir::ModelDir;
-use gtn_core::parity::correct_in_top;
-use gtn_core::preprocess::Preprocess;
+use gtn_core::io::artifact;
+use gtn_core::ir::graph::{Graph, ValueId};
+use gtn_core::ir::weights::Weights;
+use gtn_core::measure::parity::correct_in_top;
 use gtn_core::quant::histogram::ValueStats;
 use gtn_core::quant::placement::{Placement, producer};
-use gtn_core::split::{split, stratified};
-use gtn_core::weights::Weights;
-use gtn_core::{Error, Result, artifact, format};
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -190,7 +192,7 @@ impl Calibration {
         let metadata = BTreeMap::new();
         let describe = Describe { name: "calibration", opset, metadata: &metadata };
         let sites: Vec<ValueId> =
-            Placement::of(graph).sites().into_iter().filter(|v| *v != gtn_core::graph::IMAGE).collect();
+            Placement::of(graph).sites().into_iter().filter(|v| *v != gtn_core::ir::graph::IMAGE).collect();
         let model = onnx_writer::write_exposing(graph, weights, &describe, &sites)?;
         let feed = Feed { batch: batch_for(graph, &sites), ..self.feed(&self.images) };
         let lanes = feed.run(&[&model], |stats: &mut Vec<ValueStats>, _, n, outputs| {
@@ -225,7 +227,7 @@ impl Calibration {
     /// The input's own statistics need no network.
     fn image_stats(&self, graph: &Graph) -> Result<ValueStats> {
         let mut stats = ValueStats::default();
-        let [c, h, w] = graph.shape(gtn_core::graph::IMAGE);
+        let [c, h, w] = graph.shape(gtn_core::ir::graph::IMAGE);
         for chunk in self.images.pixels.chunks(BATCH * c * h * w) {
             stats.add(&self.preprocess.normalise(chunk)?, c, h * w);
         }
@@ -262,7 +264,7 @@ mod tests {
 
     /// Every image is one pixel, of its own value.
     fn val(n: u8) -> ImageSet {
-        let input = gtn_core::arch::Input { channels: 1, height: 1, width: 1 };
+        let input = gtn_core::ir::arch::Input { channels: 1, height: 1, width: 1 };
         let labels = (0..n).map(|i| u16::from(i % 4)).collect();
         ImageSet { input, classes: 4, pixels: (0..n).collect(), labels }
     }

@@ -6,12 +6,13 @@ use crate::int8::{Asked, Judged, Recipe, Search, Stated, Tried, judge, state};
 use crate::onnx_writer::{self, Describe};
 use crate::sqnr::{self, LayerNoise};
 use gtn_core::device::Device;
-use gtn_core::graph::Graph;
-use gtn_core::parity::Tolerance;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::weights::Weights;
+use gtn_core::measure::parity::Tolerance;
 use gtn_core::quant::equalise::Equalised;
+use gtn_core::quant::norm_to_depthwise;
 use gtn_core::quant::{Method, Scheme};
-use gtn_core::weights::Weights;
-use gtn_core::{Error, Result, norm_to_depthwise};
+use gtn_core::{Error, Result};
 use serde::Serialize;
 
 /// One precision's model.

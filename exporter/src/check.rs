@@ -2,12 +2,15 @@
 //! What can be tried is tried: ONNX Runtime loads the model here and runs it once.
 
 use crate::cli::CheckArgs;
-use gtn_core::bundle::Bundle;
+use gtn_core::artifacts::bundle::Bundle;
 use gtn_core::device::{self, Device, Int8};
 use gtn_core::host::rss_bytes;
+use gtn_core::io::artifact;
+use gtn_core::program::exit;
 use gtn_core::quant::ActivationType;
-use gtn_core::table::Table;
-use gtn_core::{Error, Result, artifact, exit, format};
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
 use gtn_run::arithmetic::Arithmetic;
 use gtn_run::backend::Options;
 use gtn_run::bench::inputs;

@@ -1,9 +1,9 @@
 //! Which of two models is faster on this machine: measured in turn and judged by the interval over rounds, as
 //! `gtn-run compare` does it. Where that cannot tell, nothing is decided here.
 
-use gtn_core::compare::{Ratio, Verdict};
-use gtn_core::robust::median;
-use gtn_core::tensors::Tensor;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::measure::compare::{Ratio, Verdict};
+use gtn_core::measure::robust::median;
 use gtn_core::{Error, Result};
 use gtn_run::backend::{Backend, Named, Options};
 use gtn_run::interleave::{Plan, Rounds, Runner, interleave};

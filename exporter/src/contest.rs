@@ -9,12 +9,12 @@ use crate::choose::{Duel, Side};
 use crate::cli::{ExportArgs, Precision};
 use crate::int8::{Judged, Stated};
 use crate::outlook::Outlook;
-use gtn_core::compare::Verdict;
+use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::DataSource;
+use gtn_core::io::tensors::Tensor;
 use gtn_core::latency::Prediction;
-use gtn_core::model_dir::ModelDir;
-use gtn_core::select::unbeaten;
-use gtn_core::tensors::Tensor;
+use gtn_core::latency::select::unbeaten;
+use gtn_core::measure::compare::Verdict;
 use gtn_core::{Error, Result};
 use gtn_run::backend::Options;
 use serde::Serialize;
@@ -241,7 +241,7 @@ fn considered_lost(precision: &str, why: String) -> Considered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::compare::Ratio;
+    use gtn_core::measure::compare::Ratio;
 
     #[test]
     fn what_was_measured_and_what_it_decided_is_told() {

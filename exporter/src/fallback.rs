@@ -2,7 +2,7 @@
 
 use crate::calibration::Reference;
 use crate::int8::{Judged, Recipe, Search, units};
-use gtn_core::progress::Progress;
+use gtn_core::program::progress::Progress;
 use gtn_core::{Error, Result};
 use std::collections::BTreeSet;
 

@@ -5,7 +5,7 @@ use crate::candidate;
 use crate::cli::{ExportArgs, Int8Args};
 use crate::int8::units;
 use gtn_core::data::DataSource;
-use gtn_core::graph::Graph;
+use gtn_core::ir::graph::Graph;
 use gtn_core::{Error, Result};
 
 /// Values that no export has; the error names flag and value.

@@ -6,15 +6,16 @@ use crate::fallback;
 use crate::onnx_writer::{self, Describe};
 use crate::qdq_writer;
 use gtn_core::data::ImageSet;
-use gtn_core::graph::Graph;
-use gtn_core::parity::correct_in_top;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::weights::Weights;
+use gtn_core::measure::parity::correct_in_top;
+use gtn_core::measure::shares::paired_share_ci95;
 use gtn_core::quant::equalise::{Equalised, equalise};
 use gtn_core::quant::histogram::ValueStats;
 use gtn_core::quant::placement::quantisable;
 use gtn_core::quant::{Int8Network, Method, Scheme};
-use gtn_core::shares::paired_share_ci95;
-use gtn_core::weights::Weights;
-use gtn_core::{Error, Result, format};
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -356,7 +357,7 @@ mod tests {
     /// Ten images: fp32 has all right, int8 loses two of them.
     #[test]
     fn what_is_stated_by_hand() {
-        let input = gtn_core::arch::Input { channels: 1, height: 1, width: 1 };
+        let input = gtn_core::ir::arch::Input { channels: 1, height: 1, width: 1 };
         let set = ImageSet { input, classes: 2, pixels: vec![0; 10], labels: vec![0; 10] };
         let fp32 = [1.0, 0.0].repeat(10);
         let int8: Vec<f32> = (0..10).flat_map(|i| if i < 2 { [0.0, 1.0] } else { [1.0, 0.0] }).collect();

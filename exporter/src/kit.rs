@@ -3,13 +3,15 @@
 use crate::bundle_writer::Draft;
 use crate::cli::KitArgs;
 use crate::untrained;
-use gtn_core::arch::{ArchSpec, Input};
+use gtn_core::artifacts::kit::{KitNetwork, KitOp, Manifest, SCHEMA};
 use gtn_core::device::{self, Device};
-use gtn_core::fold::fold_graph;
-use gtn_core::graph::Graph;
-use gtn_core::kit::{KitNetwork, KitOp, Manifest, SCHEMA};
+use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::fold::fold_graph;
+use gtn_core::ir::graph::Graph;
 use gtn_core::latency::{FusedOp, fused_ops};
-use gtn_core::{Error, Result, exit, pool};
+use gtn_core::nets::pool;
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `gtn-export kit --target T --pool P --out K.gtnkit`

@@ -2,8 +2,8 @@
 //! What a lane sees depends on the images alone, so that the result does not depend on the machine's
 //! number of cores.
 
-use gtn_core::preprocess::Preprocess;
-use gtn_core::tensors::{Data, Tensor};
+use gtn_core::data::preprocess::Preprocess;
+use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::{Error, Result};
 use gtn_run::backend::{Backend, Named, Options};
 use gtn_run::ort_backend::OrtBackend;

@@ -1,7 +1,8 @@
 //! gtn-export: the bundle that fits a target device, proved before it exists.
 
 use clap::Parser;
-use gtn_core::{Result, exit};
+use gtn_core::Result;
+use gtn_core::program::exit;
 use gtn_export::cli::{Cli, Command};
 use gtn_export::{check, export, kit, selection, targets};
 use std::io::IsTerminal;

@@ -2,10 +2,10 @@
 //! same export gives the same card; measurements are in export-report.json.
 
 use crate::candidate::Candidate;
-use gtn_core::bundle::Manifest;
-use gtn_core::format;
-use gtn_core::model_dir::TrainFile;
-use gtn_core::table::Table;
+use gtn_core::artifacts::bundle::Manifest;
+use gtn_core::artifacts::model_dir::TrainFile;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 
 /// Markdown.
 pub fn write(manifest: &Manifest, train: &TrainFile, shipped: &Candidate, eval_images: usize) -> String {

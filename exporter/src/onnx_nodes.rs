@@ -2,9 +2,9 @@
 //! input gives the same bytes: nothing here depends on time, host or hash order.
 
 use crate::onnx_proto::{DataType, f32_bytes, float, initializer, int, ints, node, value_info};
-use gtn_core::arch::Activation;
-use gtn_core::graph::{BN_EPSILON, Graph, IMAGE, Node, NodeOp, ValueId};
-use gtn_core::weights::Weights;
+use gtn_core::ir::arch::Activation;
+use gtn_core::ir::graph::{BN_EPSILON, Graph, IMAGE, Node, NodeOp, ValueId};
+use gtn_core::ir::weights::Weights;
 use gtn_core::{Error, Result};
 use half::f16;
 use onnx_protobuf::{

@@ -4,8 +4,8 @@ pub use crate::onnx_nodes::Describe;
 use crate::onnx_nodes::{Emitter, value_name};
 use crate::onnx_proto::{DataType, int};
 use gtn_core::Result;
-use gtn_core::graph::{Graph, IMAGE, ValueId};
-use gtn_core::weights::Weights;
+use gtn_core::ir::graph::{Graph, IMAGE, ValueId};
+use gtn_core::ir::weights::Weights;
 
 /// fp32: input `image` f32 `[N, C, H, W]`, output `logits` f32 `[N, classes]`.
 pub fn write(graph: &Graph, weights: &Weights, describe: &Describe) -> Result<Vec<u8>> {
@@ -56,14 +56,17 @@ pub fn write_fp16(graph: &Graph, weights: &Weights, describe: &Describe) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::arch::{Activation, Input};
-    use gtn_core::{fold, pool, testing, zoo};
+    use gtn_core::ir::arch::{Activation, Input};
+    use gtn_core::ir::fold;
+    use gtn_core::ir::random_weights;
+    use gtn_core::nets::pool;
+    use gtn_core::nets::zoo;
     use gtn_run::onnx::{Dim, OnnxModel};
     use std::collections::BTreeMap;
     use std::path::Path;
 
     fn write_named(graph: &Graph, opset: i64) -> Vec<u8> {
-        let weights = testing::random_weights(graph, 1);
+        let weights = random_weights::random_weights(graph, 1);
         let metadata = BTreeMap::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())]);
         write(graph, &weights, &Describe { name: "net", opset, metadata: &metadata }).unwrap()
     }

@@ -1,12 +1,13 @@
 //! What is predicted for the target, and what was measured here: two numbers that are never mixed.
 
+use gtn_core::Result;
 use gtn_core::device::Device;
-use gtn_core::graph::Graph;
 use gtn_core::host::Host;
+use gtn_core::ir::graph::Graph;
 use gtn_core::latency::{Prediction, Predictor};
-use gtn_core::report::Report;
-use gtn_core::table::Table;
-use gtn_core::{Result, format};
+use gtn_core::measure::report::Report;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -110,8 +111,9 @@ fn span(low: f64, high: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::arch::Input;
-    use gtn_core::{device, pool};
+    use gtn_core::device;
+    use gtn_core::ir::arch::Input;
+    use gtn_core::nets::pool;
 
     fn student() -> Graph {
         let input = Input { channels: 3, height: 32, width: 32 };

@@ -9,7 +9,7 @@
 use crate::onnx_nodes::{Describe, Emitter, value_name};
 use crate::onnx_proto::{DataType, f32_bytes, initializer, int};
 use gtn_core::Result;
-use gtn_core::graph::{Graph, Node, NodeOp, ValueId};
+use gtn_core::ir::graph::{Graph, Node, NodeOp, ValueId};
 use gtn_core::quant::layer::Int8Layer;
 use gtn_core::quant::placement::Placement;
 use gtn_core::quant::{ActivationType, Affine, Int8Network};
@@ -182,9 +182,12 @@ fn wire(net: &Int8Network, value: ValueId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::arch::{Activation, ArchSpec, Input};
+    use gtn_core::ir::arch::{Activation, ArchSpec, Input};
+    use gtn_core::ir::fold;
+    use gtn_core::ir::random_weights;
+    use gtn_core::nets::pool;
+    use gtn_core::nets::zoo;
     use gtn_core::quant::{Range, Scheme};
-    use gtn_core::{fold, pool, testing, zoo};
     use gtn_run::onnx::OnnxModel;
     use std::collections::{BTreeMap, BTreeSet};
     use std::path::Path;
@@ -193,7 +196,8 @@ mod tests {
 
     fn net(spec: &ArchSpec, scheme: &Scheme, range: Range, fp32: &[&str]) -> Int8Network {
         let graph = Graph::lower(spec).unwrap();
-        let (graph, weights) = fold::fold_batch_norm(&graph, &testing::random_weights(&graph, 1)).unwrap();
+        let (graph, weights) =
+            fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, 1)).unwrap();
         let ranges = vec![Some(range); graph.nodes.len() + 1];
         let fp32: BTreeSet<String> = fp32.iter().map(|n| (*n).to_owned()).collect();
         Int8Network::build(&graph, &weights, scheme, &ranges, &fp32).unwrap()

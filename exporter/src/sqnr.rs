@@ -7,10 +7,10 @@ use crate::onnx_nodes::Describe;
 use crate::qdq_writer;
 use gtn_core::Result;
 use gtn_core::data::ImageSet;
-use gtn_core::graph::{NodeOp, ValueId};
+use gtn_core::data::split::stratified;
+use gtn_core::ir::graph::{NodeOp, ValueId};
 use gtn_core::quant::Int8Network;
 use gtn_core::quant::placement::{Placement, quantisable};
-use gtn_core::split::stratified;
 use serde::Serialize;
 
 /// Images the ratios are taken over.

@@ -1,9 +1,11 @@
 //! The trained networks under a folder of runs.
 
-use gtn_core::arch::ArchSpec;
-use gtn_core::graph::Graph;
-use gtn_core::model_dir::{ArchFile, ModelDir, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
-use gtn_core::{Error, Result, artifact, exit};
+use gtn_core::artifacts::model_dir::{ArchFile, ModelDir, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
+use gtn_core::io::artifact;
+use gtn_core::ir::arch::ArchSpec;
+use gtn_core::ir::graph::Graph;
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

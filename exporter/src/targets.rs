@@ -1,8 +1,10 @@
 //! `gtn-export targets`: the device profiles.
 
 use crate::cli::TargetsArgs;
-use gtn_core::table::Table;
-use gtn_core::{Result, device, exit, format};
+use gtn_core::program::exit;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Result, device};
 
 /// Lists all; or shows one with the source of each value, or as TOML.
 pub fn run(args: &TargetsArgs) -> Result<()> {

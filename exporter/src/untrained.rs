@@ -2,13 +2,14 @@
 
 use crate::onnx_nodes::Describe;
 use crate::{onnx_writer, qdq_writer};
-use gtn_core::arch::Activation;
 use gtn_core::device::Device;
-use gtn_core::fold::fold_batch_norm;
-use gtn_core::graph::{Graph, NodeOp};
+use gtn_core::ir::arch::Activation;
+use gtn_core::ir::fold::fold_batch_norm;
+use gtn_core::ir::graph::{Graph, NodeOp};
+use gtn_core::ir::random_weights;
 use gtn_core::quant::network::Ranges;
 use gtn_core::quant::{Int8Network, Range};
-use gtn_core::{Error, Result, testing};
+use gtn_core::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Draws the weights.
@@ -16,7 +17,7 @@ const SEED: u64 = 0;
 
 /// A network or tiny model with random weights, in the device's recipe.
 pub fn write(graph: &Graph, name: &str, precision: &str, device: &Device) -> Result<Vec<u8>> {
-    let (graph, weights) = fold_batch_norm(graph, &testing::random_weights(graph, SEED))?;
+    let (graph, weights) = fold_batch_norm(graph, &random_weights::random_weights(graph, SEED))?;
     let describe = Describe { name, opset: device.opset, metadata: &BTreeMap::new() };
     match precision {
         "fp32" => onnx_writer::write(&graph, &weights, &describe),
@@ -51,8 +52,9 @@ fn ranges(graph: &Graph) -> Ranges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::arch::Input;
-    use gtn_core::{device, zoo};
+    use gtn_core::device;
+    use gtn_core::ir::arch::Input;
+    use gtn_core::nets::zoo;
     use gtn_run::gpu::{Needs, needs};
     use std::path::Path;
 

@@ -3,14 +3,17 @@
 //! our default there; that it is in force, and only where it is wanted, is tested too.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
-use gtn_core::graph::Graph;
-use gtn_core::parity::top_and_margin;
+use gtn_core::io::tensors::{Data, Tensor};
+use gtn_core::ir::arch::Input;
+use gtn_core::ir::eval;
+use gtn_core::ir::fold;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::random_weights;
+use gtn_core::measure::parity::top_and_margin;
+use gtn_core::measure::report::INT8_OPTION;
+use gtn_core::nets::pool;
 use gtn_core::quant::saturation::this_processor_saturates;
 use gtn_core::quant::{ActivationType, Int8Network, Range, Scheme, eval as int8_eval};
-use gtn_core::report::INT8_OPTION;
-use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{eval, fold, pool, testing};
 use gtn_export::onnx_nodes::Describe;
 use gtn_export::qdq_writer;
 use gtn_run::backend::{Backend, Int8, Named, Options};
@@ -25,10 +28,12 @@ const IMAGES: u64 = 8;
 fn quantised(id: &str, activations: ActivationType, weight_bits: u32, seed: u64) -> (Int8Network, Vec<u8>) {
     let input = Input { channels: 3, height: 16, width: 16 };
     let graph = Graph::lower(&pool::student(id, input, 10).unwrap()).unwrap();
-    let (graph, weights) = fold::fold_batch_norm(&graph, &testing::random_weights(&graph, seed)).unwrap();
+    let (graph, weights) =
+        fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, seed)).unwrap();
     let mut ranges = vec![Range { lo: 0.0, hi: 0.0 }; graph.nodes.len() + 1];
     for image in 0..2 {
-        let values = eval::run_all(&graph, &weights, &testing::random_image(&graph, 100 + image)).unwrap();
+        let values =
+            eval::run_all(&graph, &weights, &random_weights::random_image(&graph, 100 + image)).unwrap();
         for (range, values) in ranges.iter_mut().zip(&values) {
             range.lo = values.iter().copied().fold(range.lo, f32::min);
             range.hi = values.iter().copied().fold(range.hi, f32::max);
@@ -57,7 +62,7 @@ fn the_top_class_is_the_same_beyond_two_steps() {
             let options = Options { threads: Some(1), batch: Some(1), ..Options::default() };
             let mut ort = OrtBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
             for image in 0..IMAGES {
-                let image = testing::random_image(&net.graph, image);
+                let image = random_weights::random_image(&net.graph, image);
                 let exact = int8_eval::run(&net, &image).unwrap();
                 let input = Tensor::f32(&[1, 3, 16, 16], image);
                 let output = ort.run(&[Named { name: "image".into(), tensor: input }]).unwrap();

@@ -1,10 +1,12 @@
 //! The runtime reads out of our own files what the exporter put into them.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
 use gtn_core::device;
-use gtn_core::graph::Graph;
-use gtn_core::{fold, pool, testing};
+use gtn_core::ir::arch::Input;
+use gtn_core::ir::fold;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::random_weights;
+use gtn_core::nets::pool;
 use gtn_export::onnx_writer::{self, Describe};
 use gtn_export::untrained;
 use gtn_run::arithmetic::Arithmetic;
@@ -34,7 +36,7 @@ fn what_we_write_is_recognised() {
     let symmetric = int8("jetson-orin-nano");
     assert_eq!((symmetric.activations, symmetric.asymmetric), (BTreeSet::from(["int8"]), false));
 
-    let (graph, weights) = fold::fold_batch_norm(&graph, &testing::random_weights(&graph, 1)).unwrap();
+    let (graph, weights) = fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, 1)).unwrap();
     let describe = Describe { name: "net", opset: 17, metadata: &BTreeMap::new() };
     let fp32 = of(&onnx_writer::write(&graph, &weights, &describe).unwrap());
     assert_eq!((fp32.precision, fp32.activations.len(), fp32.largest_weight), ("fp32", 0, None));

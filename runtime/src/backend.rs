@@ -2,8 +2,8 @@
 
 use crate::providers::Providers;
 use crate::sizes::InputShape;
-use gtn_core::report::BackendInfo;
-use gtn_core::tensors::Tensor;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::measure::report::BackendInfo;
 use gtn_core::{Error, Result};
 use std::path::PathBuf;
 

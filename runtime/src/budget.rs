@@ -9,7 +9,7 @@ use crate::onnx::proto::{GraphProto, TensorProto, ValueInfo};
 use crate::onnx::{Dim, Numbers, Value, decode, value};
 use crate::shapes::{Known, walk};
 use crate::sizes::Sizes;
-use gtn_core::tensors::Data;
+use gtn_core::io::tensors::Data;
 use gtn_core::{Error, Result};
 use prost::bytes::Bytes;
 use std::collections::HashMap;

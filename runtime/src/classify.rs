@@ -2,7 +2,8 @@
 
 use crate::image::{Image, check_channels};
 use crate::subject::Subject;
-use gtn_core::{Error, Result, format};
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// One class of an answer.

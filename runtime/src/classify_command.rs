@@ -3,10 +3,13 @@
 use crate::cli::ClassifyArgs;
 use crate::commands::deliver_json;
 use crate::prepare::{prepare, tell_backend, within};
-use gtn_core::progress::Progress;
-use gtn_core::report::Model;
-use gtn_core::table::Table;
-use gtn_core::{Error, Result, artifact, exit, format};
+use gtn_core::io::artifact;
+use gtn_core::measure::report::Model;
+use gtn_core::program::exit;
+use gtn_core::program::progress::Progress;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
 use gtn_run::classify::Guess;
 use gtn_run::image::Image;
 use gtn_run::subject::Subject;

@@ -3,9 +3,15 @@
 use crate::cli::{AllArgs, BackendArgs, BenchCommand, EvalArgs, ModelArgs, OutputArgs};
 use crate::inside::memory_pass;
 use crate::prepare::{MAX_BATCH, Prepared, bench_settings, prepare, within};
-use gtn_core::report::Report;
-use gtn_core::tensors::Tensor;
-use gtn_core::{Error, Result, artifact, exit, format, host, npy, overview, report_html};
+use gtn_core::html;
+use gtn_core::io::artifact;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::measure::overview;
+use gtn_core::measure::report::Report;
+use gtn_core::program::exit;
+use gtn_core::text::format;
+use gtn_core::{Error, Result, host};
 use gtn_run::backend::Options;
 use gtn_run::profile;
 use gtn_run::prove::{Proof, Steps, prove};
@@ -145,7 +151,7 @@ pub fn deliver_json<T: Serialize + ?Sized>(value: &T, path: &Path) -> Result<()>
 }
 
 fn terminal(reports: &[Report], output: &OutputArgs) -> String {
-    let text: Vec<String> = reports.iter().map(report_html::terminal).collect();
+    let text: Vec<String> = reports.iter().map(html::report::terminal).collect();
     let mut text = text.join("\n");
     if reports.len() > 1 {
         text.push_str(&format!("\n{}", overview::overview(reports).terminal()));
@@ -162,7 +168,7 @@ pub fn deliver_html(reports: &[Report], path: &Path) -> Result<()> {
         [one] => one.model.name.clone(),
         _ => format!("{} reports", reports.len()),
     };
-    artifact::write_atomic(path, report_html::page(reports, &title).as_bytes())
+    artifact::write_atomic(path, html::report::page(reports, &title).as_bytes())
 }
 
 /// A failed comparison is exit status 1.

@@ -3,12 +3,16 @@
 use crate::cli::{CompareArgs, OutputArgs, ReportArgs};
 use crate::commands::{PROGRAM, check_outputs, deliver_html, deliver_json};
 use crate::prepare::{Prepared, prepare, seconds};
-use gtn_core::compare::{Comparison, Ratio, SCHEMA, Side, unlike};
 use gtn_core::host::{Activity, Conditions, Host};
-use gtn_core::progress::Progress;
-use gtn_core::report::Report;
-use gtn_core::warning::{self, Warning};
-use gtn_core::{Error, Result, artifact, compare_html, exit, overview};
+use gtn_core::html;
+use gtn_core::io::artifact;
+use gtn_core::measure::compare::{Comparison, Ratio, SCHEMA, Side, unlike};
+use gtn_core::measure::overview;
+use gtn_core::measure::report::Report;
+use gtn_core::measure::warning::{self, Warning};
+use gtn_core::program::exit;
+use gtn_core::program::progress::Progress;
+use gtn_core::{Error, Result};
 use gtn_run::bench::inputs;
 use gtn_run::interleave::{Plan, Runner, interleave};
 use gtn_run::reports;
@@ -24,7 +28,7 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
     if !(0.0..=100.0).contains(&args.min_effect) {
         return Err(Error::usage(format!("--min-effect {}: wanted 0 to 100 (%)", args.min_effect)));
     }
-    let least = gtn_core::robust::MIN_SIGNED_RANK;
+    let least = gtn_core::measure::robust::MIN_SIGNED_RANK;
     if !(least..=1000).contains(&args.rounds) {
         return Err(Error::usage(format!("--rounds {}: wanted {least} to 1000", args.rounds)));
     }
@@ -44,7 +48,7 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
 pub fn deliver(comparison: &Comparison, output: &OutputArgs) -> Result<()> {
     let to_stdout = output.json.as_deref() == Some(Path::new("-"));
     let json = output.json.as_deref().map_or(Ok(()), |path| deliver_json(comparison, path));
-    let page = |path: &Path| artifact::write_atomic(path, compare_html::page(comparison).as_bytes());
+    let page = |path: &Path| artifact::write_atomic(path, html::compare::page(comparison).as_bytes());
     let html = output.html.as_deref().map_or(Ok(()), page);
     let words = if to_stdout { Ok(()) } else { exit::print(&comparison.terminal()) };
     exit::work_first(exit::work_first(json, html), words)
@@ -53,7 +57,7 @@ pub fn deliver(comparison: &Comparison, output: &OutputArgs) -> Result<()> {
 /// A report, a list of them or a folder of them; not a bundle or a model.
 fn holds_reports(path: &Path) -> bool {
     if path.is_dir() {
-        return !path.join(gtn_core::bundle::MANIFEST).exists();
+        return !path.join(gtn_core::artifacts::bundle::MANIFEST).exists();
     }
     path.extension().is_some_and(|e| e == "json")
 }

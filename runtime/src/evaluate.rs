@@ -3,12 +3,13 @@
 use crate::prove::Steps;
 use crate::subject::Subject;
 use gtn_core::data::{DataSource, Part, only_class};
-use gtn_core::parity::{Tolerance, compare};
-use gtn_core::progress::Progress;
-use gtn_core::report::{Accuracy, ParityCheck};
-use gtn_core::tensors::Data;
-use gtn_core::warning::Warning;
-use gtn_core::{Error, Result, npy};
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Data;
+use gtn_core::measure::parity::{Tolerance, compare};
+use gtn_core::measure::report::{Accuracy, ParityCheck};
+use gtn_core::measure::warning::Warning;
+use gtn_core::program::progress::Progress;
+use gtn_core::{Error, Result};
 use std::path::Path;
 
 /// What evaluation gives.

@@ -3,8 +3,9 @@
 
 use crate::backend::{Backend, Named, NodeTime, Slot};
 use crate::budget::Budget;
-use gtn_core::report::BackendInfo;
-use gtn_core::{Error, Result, exit};
+use gtn_core::measure::report::BackendInfo;
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// A backend behind the border.

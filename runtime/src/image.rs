@@ -5,7 +5,9 @@
 //! seen upright as their EXIF orientation says.
 
 use crate::{exif, jpeg};
-use gtn_core::{Error, Result, artifact, exit};
+use gtn_core::io::artifact;
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -14,7 +16,7 @@ use std::path::Path;
 pub const MAX_PIXELS: usize = 64 << 20;
 /// Bytes that decoding one picture may hold at once, itself included.
 pub const MAX_BYTES: usize = 256 << 20;
-/// As [`gtn_core::preprocess`] resizes.
+/// As [`gtn_core::data::preprocess`] resizes.
 const MAX_SIDE: usize = 65_535;
 
 /// 8-bit RGB.

@@ -2,9 +2,13 @@
 
 use crate::cli::InferArgs;
 use crate::prepare::{prepare, tell_backend};
-use gtn_core::table::Table;
-use gtn_core::tensors::Tensor;
-use gtn_core::{Error, Result, artifact, exit, format, npy};
+use gtn_core::io::artifact;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::program::exit;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
 use gtn_run::backend::Named;
 use gtn_run::sizes::InputShape;
 use gtn_run::subject::Subject;

@@ -1,10 +1,14 @@
 //! `gtn-run info`: this machine, the library found, and what a model says about itself.
 
 use crate::cli::InfoArgs;
-use gtn_core::bundle::Bundle;
+use gtn_core::Result;
+use gtn_core::artifacts::bundle::Bundle;
 use gtn_core::host::{Conditions, Host};
-use gtn_core::table::Table;
-use gtn_core::{Result, artifact, exit, format, report_html};
+use gtn_core::html;
+use gtn_core::io::artifact;
+use gtn_core::program::exit;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 use gtn_run::onnx::{self, OnnxModel, Value};
 use gtn_run::{auto, ort_backend, providers, sizes};
 use serde_json::{Value as Json, json};
@@ -37,7 +41,7 @@ pub fn run(args: &InfoArgs) -> Result<()> {
             table.row([what.to_owned(), value]);
         }
     };
-    let (clusters, unread) = (report_html::clusters(&host), host.unread());
+    let (clusters, unread) = (html::report::clusters(&host), host.unread());
     row("board", host.board);
     row("processor", host.cpu);
     row("cores, architecture", Some(format!("{}, {}", host.cores, host.arch)));

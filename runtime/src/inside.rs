@@ -3,7 +3,7 @@
 use crate::cli::{MemoryArgs, ProfileArgs};
 use crate::commands::{PROGRAM, check_outputs, deliver};
 use crate::prepare::{prepare, within};
-use gtn_core::report::{Memory, Report};
+use gtn_core::measure::report::{Memory, Report};
 use gtn_core::{Error, Result};
 use gtn_run::prove::blank;
 use gtn_run::{memory, profile};

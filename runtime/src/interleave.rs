@@ -5,8 +5,8 @@
 //! the median log ratio of its pairs. What is left differs between rounds at random, which is what the
 //! interval over rounds needs.
 
+use gtn_core::measure::robust::median;
 use gtn_core::rng::Rng;
-use gtn_core::robust::median;
 use gtn_core::{Error, Result};
 use std::time::Instant;
 
@@ -136,7 +136,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::compare::{Ratio, Verdict};
+    use gtn_core::measure::compare::{Ratio, Verdict};
     use std::cell::Cell;
     use std::rc::Rc;
 

@@ -2,7 +2,7 @@
 //! kit's hundreds a reader must know which.
 
 use crate::backend::{Backend, Named, NodeTime, Slot};
-use gtn_core::report::BackendInfo;
+use gtn_core::measure::report::BackendInfo;
 use gtn_core::{Error, Result};
 use std::path::Path;
 
@@ -79,7 +79,7 @@ impl Backend for Located {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::tensors::Tensor;
+    use gtn_core::io::tensors::Tensor;
 
     struct Fails(BackendInfo);
 

@@ -16,7 +16,8 @@ mod tune_command;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
-use gtn_core::{Error, Result, exit};
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 

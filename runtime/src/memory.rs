@@ -4,7 +4,7 @@ use crate::backend::Options;
 use crate::bench::inputs;
 use crate::subject::Subject;
 use gtn_core::host::{peak_rss_bytes, rss_bytes};
-use gtn_core::report::Memory;
+use gtn_core::measure::report::Memory;
 use gtn_core::{Error, Result};
 use std::path::Path;
 

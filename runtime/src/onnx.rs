@@ -13,8 +13,9 @@ mod wire;
 
 use crate::backend::Named;
 pub(crate) use constant::{Constant, Numbers};
-use gtn_core::element::Element;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::io::artifact;
+use gtn_core::io::element::Element;
+use gtn_core::{Error, Result};
 use prost::Message;
 use prost::bytes::Bytes;
 use proto::{DimProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfo};

@@ -4,7 +4,8 @@
 //! working folder, unless it is named. A library that was asked for by name must be there and right; of those that were
 //! found the newest that is right is taken, and why others were not is kept.
 
-use gtn_core::{Error, Result, format};
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use std::collections::HashSet;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};

@@ -2,10 +2,11 @@
 
 use crate::cli::{BackendArgs, BenchSettings, Int8Switch, Switch};
 use gtn_core::host::{self, Host};
-use gtn_core::latency_samples::Pace;
-use gtn_core::report::Report;
-use gtn_core::warning::Warning;
-use gtn_core::{Error, Result, exit};
+use gtn_core::measure::report::Report;
+use gtn_core::measure::samples::Pace;
+use gtn_core::measure::warning::Warning;
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
 use gtn_run::affinity;
 use gtn_run::backend::{Int8, Kernels, Kind, Options};
 use gtn_run::bench::{self, Io};

@@ -7,8 +7,8 @@ use crate::subject::Subject;
 use crate::verify::verify;
 use gtn_core::Result;
 use gtn_core::host::{Host, peak_rss_bytes};
-use gtn_core::report::{Report, SCHEMA};
-use gtn_core::warning::Warning;
+use gtn_core::measure::report::{Report, SCHEMA};
+use gtn_core::measure::warning::Warning;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 

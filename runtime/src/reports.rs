@@ -1,7 +1,10 @@
 //! Reports read back from files: one, a list, or a folder of them.
 
-use gtn_core::report::{Report, SCHEMA};
-use gtn_core::{Error, Result, artifact, exit, format};
+use gtn_core::io::artifact;
+use gtn_core::measure::report::{Report, SCHEMA};
+use gtn_core::program::exit;
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -70,7 +73,7 @@ fn read_file(path: &Path) -> Result<Vec<Result<Report>>> {
 mod tests {
     use super::*;
     use gtn_core::host::Host;
-    use gtn_core::report::{BackendInfo, Model};
+    use gtn_core::measure::report::{BackendInfo, Model};
 
     #[test]
     fn what_is_no_report_is_named() {

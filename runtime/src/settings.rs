@@ -2,7 +2,8 @@
 
 use crate::backend::Options;
 use gtn_core::host::Host;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::io::artifact;
+use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -5,13 +5,15 @@ use crate::backend::{Backend, Kind, Named, Options};
 use crate::onnx::{self, OnnxModel};
 use crate::ort_backend;
 use crate::providers::{self, Providers};
-use gtn_core::bundle::Bundle;
+use gtn_core::artifacts::bundle::Bundle;
+use gtn_core::data::preprocess::Preprocess;
 use gtn_core::device::Device;
-use gtn_core::parity;
-use gtn_core::preprocess::Preprocess;
-use gtn_core::report::Model;
-use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{Error, Result, artifact, format};
+use gtn_core::io::artifact;
+use gtn_core::io::tensors::{Data, Tensor};
+use gtn_core::measure::parity;
+use gtn_core::measure::report::Model;
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Keys of `metadata_props` that our exporter writes and a plain model is understood by.

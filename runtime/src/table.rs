@@ -2,15 +2,19 @@
 
 use crate::cli::TableArgs;
 use crate::prepare::{cache_dir, within};
+use gtn_core::artifacts::kit::Kit;
 use gtn_core::host::Host;
-use gtn_core::kit::Kit;
+use gtn_core::io::artifact;
 use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
-use gtn_core::progress::Progress;
-use gtn_core::report::BackendInfo;
-use gtn_core::signals::Signals;
-use gtn_core::stats::Summary;
-use gtn_core::warning::Warning;
-use gtn_core::{Error, Result, artifact, exit, format, table};
+use gtn_core::measure::report::BackendInfo;
+use gtn_core::measure::stats::Summary;
+use gtn_core::measure::warning::Warning;
+use gtn_core::program::exit;
+use gtn_core::program::progress::Progress;
+use gtn_core::program::signals::Signals;
+use gtn_core::text::format;
+use gtn_core::text::table;
+use gtn_core::{Error, Result};
 use gtn_run::arithmetic::Arithmetic;
 use gtn_run::auto::{self, Choice};
 use gtn_run::backend::{Kind, Options};
@@ -216,10 +220,10 @@ fn finish(kit: &Kit, part: Part, failures: &[Error]) -> Result<Table> {
     let time = |model: &str| {
         Time::of(medians(model)).ok_or_else(|| Error::Failed(format!("{model} was not measured")))
     };
-    let op = |o: &gtn_core::kit::KitOp| {
+    let op = |o: &gtn_core::artifacts::kit::KitOp| {
         Ok(OpRow { op: o.op.clone(), time: time(&o.model)?.beyond(&time(&o.reference)?, o.copies) })
     };
-    let network = |n: &gtn_core::kit::KitNetwork| {
+    let network = |n: &gtn_core::artifacts::kit::KitNetwork| {
         let bursts = medians(&n.model);
         let (first, second) = bursts.split_at(bursts.len() / 2);
         let drift = Summary::of(second).zip(Summary::of(first)).map_or(1.0, |(b, a)| b.p50 / a.p50);

@@ -1,7 +1,8 @@
 //! Reads ONNX Runtime's profile (Chrome's trace format) into times of nodes.
 
 use crate::backend::NodeTime;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::io::artifact;
+use gtn_core::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;

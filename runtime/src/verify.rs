@@ -1,8 +1,8 @@
 //! Parity: does this backend, on this machine, answer the golden images as the bundle says?
 
 use crate::subject::Subject;
-use gtn_core::parity::{Tolerance, compare};
-use gtn_core::report::ParityCheck;
+use gtn_core::measure::parity::{Tolerance, compare};
+use gtn_core::measure::report::ParityCheck;
 use gtn_core::{Error, Result};
 
 /// Compares with what the shipped model answered when it was made, and with the network as trained.

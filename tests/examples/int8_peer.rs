@@ -10,15 +10,17 @@
 //! images, latency in turn. Needs the release programs and scripts/setup.sh --oracles.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that cannot be made has no result
 
+use gtn_core::artifacts::model_dir::ModelDir;
+use gtn_core::data::split::{split, stratified};
 use gtn_core::data::{DataSource, ImageSet};
 use gtn_core::device;
-use gtn_core::model_dir::ModelDir;
-use gtn_core::parity::correct_in_top;
-use gtn_core::split::{split, stratified};
-use gtn_core::stats::mean_ci95;
-use gtn_core::table::Table;
-use gtn_core::tensors::Tensor;
-use gtn_core::{artifact, format, npy};
+use gtn_core::io::artifact;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::measure::parity::correct_in_top;
+use gtn_core::measure::stats::mean_ci95;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 use gtn_export::lanes::Feed;
 use gtn_tests::{root, run};
 use serde_json::Value;

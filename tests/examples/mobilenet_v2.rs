@@ -8,11 +8,13 @@
 //! not depend on them. Needs the release programs.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement that cannot be made has no result
 
-use gtn_core::arch::Input;
-use gtn_core::cost::Cost;
-use gtn_core::graph::{Graph, NodeOp};
-use gtn_core::table::Table;
-use gtn_core::{device, format, zoo};
+use gtn_core::device;
+use gtn_core::ir::arch::Input;
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::graph::{Graph, NodeOp};
+use gtn_core::nets::zoo;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 use gtn_export::untrained;
 use gtn_run::backend::{Backend, Options};
 use gtn_run::bench::made_up;

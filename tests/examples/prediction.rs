@@ -8,12 +8,15 @@
 //! side, and every prediction is compared with its measurement. Needs the release programs.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement that cannot be made has no result
 
-use gtn_core::kit::Kit;
+use gtn_core::artifacts::kit::Kit;
+use gtn_core::device;
+use gtn_core::ir::graph::Graph;
+use gtn_core::latency::select::{Budget, Candidate, choose};
 use gtn_core::latency::{Basis, Fitted, Prediction, Roofline, Table, Time};
+use gtn_core::measure::stats::Summary;
 use gtn_core::rng::Rng;
-use gtn_core::select::{Budget, Candidate, choose};
-use gtn_core::stats::Summary;
-use gtn_core::{device, format, graph::Graph, table};
+use gtn_core::text::format;
+use gtn_core::text::table;
 use gtn_run::backend::Options;
 use gtn_run::bursts::Bursts;
 use gtn_tests::run;
@@ -93,7 +96,7 @@ fn students(dir: &Path, precision: &str, threads: usize, seconds: f64) -> Vec<St
     let options = Options { threads: Some(threads), batch: Some(1), ..Options::default() };
     let mut bursts = Bursts::default();
     bursts.measure(&models, (&unseen.dir, &options), seconds, |_| Ok(())).unwrap();
-    let student = |n: &&gtn_core::kit::KitNetwork| {
+    let student = |n: &&gtn_core::artifacts::kit::KitNetwork| {
         let bursts = bursts.medians_us[&n.model].clone();
         let (name, graph) = (n.arch.name.clone(), Graph::lower(&n.arch).unwrap());
         Student { name, graph, time: Time::of(&bursts).unwrap(), bursts }
@@ -171,7 +174,7 @@ fn select(precision: &str, students: &[Student], predictions: &[Prediction]) {
     let mut rng = Rng::new(0, "prediction.budgets", 0);
     let mut candidates = Vec::new();
     for (s, p) in students.iter().zip(predictions) {
-        let cost = gtn_core::cost::Cost::of(&s.graph);
+        let cost = gtn_core::ir::cost::Cost::of(&s.graph);
         candidates.push(Candidate {
             dir: s.name.clone(),
             arch: s.name.clone(),

@@ -5,8 +5,8 @@
 //! ```
 #![allow(clippy::unwrap_used)] // a measurement that cannot be made has no result
 
-use gtn_core::table::Table;
-use gtn_core::tensors::Data;
+use gtn_core::io::tensors::Data;
+use gtn_core::text::table::Table;
 use gtn_run::backend::{Backend, Kernels, Kind, Options};
 use gtn_run::bench::made_up;
 use gtn_run::gpu::{WgpuBackend, needs};

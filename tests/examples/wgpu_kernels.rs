@@ -9,12 +9,12 @@
 //! the GPU, and the time that its cores spent says more than the clock on a busy machine.
 #![allow(clippy::unwrap_used)] // a measurement that cannot be made has no result
 
-use gtn_core::arch::Input;
-use gtn_core::cost::Cost;
 use gtn_core::device;
-use gtn_core::graph::{Graph, Node, NodeOp, ValueId};
 use gtn_core::host::cpu_seconds;
-use gtn_core::table::Table;
+use gtn_core::ir::arch::Input;
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::graph::{Graph, Node, NodeOp, ValueId};
+use gtn_core::text::table::Table;
 use gtn_export::untrained;
 use gtn_run::backend::{Backend, Kernels, Kind, Options};
 use gtn_run::bench::made_up;

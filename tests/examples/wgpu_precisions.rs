@@ -7,11 +7,14 @@
 //! Random weights; each turn loads a model anew and measures for a few milliseconds or five inferences.
 #![allow(clippy::unwrap_used)] // a measurement that cannot be made has no result
 
-use gtn_core::arch::Input;
-use gtn_core::graph::Graph;
-use gtn_core::stats::Summary;
-use gtn_core::table::Table;
-use gtn_core::{device, format, pool, zoo};
+use gtn_core::device;
+use gtn_core::ir::arch::Input;
+use gtn_core::ir::graph::Graph;
+use gtn_core::measure::stats::Summary;
+use gtn_core::nets::pool;
+use gtn_core::nets::zoo;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 use gtn_export::untrained;
 use gtn_run::backend::{Kind, Options};
 use gtn_run::bursts::Bursts;

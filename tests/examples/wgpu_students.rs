@@ -8,8 +8,9 @@
 //! target/wgpu-students.
 #![allow(clippy::unwrap_used)] // a measurement that cannot be made has no result
 
-use gtn_core::parity::{Parity, Tolerance};
-use gtn_core::{pool, table::Table};
+use gtn_core::measure::parity::{Parity, Tolerance};
+use gtn_core::nets::pool;
+use gtn_core::text::table::Table;
 use gtn_run::backend::Kernels;
 use gtn_tests::root;
 use gtn_tests::wgpu_students::{BOUND, apart, bundle};

@@ -7,12 +7,16 @@ pub mod random_students;
 pub mod sshd;
 pub mod wgpu_students;
 
-use gtn_core::arch::{ArchSpec, Input};
+use gtn_core::Result;
+use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, Golden, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
 use gtn_core::data::DataSource;
-use gtn_core::graph::Graph;
-use gtn_core::model_dir::{ARCH_SCHEMA, ArchFile, Golden, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
-use gtn_core::preprocess::{Preprocess, Resize};
-use gtn_core::{Result, artifact, eval, pool, testing};
+use gtn_core::data::preprocess::{Preprocess, Resize};
+use gtn_core::io::artifact;
+use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::eval;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::random_weights;
+use gtn_core::nets::pool;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -96,7 +100,7 @@ pub fn small_fashion(dir: &Path, train: usize, test: usize) -> Result<()> {
     artifact::create_dir(dir)?;
     let source: DataSource = "fashion-mnist-mini".parse()?;
     for (part, count, set) in [("train", train, source.train()?), ("t10k", test, source.test()?)] {
-        let indices = gtn_core::split::stratified(&set.labels, set.classes, count, 0);
+        let indices = gtn_core::data::split::stratified(&set.labels, set.classes, count, 0);
         let set = set.subset(&indices);
         let n = u32::try_from(set.len()).unwrap_or(0).to_be_bytes();
         let side = 28u32.to_be_bytes();
@@ -148,8 +152,8 @@ pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usi
         std: vec![0.354],
     };
     let graph = Graph::lower(&arch)?;
-    let weights = testing::random_weights(&graph, seed);
-    let set = test.subset(&gtn_core::split::stratified(&test.labels, 10, golden_images, seed));
+    let weights = random_weights::random_weights(&graph, seed);
+    let set = test.subset(&gtn_core::data::split::stratified(&test.labels, 10, golden_images, seed));
     let mut logits = Vec::new();
     for i in 0..set.len() {
         logits.extend(eval::run(&graph, &weights, &preprocess.normalise(set.image(i))?)?);

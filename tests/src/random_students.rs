@@ -1,11 +1,13 @@
 //! Random students of every pool through export, Python's ONNX checker and ONNX Runtime, and gtn-run.
 
 use crate::{Done, random_student, root, run, small_fashion};
-use gtn_core::arch::Input;
-use gtn_core::bundle::Bundle;
-use gtn_core::parity::compare;
-use gtn_core::tensors::{Data, Tensor};
-use gtn_core::{Error, Result, npy, pool};
+use gtn_core::artifacts::bundle::Bundle;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::{Data, Tensor};
+use gtn_core::ir::arch::Input;
+use gtn_core::measure::parity::compare;
+use gtn_core::nets::pool;
+use gtn_core::{Error, Result};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;

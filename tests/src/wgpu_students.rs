@@ -1,9 +1,10 @@
 //! Random students on backend wgpu beside ONNX Runtime.
 
 use crate::{QUICK, random_student, run};
-use gtn_core::arch::Input;
-use gtn_core::parity::{Parity, Tolerance, compare};
-use gtn_core::{Error, Result, pool};
+use gtn_core::ir::arch::Input;
+use gtn_core::measure::parity::{Parity, Tolerance, compare};
+use gtn_core::nets::pool;
+use gtn_core::{Error, Result};
 use gtn_run::backend::{Kernels, Kind, Options};
 use gtn_run::providers::Providers;
 use gtn_run::subject::Subject;

@@ -2,8 +2,8 @@
 //! refused, a model that asks for too much memory is refused before it gets any, and a dependency's panic is one line.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::npy;
-use gtn_core::tensors::{Data, Tensor};
+use gtn_core::io::npy;
+use gtn_core::io::tensors::{Data, Tensor};
 use gtn_tests::{command, root, run};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::artifact;
+use gtn_core::io::artifact;
 use gtn_tests::{command, run, small_bundle, small_student};
 use serde_json::{Value, json};
 use std::fs;

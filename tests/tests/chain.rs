@@ -48,10 +48,10 @@ fn train_distil_export_run() {
     run("gtn-run", &format!("eval {model} --data fashion-mnist-mini --batch 50 --against {dir}/trainer.npy"))
         .ok();
     run("gtn-run", &format!("bench {model} --seconds 0.1 --warmup 0 --batch 2")).ok();
-    let image = gtn_core::tensors::Tensor::f32(&[3, 1, 28, 28], vec![0.5; 3 * 784]);
-    gtn_core::npy::write(&temp.path().join("x.npy"), &image).unwrap();
+    let image = gtn_core::io::tensors::Tensor::f32(&[3, 1, 28, 28], vec![0.5; 3 * 784]);
+    gtn_core::io::npy::write(&temp.path().join("x.npy"), &image).unwrap();
     run("gtn-run", &format!("infer {model} --input image={dir}/x.npy --out {dir}/out")).ok();
-    assert_eq!(gtn_core::npy::read(&temp.path().join("out/logits.npy")).unwrap().shape, [3, 10]);
+    assert_eq!(gtn_core::io::npy::read(&temp.path().join("out/logits.npy")).unwrap().shape, [3, 10]);
 }
 
 /// The same inputs and choices give the same bytes; only what was measured may differ.
@@ -59,9 +59,9 @@ fn train_distil_export_run() {
 fn the_same_export_is_byte_identical() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().display();
-    let arch = gtn_core::pool::student(
+    let arch = gtn_core::nets::pool::student(
         "res-mini:d111-k333-e111",
-        gtn_core::arch::Input { channels: 1, height: 28, width: 28 },
+        gtn_core::ir::arch::Input { channels: 1, height: 28, width: 28 },
         10,
     );
     gtn_tests::random_student(&temp.path().join("s"), arch.unwrap(), "fashion-mnist-mini", 16, 1).unwrap();

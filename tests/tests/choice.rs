@@ -2,9 +2,9 @@
 //! before any work, and what is predicted for a target stands beside what was measured here.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::{ArchSpec, Input};
-use gtn_core::model_dir::ModelDir;
-use gtn_core::pool;
+use gtn_core::artifacts::model_dir::ModelDir;
+use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::nets::pool;
 use gtn_tests::{Done, QUICK, random_student, run, small_bundle, small_student};
 use serde_json::{Value, json};
 use std::fs;

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, what cannot be is a failure
 
 use gtn_core::data::DataSource;
-use gtn_core::npy;
-use gtn_core::tensors::Data;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Data;
 use gtn_tests::{program, run, small_bundle};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ fn bundle_and_pictures(dir: &Path, n: usize) -> (String, PathBuf) {
     let bundle = small_bundle(dir, "b", "--target host --precision fp32 --eval-set 40");
     let pictures = dir.join("pictures");
     std::fs::create_dir_all(pictures.join("more")).unwrap();
-    let (pixels, _) = gtn_core::bundle::Bundle::open(Path::new(&bundle)).unwrap().eval_set().unwrap();
+    let (pixels, _) =
+        gtn_core::artifacts::bundle::Bundle::open(Path::new(&bundle)).unwrap().eval_set().unwrap();
     for (i, image) in pixels.chunks(784).take(n).enumerate() {
         // Every second one in a folder below, as grey or as RGB.
         let path = if i % 2 == 0 { format!("{i:02}.png") } else { format!("more/{i:02}.PNG") };

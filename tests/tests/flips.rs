@@ -1,8 +1,9 @@
 //! One flipped byte anywhere in a bundle is refused, and the file is named.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
-use gtn_core::{pool, rng::Rng};
+use gtn_core::ir::arch::Input;
+use gtn_core::nets::pool;
+use gtn_core::rng::Rng;
 use gtn_tests::{random_student, run};
 use std::fs;
 

@@ -2,7 +2,7 @@
 //! nothing left behind. Every failing case is reported.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::tensors::{Tensor, TensorMap};
+use gtn_core::io::tensors::{Tensor, TensorMap};
 use gtn_tests::{Done, command, run, small_bundle, small_fashion, small_student};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -295,7 +295,7 @@ fn damaged_models() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 
     let wrong = Tensor::f32(&[1, 1, 27, 28], vec![0.0; 27 * 28]);
-    gtn_core::npy::write(&temp.path().join("x.npy"), &wrong).unwrap();
+    gtn_core::io::npy::write(&temp.path().join("x.npy"), &wrong).unwrap();
     check(
         temp.path(),
         &[

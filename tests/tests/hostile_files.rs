@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::artifact;
+use gtn_core::io::artifact;
 use gtn_tests::measured;
 use gtn_tests::mutants::{MAX_BYTES, MAX_SECONDS, repair, unlike_a_message};
 use gtn_tests::{program, small_bundle};

@@ -1,12 +1,14 @@
 //! Kit, table, prediction and the choice within a budget, over the built programs.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::{ArchSpec, Input};
-use gtn_core::graph::Graph;
+use gtn_core::artifacts::kit::{Kit, KitOp};
 use gtn_core::host::{Conditions, Host};
-use gtn_core::kit::{Kit, KitOp};
+use gtn_core::io::artifact;
+use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::fold;
+use gtn_core::ir::graph::Graph;
 use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time, fused_ops};
-use gtn_core::{artifact, fold, pool};
+use gtn_core::nets::pool;
 use gtn_tests::mutants::repair::vouch;
 use gtn_tests::{command, random_student, run};
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::table::Table;
+use gtn_core::text::table::Table;
 use gtn_tests::measured::{self, Cost};
 use gtn_tests::mutants::formats::{FORMATS, Format};
 use gtn_tests::mutants::{MAX_BYTES, MAX_SECONDS, Nursery, ground, unlike_a_message, unlike_a_refusal};

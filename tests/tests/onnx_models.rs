@@ -3,9 +3,9 @@
 //! backend that can, and refused by name on one that cannot.
 #![allow(clippy::unwrap_used, clippy::panic)] // in a test, what cannot be is a failure
 
-use gtn_core::element::Element;
-use gtn_core::npy;
-use gtn_core::tensors::{Data, Tensor};
+use gtn_core::io::element::Element;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::{Data, Tensor};
 use gtn_run::backend::{Kind, Named, Options};
 use gtn_run::bench::inputs;
 use gtn_run::sizes::InputShape;

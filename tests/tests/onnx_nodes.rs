@@ -4,7 +4,7 @@
 //! result that depends on it. Every failing case is told.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::tensors::Data;
+use gtn_core::io::tensors::Data;
 use gtn_run::backend::{Backend, Named, Options};
 use gtn_run::gpu::WgpuBackend;
 use gtn_run::onnx::{OnnxModel, read_tensor};

@@ -1,10 +1,11 @@
 //! int8 bundles, `check`, and what is refused.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::{Activation, Input};
+use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::DataSource;
-use gtn_core::model_dir::ModelDir;
-use gtn_core::{artifact, pool};
+use gtn_core::io::artifact;
+use gtn_core::ir::arch::{Activation, Input};
+use gtn_core::nets::pool;
 use gtn_tests::{command, random_student, random_students, run, small_fashion};
 use serde_json::Value;
 use std::fs;

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::kit::Kit;
+use gtn_core::artifacts::kit::Kit;
 use gtn_tests::sshd::{Disk, Sshd, files, script};
 use gtn_tests::{Done, command, program, root, run, small_bundle};
 use serde_json::Value;
@@ -134,7 +134,7 @@ fn every_command_that_measures_runs_there() {
         .ok();
     assert!(Kit::open(&temp.path().join("k.gtnkit")).unwrap().models.len() > 20);
     ok("table @/k.gtnkit --seconds 1 --threads 1 --out @/t.json");
-    gtn_core::artifact::read_schema::<Value>(&temp.path().join("t.json"), "gtn.table/1").unwrap();
+    gtn_core::io::artifact::read_schema::<Value>(&temp.path().join("t.json"), "gtn.table/1").unwrap();
 
     // Its failures are ours: bad input named as it is here, a missed gate with its report.
     let mut manifest = fs::read(temp.path().join("b.gtn/manifest.json")).unwrap();

@@ -2,11 +2,11 @@
 //! `auto` takes it where ONNX Runtime is not to be had, and says so.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
-use gtn_core::parity::{Tolerance, compare};
-use gtn_core::pool;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::ir::arch::Input;
+use gtn_core::measure::parity::{Tolerance, compare};
+use gtn_core::nets::pool;
 use gtn_core::rng::Rng;
-use gtn_core::tensors::Tensor;
 use gtn_run::backend::{Backend, Kind, Named, Options};
 use gtn_run::rten_backend::RtenBackend;
 use gtn_run::subject::Subject;

@@ -2,8 +2,8 @@
 //! agree.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
-use gtn_core::pool;
+use gtn_core::ir::arch::Input;
+use gtn_core::nets::pool;
 use gtn_tests::{random_student, root, run, small_fashion};
 use std::path::Path;
 use std::process::Command;

@@ -1,9 +1,10 @@
 //! Backend wgpu takes the memory it planned.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::arch::Input;
-use gtn_core::graph::Graph;
-use gtn_core::{device, zoo};
+use gtn_core::device;
+use gtn_core::ir::arch::Input;
+use gtn_core::ir::graph::Graph;
+use gtn_core::nets::zoo;
 use gtn_run::backend::{Backend, Options};
 use gtn_run::gpu::WgpuBackend;
 use std::path::Path;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
 use gtn_core::Error;
-use gtn_core::parity::Tolerance;
+use gtn_core::measure::parity::Tolerance;
 use gtn_run::backend::{Kernels, Kind};
 use gtn_tests::wgpu_students::{BOUND, apart, bundle, logits};
 

@@ -3,8 +3,9 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_core::tensors::Tensor;
-use gtn_core::{artifact, npy};
+use gtn_core::io::artifact;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Tensor;
 use gtn_tests::{Done, command, run, small_bundle};
 use serde_json::Value;
 use std::ffi::OsStr;

@@ -3,9 +3,9 @@
 
 use crate::net::{Mode, batch_norm};
 use crate::params::Params;
-use gtn_core::graph::{Graph, ParamSpec, Role};
+use gtn_core::ir::graph::{Graph, ParamSpec, Role};
+use gtn_core::ir::weights::Weights;
 use gtn_core::rng::Rng;
-use gtn_core::weights::Weights;
 use gtn_core::{Error, Result};
 use tch::Tensor;
 
@@ -111,8 +111,9 @@ impl Adapter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::arch::Input;
-    use gtn_core::{pool, zoo};
+    use gtn_core::ir::arch::Input;
+    use gtn_core::nets::pool;
+    use gtn_core::nets::zoo;
 
     #[test]
     fn branches_match_by_resolution() {

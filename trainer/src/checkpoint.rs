@@ -3,10 +3,11 @@
 
 use crate::params::Params;
 use crate::sgd::Sgd;
-use gtn_core::graph::ParamSpec;
-use gtn_core::tensors::{Tensor, TensorMap};
-use gtn_core::weights::Weights;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::io::artifact;
+use gtn_core::io::tensors::{Tensor, TensorMap};
+use gtn_core::ir::graph::ParamSpec;
+use gtn_core::ir::weights::Weights;
+use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

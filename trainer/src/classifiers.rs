@@ -8,8 +8,8 @@ use crate::net::{Mode, Net, Runner};
 use crate::params::{Params, initial};
 use crate::recipe::Recipe;
 use gtn_core::Result;
-use gtn_core::graph::{Graph, ParamSpec};
-use gtn_core::weights::Weights;
+use gtn_core::ir::graph::{Graph, ParamSpec};
+use gtn_core::ir::weights::Weights;
 use tch::{Device, Tensor};
 
 /// What the networks learn from.
@@ -160,8 +160,10 @@ impl Learner for Classifiers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::arch::Input;
-    use gtn_core::{pool, testing, zoo};
+    use gtn_core::ir::arch::Input;
+    use gtn_core::ir::random_weights;
+    use gtn_core::nets::pool;
+    use gtn_core::nets::zoo;
 
     /// Three steps in company leave each student where three steps alone leave it, bit for bit.
     #[test]
@@ -172,7 +174,7 @@ mod tests {
         let teach = || {
             let spec = zoo::named("resnet8", input, 4).unwrap().unwrap();
             let graph = Graph::lower(&spec).unwrap();
-            let weights = testing::random_weights(&graph, 1);
+            let weights = random_weights::random_weights(&graph, 1);
             Lesson::Kd(Net::from_weights(graph, &weights, Device::Cpu, false).unwrap())
         };
         let recipe = Recipe { seed: 3, ..Recipe::default() };

@@ -4,11 +4,15 @@ use crate::cli::{DeviceArgs, EvalArgs, RunArgs};
 use crate::net::Net;
 use crate::recipe::Recipe;
 use crate::{device, evaluate};
+use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::{DataSource, ImageSet, Part, only_class};
-use gtn_core::model_dir::ModelDir;
-use gtn_core::table::Table;
-use gtn_core::tensors::Tensor as CoreTensor;
-use gtn_core::{Error, Result, artifact, exit, format, npy};
+use gtn_core::io::artifact;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Tensor as CoreTensor;
+use gtn_core::program::exit;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
 use tch::Device;
 
 /// Defaults, file, `--set`, flags.

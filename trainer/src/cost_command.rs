@@ -12,17 +12,19 @@ use crate::net::Net;
 use crate::recipe::Recipe;
 use crate::sampling::Objective;
 use crate::sgd::Sgd;
-use gtn_core::arch::{ArchSpec, Input};
-use gtn_core::cost::Cost;
-use gtn_core::fold::fold_batch_norm;
-use gtn_core::graph::Graph;
-use gtn_core::pool::{Space, named};
-use gtn_core::progress::Progress;
+use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::fold::fold_batch_norm;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::random_weights::random_weights;
+use gtn_core::measure::stats::Summary;
+use gtn_core::nets::pool::{Space, named};
+use gtn_core::program::exit;
+use gtn_core::program::progress::Progress;
 use gtn_core::rng::Rng;
-use gtn_core::stats::Summary;
-use gtn_core::table::Table;
-use gtn_core::testing::random_weights;
-use gtn_core::{Error, Result, exit, format, host};
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result, host};
 use std::time::Instant;
 use tch::{Device, Tensor};
 
@@ -174,7 +176,7 @@ fn batch(input: Input, args: &CostArgs, device: Device) -> Batch {
 /// Parts of the pool of about 10, 10^3 and all its students, of nearly equal mean MACs: depths fixed at
 /// two, then fewer and fewer positions left open; of those closed, every other takes the cheap choice.
 fn same_size_spaces(
-    pool: &gtn_core::pool::Pool,
+    pool: &gtn_core::nets::pool::Pool,
     input: Input,
     classes: usize,
 ) -> Result<Vec<(String, Space)>> {
@@ -251,7 +253,7 @@ fn print(all: &[Contestant]) -> Result<()> {
         let Some(s) = Summary::of(&c.seconds) else { continue };
         let mut sorted = c.seconds.clone();
         sorted.sort_by(f64::total_cmp);
-        let low = gtn_core::stats::percentile(&sorted, 0.1);
+        let low = gtn_core::measure::stats::percentile(&sorted, 0.1);
         let ratios: Vec<f64> = c.seconds.iter().zip(first).map(|(a, b)| a / b).collect();
         let ratio = Summary::of(&ratios).map_or("-".into(), |r| format!("{:.2}", r.p50));
         table.row([

@@ -1,8 +1,9 @@
 //! `gtn-train data`: whether a data set is what it should be.
 
+use gtn_core::Result;
 use gtn_core::data::{Dataset, ImageSet};
-use gtn_core::table::Table;
-use gtn_core::{Result, exit};
+use gtn_core::program::exit;
+use gtn_core::text::table::Table;
 
 /// Prints a table with one row per part.
 pub fn run(spec: &str) -> Result<()> {

@@ -3,10 +3,10 @@
 use crate::net::{Mode, Runner};
 use crate::params::{Params, to_vec};
 use gtn_core::Result;
+use gtn_core::artifacts::model_dir::SplitAccuracy;
 use gtn_core::data::ImageSet;
-use gtn_core::model_dir::SplitAccuracy;
-use gtn_core::parity::{NotFinite, correct_in_top, not_finite};
-use gtn_core::preprocess::Preprocess;
+use gtn_core::data::preprocess::Preprocess;
+use gtn_core::measure::parity::{NotFinite, correct_in_top, not_finite};
 use tch::{Device, Tensor};
 
 /// Images a batch: large enough to keep the cores busy, small enough for a few hundred MB.

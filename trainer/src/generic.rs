@@ -17,9 +17,9 @@ use crate::params::{Params, initial};
 use crate::recipe::{Gtn, KlDirection, Recipe};
 use crate::sampling::{ArchDistribution, ArchState, Objective};
 use crate::supernet::{PathNet, Supernet};
-use gtn_core::graph::{Graph, ParamSpec};
-use gtn_core::pool::{Path, Space};
-use gtn_core::weights::Weights;
+use gtn_core::ir::graph::{Graph, ParamSpec};
+use gtn_core::ir::weights::Weights;
+use gtn_core::nets::pool::{Path, Space};
 use gtn_core::{Error, Result};
 use serde_json::{Value, json};
 use std::rc::Rc;
@@ -251,8 +251,9 @@ impl Learner for Generic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::arch::Input;
-    use gtn_core::{pool, zoo};
+    use gtn_core::ir::arch::Input;
+    use gtn_core::nets::pool;
+    use gtn_core::nets::zoo;
     use tch::Kind;
 
     const INPUT: Input = Input { channels: 1, height: 8, width: 8 };

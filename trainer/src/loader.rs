@@ -1,9 +1,9 @@
 //! Training batches. On the CPU a thread makes them beside training; on a GPU the data set is resident
 //! there and a batch is one gather. Both give the same values, a pure function of (seed, epoch, index).
 
-use gtn_core::augment::{Augment, Draw, epoch_order};
 use gtn_core::data::ImageSet;
-use gtn_core::preprocess::Preprocess;
+use gtn_core::data::augment::{Augment, Draw, epoch_order};
+use gtn_core::data::preprocess::Preprocess;
 use gtn_core::{Error, Result};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -216,7 +216,7 @@ impl Resident {
 mod tests {
     use super::*;
     use crate::params::to_vec;
-    use gtn_core::arch::Input;
+    use gtn_core::ir::arch::Input;
 
     fn source(augment: Augment) -> Arc<Source> {
         let input = Input { channels: 3, height: 5, width: 6 };

@@ -33,7 +33,8 @@ mod train_loop;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use gtn_core::{Result, exit};
+use gtn_core::Result;
+use gtn_core::program::exit;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 

@@ -2,9 +2,9 @@
 //! outputs. The tensors live in a [`Params`], so that several graphs can share them.
 
 use crate::params::Params;
-use gtn_core::arch::Activation;
-use gtn_core::graph::{BN_EPSILON, Graph, Node, NodeOp, ValueId};
-use gtn_core::weights::Weights;
+use gtn_core::ir::arch::Activation;
+use gtn_core::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, ValueId};
+use gtn_core::ir::weights::Weights;
 use gtn_core::{Error, Result};
 use std::ops::Range;
 use tch::{Device, Tensor};
@@ -196,9 +196,13 @@ fn overwrites_input(graph: &Graph, node: &Node) -> bool {
 mod tests {
     use super::*;
     use crate::params::to_vec;
-    use gtn_core::arch::Input;
-    use gtn_core::parity::{Tolerance, compare};
-    use gtn_core::{eval, fold, pool, testing, zoo};
+    use gtn_core::ir::arch::Input;
+    use gtn_core::ir::eval;
+    use gtn_core::ir::fold;
+    use gtn_core::ir::random_weights;
+    use gtn_core::measure::parity::{Tolerance, compare};
+    use gtn_core::nets::pool;
+    use gtn_core::nets::zoo;
 
     /// Eval mode against core's reference evaluator, for the zoo and for students of every pool, plain
     /// and BN-folded: the modules are built right and weights round-trip.
@@ -213,8 +217,8 @@ mod tests {
         let mut wrong = Vec::new();
         for spec in specs {
             let graph = Graph::lower(&spec).unwrap();
-            let weights = testing::random_weights(&graph, 3);
-            let image = testing::random_image(&graph, 4);
+            let weights = random_weights::random_weights(&graph, 3);
+            let image = random_weights::random_image(&graph, 4);
             let want = eval::run(&graph, &weights, &image).unwrap();
             let (folded, folded_weights) = fold::fold_batch_norm(&graph, &weights).unwrap();
             for (graph, weights) in [(graph, weights), (folded, folded_weights)] {

@@ -1,8 +1,8 @@
 //! The tensors that train together: names, shapes and roles, and a leaf tensor for each.
 
-use gtn_core::graph::{Graph, NodeOp, ParamSpec, Role};
+use gtn_core::ir::graph::{Graph, NodeOp, ParamSpec, Role};
+use gtn_core::ir::weights::Weights;
 use gtn_core::rng::Rng;
-use gtn_core::weights::Weights;
 use gtn_core::{Error, Result};
 use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};

@@ -1,12 +1,15 @@
 //! `gtn-train pool`: what students there are.
 
 use crate::cli::PoolAction;
-use gtn_core::arch::{ArchSpec, Input};
-use gtn_core::cost::Cost;
-use gtn_core::graph::Graph;
+use gtn_core::Result;
+use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::graph::Graph;
 use gtn_core::latency::Predictor;
-use gtn_core::table::Table;
-use gtn_core::{Result, exit, format, pool};
+use gtn_core::nets::pool;
+use gtn_core::program::exit;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 
 /// Prints a table.
 pub fn run(action: &PoolAction) -> Result<()> {

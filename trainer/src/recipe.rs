@@ -1,8 +1,9 @@
 //! The recipe: every number of a training run, from defaults, a TOML file and `--set key=value`.
 
 use crate::sampling::ArchRecipe;
-use gtn_core::augment::Augment;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::data::augment::Augment;
+use gtn_core::io::artifact;
+use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::{Table, Value};

@@ -4,7 +4,9 @@
 use crate::recipe::Recipe;
 use crate::tensorboard::Events;
 use gtn_core::data::{DataSha256, short};
-use gtn_core::{Error, Result, artifact, exit};
+use gtn_core::io::artifact;
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};

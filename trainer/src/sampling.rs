@@ -4,7 +4,7 @@
 //! p_theta(a) = prod_l p_l(a_l), p_l = (1 - eps) softmax(theta_l) + eps / K_l. The positions of a path are
 //! each stage's depth, and the choice at each of the first `depth` positions.
 
-use gtn_core::pool::{Path, Space};
+use gtn_core::nets::pool::{Path, Space};
 use gtn_core::rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -249,7 +249,7 @@ fn pick(p: &[f64], u: f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gtn_core::pool;
+    use gtn_core::nets::pool;
 
     /// 64 students: one block in stages 0 and 1 (two of the four choices), one or two in stage 2.
     fn small() -> Space {
@@ -266,7 +266,7 @@ mod tests {
 
     /// A loss that every position influences, and pairs of positions too.
     fn loss(path: &Path) -> f64 {
-        let digit = |c: &gtn_core::family::Choice| (c.kernel * 10 + c.expansion) as f64;
+        let digit = |c: &gtn_core::nets::family::Choice| (c.kernel * 10 + c.expansion) as f64;
         let own: f64 =
             path.0.iter().flatten().enumerate().map(|(i, c)| (i as f64 + 1.0) * digit(c) / 30.0).sum();
         own + (own * own).sin() + path.0[2].len() as f64

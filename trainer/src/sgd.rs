@@ -3,8 +3,8 @@
 use crate::params::{Params, odd_ones, to_vec};
 use crate::recipe::Optimizer;
 use gtn_core::Result;
-use gtn_core::graph::Role;
-use gtn_core::weights::Weights;
+use gtn_core::ir::graph::Role;
+use gtn_core::ir::weights::Weights;
 use tch::Tensor;
 
 /// Velocities of the trained tensors.
@@ -93,9 +93,9 @@ impl Sgd {
 mod tests {
     use super::*;
     use crate::net::Net;
-    use gtn_core::arch::Input;
-    use gtn_core::graph::Graph;
-    use gtn_core::zoo;
+    use gtn_core::ir::arch::Input;
+    use gtn_core::ir::graph::Graph;
+    use gtn_core::nets::zoo;
     use tch::{Device, Kind};
 
     /// Three steps against the formula in f64, for each switch; the loss is the sum of all trained

@@ -4,9 +4,11 @@
 use crate::recipe::{Recipe, merge};
 use crate::run_dir::{Begun, NUMERICS_VERSION, difference};
 use crate::study::{Cell, Study};
-use gtn_core::arch::{ArchSpec, Input};
 use gtn_core::data::{DataSha256, short};
-use gtn_core::{Error, Result, artifact, format};
+use gtn_core::io::artifact;
+use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use std::path::PathBuf;
 use toml::Table;
 

@@ -5,11 +5,11 @@
 use crate::net::Runner;
 use crate::params::{Params, initial};
 use gtn_core::Result;
-use gtn_core::arch::Input;
-use gtn_core::cost::Cost;
-use gtn_core::graph::{Graph, ParamSpec};
-use gtn_core::pool::{Path, Space};
-use gtn_core::weights::Weights;
+use gtn_core::ir::arch::Input;
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::graph::{Graph, ParamSpec};
+use gtn_core::ir::weights::Weights;
+use gtn_core::nets::pool::{Path, Space};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -64,7 +64,7 @@ impl Supernet {
     fn cover(&self) -> Vec<Path> {
         let most = self.space.stages.iter().flat_map(|s| &s.choices).map(Vec::len).max().unwrap_or(0);
         let path = |k: usize| {
-            let stage = |s: &gtn_core::pool::StageSpace| {
+            let stage = |s: &gtn_core::nets::pool::StageSpace| {
                 let depth = s.depths.iter().max().copied().unwrap_or(0);
                 s.choices.iter().take(depth).map(|c| c[k % c.len()]).collect()
             };
@@ -130,9 +130,10 @@ mod tests {
     use super::*;
     use crate::net::{Mode, Net};
     use crate::params::to_vec;
-    use gtn_core::graph::Role;
+    use gtn_core::ir::graph::Role;
+    use gtn_core::ir::random_weights;
+    use gtn_core::nets::pool;
     use gtn_core::rng::Rng;
-    use gtn_core::{pool, testing};
     use tch::{Device, Tensor};
 
     /// 200 paths of each family: the path on shared tensors equals the standalone student with copied
@@ -169,7 +170,7 @@ mod tests {
                 };
                 assert_eq!(trained(&shared.runner.graph) as u64, cost.params);
                 let alone = Net::from_weights(graph, &own, Device::Cpu, false).unwrap();
-                let image = testing::random_image(alone.graph(), i);
+                let image = random_weights::random_image(alone.graph(), i);
                 let image = Tensor::from_slice(&image).view([1, 3, 8, 8]);
                 let a = to_vec(&shared.runner.forward(&params, &image, Mode::Eval)).unwrap();
                 let b = to_vec(&alone.forward(&image, Mode::Eval)).unwrap();

@@ -12,18 +12,23 @@ use crate::run_dir::{Config, NUMERICS_VERSION, RunDir};
 use crate::save::{self, DIVERGED, Diverged, Finished, Saved};
 use crate::train_loop::{Outcome, Training};
 use crate::{checkpoint, device};
-use gtn_core::arch::ArchSpec;
-use gtn_core::cost::Cost;
+use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir, TRAIN_SCHEMA, TrainFile};
+use gtn_core::data::preprocess::{Preprocess, Resize};
+use gtn_core::data::split::{split, stratified};
 use gtn_core::data::{DataSha256, Dataset, ImageSet, short};
-use gtn_core::graph::Graph;
-use gtn_core::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir, TRAIN_SCHEMA, TrainFile};
-use gtn_core::pool::{self, Space};
-use gtn_core::preprocess::{Preprocess, Resize};
-use gtn_core::signals::Signals;
-use gtn_core::split::{split, stratified};
-use gtn_core::table::Table;
-use gtn_core::weights::Weights;
-use gtn_core::{Error, Result, artifact, exit, fold, format, training_report};
+use gtn_core::html;
+use gtn_core::io::artifact;
+use gtn_core::ir::arch::ArchSpec;
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::fold;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::weights::Weights;
+use gtn_core::nets::pool::{self, Space};
+use gtn_core::program::exit;
+use gtn_core::program::signals::Signals;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -392,7 +397,7 @@ fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
     }
     let title = format!("{} ({})", plan.command, plan.method);
     let subtitle = format!("{}, {epochs} epochs, seed {}", plan.data_name(), recipe.seed);
-    training_report::write(out, &title, &subtitle, &table)?;
+    html::training::write(out, &title, &subtitle, &table)?;
     checkpoint::clear(out)?;
     let told = exit::print(&format!("{}\n{}\n", table.render(), out.display()));
     exit::work_first(verdict(out, outputs), told)
@@ -415,12 +420,12 @@ fn verdict(out: &Path, outputs: &[Output]) -> Result<()> {
 
 /// Writes the trained supernet; returns what train.json tells of it.
 fn save_supernet(out: &Path, generic: &Generic) -> Result<Value> {
-    let mut map = gtn_core::tensors::TensorMap::default();
+    let mut map = gtn_core::io::tensors::TensorMap::default();
     let params = generic.params();
     for (spec, tensor) in params.specs.iter().zip(&params.tensors) {
         if spec.name.starts_with(crate::supernet::PREFIX) {
             let values = crate::params::to_vec(tensor)?;
-            map.insert(&spec.name, gtn_core::tensors::Tensor::f32(&spec.shape, values));
+            map.insert(&spec.name, gtn_core::io::tensors::Tensor::f32(&spec.shape, values));
         }
     }
     map.write(&out.join(SUPERNET))?;

@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used)] // the samples are enough and finite
 
 use gtn_core::latency::Line;
-use gtn_core::quantiles::{independent_quantile, quantiles_ci95};
+use gtn_core::measure::quantiles::{independent_quantile, quantiles_ci95};
+use gtn_core::measure::robust::{hodges_lehmann, hodges_lehmann_at_looks};
+use gtn_core::measure::shares::{paired_share_ci95, share_ci95};
+use gtn_core::measure::stats::{difference_ci95, holm, mean_ci95, t_test};
 use gtn_core::rng::Rng;
-use gtn_core::robust::{hodges_lehmann, hodges_lehmann_at_looks};
-use gtn_core::shares::{paired_share_ci95, share_ci95};
-use gtn_core::stats::{difference_ci95, holm, mean_ci95, t_test};
 
 /// One interval on one kind of samples.
 pub struct Row {

@@ -4,7 +4,7 @@
 
 mod cases;
 
-use gtn_core::table::Table;
+use gtn_core::text::table::Table;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -95,7 +95,7 @@ pub fn short(sha256: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Input;
+    use crate::ir::arch::Input;
 
     fn set(pixels: Vec<u8>, labels: Vec<u16>) -> ImageSet {
         ImageSet::new(Input { channels: 1, height: 1, width: 2 }, 3, pixels, labels).unwrap()

@@ -1,13 +1,16 @@
 //! Data sets: labelled u8 images in memory, read from the layouts they are published in.
 
-mod cifar;
-mod fashion_mini;
+pub mod augment;
 mod identity;
-mod idx;
+pub mod preprocess;
+mod readers;
+pub mod split;
 
 pub use identity::{DataSha256, Part, short};
 
-use crate::arch::Input;
+use readers::{cifar, fashion_mini, idx};
+
+use crate::ir::arch::Input;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -25,7 +28,7 @@ pub struct ImageSet {
     pub labels: Vec<u16>,
 }
 
-/// A data set's two published parts. Val is cut from train by [`crate::split`].
+/// A data set's two published parts. Val is cut from train by [`crate::data::split`].
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// Without its folder: `cifar100`.

@@ -2,7 +2,7 @@
 //! (Barber, Candes, Ramdas and Tibshirani 2021): each network in turn is left out, and the line through the
 //! others says how far off it would have been.
 
-use crate::stats::percentile;
+use crate::measure::stats::percentile;
 
 /// Huber's constant: 95 % efficient for normal errors.
 const HUBER: f64 = 1.345;

@@ -8,21 +8,20 @@
 mod fit;
 mod line;
 mod ops;
-mod performance;
 mod roofline;
+pub mod select;
 mod table;
 mod tiny;
 
 pub use fit::Fitted;
 pub use line::Line;
 pub use ops::{FusedOp, fused_ops};
-pub use performance::{Performance, Speed};
 pub use roofline::Roofline;
 pub use table::{NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
 
 use crate::Result;
 use crate::device::Device;
-use crate::graph::Graph;
+use crate::ir::graph::Graph;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -157,7 +156,7 @@ impl Prediction {
 impl std::fmt::Display for Prediction {
     /// `0.41 ms (0.38 to 0.44)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use crate::format::ms;
+        use crate::text::format::ms;
         write!(f, "{} ({} to {})", ms(self.ms), ms(self.band[0]), ms(self.band[1]))
     }
 }

@@ -1,8 +1,8 @@
 //! A network as the list of operators that a runtime executes: convolutions with the addition and the
 //! activation that ONNX Runtime fuses into them, everything else by itself.
 
-use crate::arch::Activation;
-use crate::graph::{Graph, NodeOp, Shape, ValueId};
+use crate::ir::arch::Activation;
+use crate::ir::graph::{Graph, NodeOp, Shape, ValueId};
 
 /// One fused operator at one shape: what a latency table has a row for. Batch 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,13 +144,15 @@ fn kind(op: &NodeOp) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Input;
-    use crate::fold::fold_graph;
-    use crate::{cost, pool, zoo};
+    use crate::ir::arch::Input;
+    use crate::ir::cost;
+    use crate::ir::fold::fold_graph;
+    use crate::nets::pool;
+    use crate::nets::zoo;
 
     const INPUT: Input = Input { channels: 3, height: 32, width: 32 };
 
-    fn keys(spec: &crate::arch::ArchSpec) -> Vec<String> {
+    fn keys(spec: &crate::ir::arch::ArchSpec) -> Vec<String> {
         let graph = fold_graph(&Graph::lower(spec).unwrap());
         fused_ops(&graph).iter().map(|op| op.key("fp32")).collect()
     }

@@ -2,10 +2,11 @@
 //! its memory traffic, whichever is longer (Williams et al. 2009, the roofline), plus a fixed cost.
 
 use super::ops::{FusedOp, fused_ops};
-use super::{Basis, Performance, Prediction, Speed};
+use super::{Basis, Prediction};
 use crate::device::Device;
-use crate::fold::fold_graph;
-use crate::graph::Graph;
+use crate::device::performance::{Performance, Speed};
+use crate::ir::fold::fold_graph;
+use crate::ir::graph::Graph;
 use crate::{Error, Result};
 
 /// Predicts networks of one precision on a device by its profile.
@@ -64,8 +65,9 @@ impl Roofline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Input;
-    use crate::{device, zoo};
+    use crate::device;
+    use crate::ir::arch::Input;
+    use crate::nets::zoo;
 
     /// Published latencies on a Raspberry Pi 5 with 4 threads, batch 1, 224 x 224 (ExecuTorch with XNNPACK).
     #[test]

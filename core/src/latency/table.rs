@@ -1,9 +1,10 @@
 //! Latency tables (`gtn.table/1`): what gtn-run measured of a kit on one device.
 
-use crate::arch::ArchSpec;
 use crate::host::{Conditions, Host};
-use crate::stats::percentile;
-use crate::{Error, Result, artifact};
+use crate::io::artifact;
+use crate::ir::arch::ArchSpec;
+use crate::measure::stats::percentile;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -14,8 +14,8 @@
 //! The difference of the two times, over COPIES, is what the operator adds to a network.
 
 use super::ops::FusedOp;
-use crate::arch::{Activation, Input};
-use crate::graph::{Builder, Graph, IMAGE, NodeOp, Shape, ValueId};
+use crate::ir::arch::{Activation, Input};
+use crate::ir::graph::{Builder, Graph, IMAGE, NodeOp, Shape, ValueId};
 
 /// Times that an operator occurs in its model: the difference of two times is divided by this, and so
 /// is its error.
@@ -122,8 +122,10 @@ fn probe(b: &mut Builder, name: &str, x: ValueId) -> ValueId {
 mod tests {
     use super::super::ops::fused_ops;
     use super::*;
-    use crate::fold::fold_graph;
-    use crate::{eval, testing, zoo};
+    use crate::ir::eval;
+    use crate::ir::fold::fold_graph;
+    use crate::ir::random_weights;
+    use crate::nets::zoo;
     use std::collections::BTreeMap;
 
     /// The timed model of every operator of four architectures holds it COPIES times and otherwise what
@@ -154,8 +156,8 @@ mod tests {
             assert_eq!(a, b + op.copies(), "{key}");
             assert_eq!(op.reference_key(), op.reference_key());
             for graph in [timed, reference].iter().filter(|g| g.params().len() < 30) {
-                let weights = testing::random_weights(graph, 1);
-                let out = eval::run(graph, &weights, &testing::random_image(graph, 2)).unwrap();
+                let weights = random_weights::random_weights(graph, 1);
+                let out = eval::run(graph, &weights, &random_weights::random_image(graph, 2)).unwrap();
                 assert!(out.iter().all(|x| x.is_finite()), "{key}");
             }
         }

@@ -9,9 +9,9 @@
 use super::histogram::ValueStats;
 use super::placement::{Placement, producer};
 use crate::Result;
-use crate::arch::Activation;
-use crate::graph::{Graph, Node, NodeOp, ValueId};
-use crate::weights::Weights;
+use crate::ir::arch::Activation;
+use crate::ir::graph::{Graph, Node, NodeOp, ValueId};
+use crate::ir::weights::Weights;
 
 /// Bounds of one factor: beyond, a channel is dead rather than small.
 const LARGEST: f64 = 4096.0;
@@ -148,8 +148,11 @@ fn scale_columns(weights: &mut Weights, to: &Node, factors: &[f64]) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Input;
-    use crate::{eval, fold, pool, testing};
+    use crate::ir::arch::Input;
+    use crate::ir::eval;
+    use crate::ir::fold;
+    use crate::ir::random_weights;
+    use crate::nets::pool;
 
     fn stats(graph: &Graph, weights: &Weights, images: &[Vec<f32>]) -> Vec<Option<ValueStats>> {
         let mut stats = vec![None; graph.nodes.len() + 1];
@@ -178,8 +181,9 @@ mod tests {
                 block.activation = activation;
             }
             let graph = Graph::lower(&spec).unwrap();
-            let (graph, before) = fold::fold_batch_norm(&graph, &testing::random_weights(&graph, 3)).unwrap();
-            let images: Vec<Vec<f32>> = (0..4).map(|i| testing::random_image(&graph, i)).collect();
+            let (graph, before) =
+                fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, 3)).unwrap();
+            let images: Vec<Vec<f32>> = (0..4).map(|i| random_weights::random_image(&graph, i)).collect();
             let stats_before = stats(&graph, &before, &images);
             let mut after = before.clone();
             let done = equalise(&graph, &mut after, &stats_before).unwrap();

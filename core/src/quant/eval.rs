@@ -4,8 +4,9 @@
 //! integers may land on either.
 
 use super::{Affine, Int8Network};
-use crate::graph::{Node, NodeOp, ValueId};
-use crate::{Error, Result, eval};
+use crate::ir::eval;
+use crate::ir::graph::{Node, NodeOp, ValueId};
+use crate::{Error, Result};
 
 /// A value of one image.
 struct Value {
@@ -93,9 +94,11 @@ fn node_value(net: &Int8Network, i: usize, node: &Node, values: &[Value]) -> Res
 mod tests {
     use super::super::{ActivationType, Range, Scheme};
     use super::*;
-    use crate::arch::Input;
-    use crate::graph::Graph;
-    use crate::{fold, testing, zoo};
+    use crate::ir::arch::Input;
+    use crate::ir::fold;
+    use crate::ir::graph::Graph;
+    use crate::ir::random_weights;
+    use crate::nets::zoo;
     use std::collections::BTreeSet;
 
     /// With ranges that fit, int8 is near fp32 (12 dB is a quarter of the signal: fifty random layers
@@ -106,8 +109,8 @@ mod tests {
         for name in ["resnet8", "mobilenetv2"] {
             let graph = Graph::lower(&zoo::named(name, input, 10).unwrap().unwrap()).unwrap();
             let (graph, weights) =
-                fold::fold_batch_norm(&graph, &testing::random_weights(&graph, 5)).unwrap();
-            let image = testing::random_image(&graph, 6);
+                fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, 5)).unwrap();
+            let image = random_weights::random_image(&graph, 6);
             let fp32 = eval::run_all(&graph, &weights, &image).unwrap();
             let ranges = fp32.iter().map(|v| {
                 let fold = v.iter().fold((0.0f32, 0.0f32), |(lo, hi), &x| (lo.min(x), hi.max(x)));

@@ -16,6 +16,7 @@ pub mod histogram;
 pub mod layer;
 mod mse;
 pub mod network;
+pub mod norm_to_depthwise;
 pub mod placement;
 pub mod saturation;
 

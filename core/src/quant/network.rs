@@ -4,9 +4,9 @@ use super::affine::{Affine, Range};
 use super::layer::Int8Layer;
 use super::placement::{Placement, passes_through, producer};
 use super::{ActivationType, Scheme, bias_correction};
-use crate::arch::Activation;
-use crate::graph::{Graph, NodeOp, ValueId};
-use crate::weights::Weights;
+use crate::ir::arch::Activation;
+use crate::ir::graph::{Graph, NodeOp, ValueId};
+use crate::ir::weights::Weights;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,15 +134,18 @@ fn absorbed(graph: &Graph, placement: &Placement, values: &[Option<Affine>]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Input;
-    use crate::{fold, pool, testing};
+    use crate::ir::arch::Input;
+    use crate::ir::fold;
+    use crate::ir::random_weights;
+    use crate::nets::pool;
 
     #[test]
     fn a_missing_or_impossible_range_names_its_value() {
         let input = Input { channels: 1, height: 28, width: 28 };
         let spec = pool::student("mbv2-mini:d111-k333-e333", input, 10).unwrap();
         let graph = Graph::lower(&spec).unwrap();
-        let (graph, weights) = fold::fold_batch_norm(&graph, &testing::random_weights(&graph, 1)).unwrap();
+        let (graph, weights) =
+            fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, 1)).unwrap();
         let scheme = Scheme { activations: ActivationType::Uint8, weight_bits: 8, per_channel: true };
         let mut ranges = vec![Some(Range { lo: 0.0, hi: 6.0 }); graph.nodes.len() + 1];
         let build = |ranges: &Ranges, fp32: &[&str]| {

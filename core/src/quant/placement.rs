@@ -1,8 +1,8 @@
 //! Where quantisation stands: after which values a Q/DQ pair goes, and which activations its
 //! saturation replaces, so that ONNX Runtime fuses every convolution, sum and product.
 
-use crate::arch::Activation;
-use crate::graph::{Graph, IMAGE, Node, NodeOp, ValueId};
+use crate::ir::arch::Activation;
+use crate::ir::graph::{Graph, IMAGE, Node, NodeOp, ValueId};
 use std::collections::BTreeSet;
 
 /// A graph's units: an operator with the Relu or Relu6 behind it counts as one.
@@ -120,8 +120,10 @@ pub fn producer(graph: &Graph, value: ValueId) -> Option<&Node> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Input;
-    use crate::{fold, pool, zoo};
+    use crate::ir::arch::Input;
+    use crate::ir::fold;
+    use crate::nets::pool;
+    use crate::nets::zoo;
 
     fn names(graph: &Graph, flags: &[bool]) -> Vec<String> {
         let name = |v: usize| producer(graph, ValueId(v)).map_or("image", |n| &n.name).to_owned();

@@ -3,7 +3,8 @@
 
 use super::adapter::Gpu;
 use crate::backend::Kernels;
-use gtn_core::{Result, artifact};
+use gtn_core::Result;
+use gtn_core::io::artifact;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -5,8 +5,8 @@ use super::adapter::Abilities;
 use super::test_model::{cast, encode, int, ints, node, tensor, value};
 use crate::backend::{Backend, Kernels, Named, Options};
 use crate::onnx::proto::{GraphProto, NodeProto};
+use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::rng::Rng;
-use gtn_core::tensors::{Data, Tensor};
 use half::f16;
 use std::path::Path;
 

@@ -5,8 +5,8 @@ use super::conv_cases::Case;
 use super::test_model::{encode, int, node, raw, value};
 use crate::backend::{Backend, Kernels, Named, Options};
 use crate::onnx::proto::{GraphProto, NodeProto};
+use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::rng::Rng;
-use gtn_core::tensors::{Data, Tensor};
 use std::path::Path;
 
 const CASES: usize = 210;

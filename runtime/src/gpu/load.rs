@@ -5,7 +5,7 @@ use super::ops::{self, Node};
 use crate::backend::{Named, Options, Slot};
 use crate::onnx::{Constant, Dim, Numbers, Value, decode, value};
 use crate::sizes::{Sizes, still_open};
-use gtn_core::tensors::Data;
+use gtn_core::io::tensors::Data;
 use gtn_core::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

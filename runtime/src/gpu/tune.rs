@@ -5,9 +5,10 @@ use super::{adapter, cache};
 use crate::backend::{Kernels, Kind, Options};
 use crate::bench::inputs;
 use crate::subject::Subject;
+use gtn_core::io::artifact;
+use gtn_core::measure::robust::median;
 use gtn_core::rng::Rng;
-use gtn_core::robust::median;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

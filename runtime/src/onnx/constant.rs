@@ -2,8 +2,8 @@
 
 use super::proto::TensorProto;
 use super::{MAX_ELEMENTS, check_tensor};
-use gtn_core::element::Element;
-use gtn_core::tensors::{Data, Tensor};
+use gtn_core::io::element::Element;
+use gtn_core::io::tensors::{Data, Tensor};
 use half::f16;
 
 /// Values as a program computes with them: every integer type of up to 32 bits is i32 (uint32 by its bits).

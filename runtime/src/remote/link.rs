@@ -3,8 +3,9 @@
 use super::hear::{self, DONE, Heard, Said};
 use super::ssh::Ssh;
 use super::{Address, adb, ssh};
-use gtn_core::signals::Signals;
-use gtn_core::{Error, Result, format};
+use gtn_core::program::signals::Signals;
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use std::io::Write;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};

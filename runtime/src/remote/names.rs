@@ -4,7 +4,7 @@
 //! called `@N` there. `N` counts up, so that no two are alike, and a name that has an `@` of its own is called so, too:
 //! whatever stands for `@N` in an answer is ours.
 
-use gtn_core::format;
+use gtn_core::text::format;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 

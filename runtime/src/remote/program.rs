@@ -1,7 +1,8 @@
 //! The gtn-run that another machine runs: this one where the machines are alike, else what `make dist` made for it.
 
 use super::Address;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::io::artifact;
+use gtn_core::{Error, Result};
 use gtn_run::ort_library;
 use std::path::{Path, PathBuf};
 use std::process::Command;

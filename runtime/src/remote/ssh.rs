@@ -3,8 +3,9 @@
 
 use super::Address;
 use super::hear::{self, Said};
-use gtn_core::signals::Signals;
-use gtn_core::{Error, Result, artifact};
+use gtn_core::io::artifact;
+use gtn_core::program::signals::Signals;
+use gtn_core::{Error, Result};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

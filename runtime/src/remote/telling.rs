@@ -6,10 +6,13 @@
 use super::Address;
 use super::arguments::{Line, Made, Output, Telling};
 use crate::{classify_command, commands, compare_command};
-use gtn_core::compare::{self, Comparison};
+use gtn_core::io::artifact;
+use gtn_core::io::npy;
 use gtn_core::latency::Table;
-use gtn_core::report::{self, Report};
-use gtn_core::{Error, Result, artifact, exit, npy};
+use gtn_core::measure::compare::{self, Comparison};
+use gtn_core::measure::report::{self, Report};
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
 use gtn_run::settings::{self, Settings};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@
 mod peer;
 mod trust;
 
-use gtn_core::arch::Input;
+use gtn_core::ir::arch::Input;
 use gtn_tests::{random_student, root, run};
 use std::path::Path;
 
@@ -51,7 +51,7 @@ fn main() {
 fn bundle(dir: &Path, precision: &str) -> String {
     let path = dir.join(format!("student-{precision}.gtn"));
     let input = Input { channels: 1, height: 28, width: 28 };
-    let arch = gtn_core::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
+    let arch = gtn_core::nets::pool::student("res-mini:d111-k333-e111", input, 10).unwrap();
     random_student(&dir.join("student"), arch, "fashion-mnist-mini", 64, 1).unwrap();
     let _ = std::fs::remove_dir_all(&path); // an older one
     let flags = format!("--precision {precision} --max-drop 100 --calib-images 64 --out {}", path.display());

@@ -3,12 +3,12 @@
 //! version of ONNX Runtime; `peers` are other engines: rten (our backend rust), tract and OpenVINO (their Python
 //! packages).
 
-use gtn_core::compare::Ratio;
-use gtn_core::format;
+use gtn_core::measure::compare::Ratio;
+use gtn_core::measure::robust::median;
+use gtn_core::measure::stats::Summary;
 use gtn_core::rng::Rng;
-use gtn_core::robust::median;
-use gtn_core::stats::Summary;
-use gtn_core::table::Table;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 use gtn_run::backend::{Backend, Kind, Options};
 use gtn_run::bench::made_up;
 use gtn_run::ort_backend::OrtBackend;

@@ -1,10 +1,10 @@
 //! Repeatability, what `compare` finds, and what a process costs.
 
 use gtn_core::Result;
-use gtn_core::compare::{Ratio, Verdict};
-use gtn_core::format;
-use gtn_core::stats::{Summary, mean_sd};
-use gtn_core::table::Table;
+use gtn_core::measure::compare::{Ratio, Verdict};
+use gtn_core::measure::stats::{Summary, mean_sd};
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
 use gtn_run::backend::Options;
 use gtn_run::bench::inputs;
 use gtn_run::interleave::{Plan, Runner, interleave};

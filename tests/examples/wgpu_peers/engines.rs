@@ -1,7 +1,7 @@
 //! The runtimes, and how each is started.
 
 use crate::child::Child;
-use gtn_core::arch::Input;
+use gtn_core::ir::arch::Input;
 use gtn_tests::root;
 use std::path::{Path, PathBuf};
 use std::process::Command;

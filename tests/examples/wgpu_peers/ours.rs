@@ -1,7 +1,7 @@
 //! Backend wgpu as one of the processes, and the answers of ONNX Runtime's CPU.
 
-use gtn_core::robust::median;
-use gtn_core::tensors::Data;
+use gtn_core::io::tensors::Data;
+use gtn_core::measure::robust::median;
 use gtn_run::backend::{Backend, Kind, Named, Options};
 use gtn_run::bench::made_up;
 use gtn_run::gpu::WgpuBackend;

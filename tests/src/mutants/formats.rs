@@ -2,16 +2,18 @@
 
 use super::ground::RESUME;
 use super::repair::Repair;
-use gtn_core::arch::{ArchSpec, Input};
-use gtn_core::bundle::Bundle;
-use gtn_core::cost::Cost;
+use gtn_core::artifacts::bundle::Bundle;
+use gtn_core::artifacts::kit::Kit;
+use gtn_core::artifacts::model_dir::{ArchFile, Golden, ModelDir};
 use gtn_core::data::DataSource;
-use gtn_core::graph::Graph;
 use gtn_core::host::Host;
-use gtn_core::kit::Kit;
+use gtn_core::io::artifact;
+use gtn_core::io::npy;
+use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::graph::Graph;
 use gtn_core::latency::Table;
-use gtn_core::model_dir::{ArchFile, Golden, ModelDir};
-use gtn_core::{Error, Result, artifact, device, npy};
+use gtn_core::{Error, Result, device};
 use gtn_run::backend::{Kind, Options};
 use gtn_run::image::Image;
 use gtn_run::onnx::OnnxModel;

@@ -1,11 +1,14 @@
 //! The good files that mutants are made of, each format's in a folder with what its reader wants beside it.
 
 use crate::{command, root, run, small_bundle, small_fashion};
-use gtn_core::arch::Input;
 use gtn_core::host::{Conditions, Host};
+use gtn_core::io::artifact;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::ir::arch::Input;
 use gtn_core::latency::{self, NetworkRow, OpRow, Runtime, Table, Time};
-use gtn_core::tensors::Tensor;
-use gtn_core::{Error, Result, artifact, device, npy, pool};
+use gtn_core::nets::pool;
+use gtn_core::{Error, Result, device};
 use gtn_run::settings::{self, Choice, Settings, Tried};
 use std::collections::BTreeMap;
 use std::fs;

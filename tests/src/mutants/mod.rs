@@ -10,7 +10,8 @@ pub mod repair;
 use crate::damage;
 use formats::{Format, Vouched};
 use gtn_core::rng::Rng;
-use gtn_core::{Error, Result, format};
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Of all mutants.

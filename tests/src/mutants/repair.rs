@@ -1,6 +1,6 @@
 //! What a mutant needs so that its reader gets beyond the first check: lengths, checksums and hashes put right.
 
-use gtn_core::artifact;
+use gtn_core::io::artifact;
 use std::path::Path;
 
 /// Sums and lengths that the format's reader checks first.

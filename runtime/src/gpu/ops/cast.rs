@@ -48,7 +48,7 @@ mod tests {
     use crate::gpu::WgpuBackend;
     use crate::gpu::test_model::{cast, encode, value};
     use crate::onnx::proto::GraphProto;
-    use gtn_core::tensors::{Data, Tensor};
+    use gtn_core::io::tensors::{Data, Tensor};
     use half::f16;
     use std::path::Path;
 

@@ -165,8 +165,8 @@ mod tests {
     use crate::gpu::adapter::Abilities;
     use crate::gpu::test_model::{encode, int, node, tensor, value};
     use crate::onnx::proto::{GraphProto, NodeProto};
+    use gtn_core::io::tensors::{Data, Tensor};
     use gtn_core::rng::Rng;
-    use gtn_core::tensors::{Data, Tensor};
     use std::path::Path;
 
     #[test]

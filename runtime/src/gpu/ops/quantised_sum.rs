@@ -69,8 +69,8 @@ mod tests {
     use crate::gpu::graph::DType;
     use crate::gpu::test_model::{encode, node, raw, value};
     use crate::onnx::proto::GraphProto;
+    use gtn_core::io::tensors::{Data, Tensor};
     use gtn_core::rng::Rng;
-    use gtn_core::tensors::{Data, Tensor};
     use std::path::Path;
 
     fn random(rng: &mut Rng, dtype: DType) -> Quantised {

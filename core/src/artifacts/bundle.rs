@@ -1,0 +1,282 @@
+//! A bundle (`NAME.gtn/`): the ONNX model, the proof of what it should answer, and the manifest that
+//! hashes them. gtn-export writes it, gtn-run opens it.
+
+use crate::artifacts::model_dir::{Golden, read_images};
+use crate::data::DataSha256;
+use crate::data::preprocess::Preprocess;
+use crate::device::{self, Device};
+use crate::io::artifact;
+use crate::io::tensors::TensorMap;
+use crate::ir::arch::{ArchSpec, Input};
+use crate::measure::parity::Tolerance;
+use crate::text::format;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Schema of manifest.json.
+pub const SCHEMA: &str = "gtn.bundle/1";
+/// The manifest's file name. It is sealed (see [`artifact::seal`]).
+pub const MANIFEST: &str = "manifest.json";
+/// The export report's file name: measured, so not part of what is reproducible, but sealed too.
+pub const EXPORT_REPORT: &str = "export-report.json";
+/// Files that every bundle's manifest lists.
+pub const FILES: [&str; 5] =
+    ["model.onnx", "device.toml", "golden.safetensors", "eval.safetensors", "MODEL_CARD.md"];
+
+/// Of those that a folder holds beside its bundle, as many are named.
+const MAX_UNLISTED: usize = 10;
+
+/// Size and hash of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Bytes.
+    pub size: u64,
+    /// Lower-case hex.
+    pub sha256: String,
+}
+
+/// Hashes of what the bundle was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parents {
+    /// The student's arch.json.
+    pub arch_sha256: String,
+    /// The student's weights.safetensors.
+    pub weights_sha256: String,
+    /// The teacher's weights.safetensors, for a distilled student.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher_sha256: Option<String>,
+    /// The data it was trained on, by content (absent in older bundles).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<DataSha256>,
+}
+
+/// manifest.json.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// For people: `STUDENT-TARGET`.
+    pub name: String,
+    /// Device profile.
+    pub target: String,
+    /// `fp32`, ...
+    pub precision: String,
+    /// ONNX operator set.
+    pub opset: i64,
+    /// Input `image` f32 `[N, C, H, W]`, `N` named.
+    pub input: Input,
+    /// Output `logits` f32 `[N, classes]`.
+    pub classes: usize,
+    /// The network the model was written from.
+    pub arch: ArchSpec,
+    /// Multiply-accumulates per image.
+    pub macs: u64,
+    /// Trained parameters before folding.
+    pub params: u64,
+    /// u8 image to input.
+    pub preprocess: Preprocess,
+    /// One name per class.
+    pub labels: Vec<String>,
+    /// What it was made from.
+    pub parents: Parents,
+    /// SHA-256 of the calibration images, for int8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_sha256: Option<String>,
+    /// How far a correct runtime may be from `logits_shipped`.
+    pub tolerance: Tolerance,
+    /// Every other file but [`EXPORT_REPORT`].
+    pub files: BTreeMap<String, FileEntry>,
+    /// Anything else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ext: BTreeMap<String, serde_json::Value>,
+}
+
+/// An opened bundle: every hash has been checked.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// manifest.json.
+    pub manifest: Manifest,
+    /// model.onnx, as hashed.
+    pub model: Vec<u8>,
+    /// Golden images, labels, and the logits of the network as trained.
+    pub golden: Golden,
+    /// What the shipped model answers on the golden images, `[n, classes]`.
+    pub logits_shipped: Vec<f32>,
+    /// Names of what lies in the folder beside it: no part of the bundle, and never read.
+    pub unlisted: Vec<String>,
+    eval: Vec<u8>,
+    device: Vec<u8>,
+}
+
+impl Bundle {
+    /// Whether `path` looks like a bundle (a folder with a manifest).
+    pub fn is_bundle(path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    /// Opens and checks a bundle: sizes, hashes, schema, the golden set. The first file that is not
+    /// what the manifest says is named.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(MANIFEST);
+        if !path.is_file() {
+            return Err(Error::input(dir, format!("is not a bundle: it has no {MANIFEST}")));
+        }
+        let text = artifact::unseal(&artifact::read_text(&path)?, &path)?;
+        let manifest: Manifest = artifact::parse_schema(&text, &path, SCHEMA)?;
+        manifest.check(&path)?;
+        let report = dir.join(EXPORT_REPORT);
+        if report.exists() {
+            artifact::unseal(&artifact::read_text(&report)?, &report)?;
+        }
+        let mut contents = BTreeMap::new();
+        for (name, entry) in &manifest.files {
+            contents.insert(name.as_str(), read_checked(&dir.join(name), entry)?);
+        }
+        let mut take = |name: &str| contents.remove(name).unwrap_or_default();
+        let golden_path = dir.join("golden.safetensors");
+        let map = TensorMap::from_bytes(&take("golden.safetensors"), &golden_path)?;
+        let (images, labels) = read_images(&map, &golden_path, &manifest.arch)?;
+        let shape = [Some(labels.len()), Some(manifest.classes)];
+        let logits = map.f32s(&golden_path, "logits", &shape)?.to_vec();
+        let logits_shipped = map.f32s(&golden_path, "logits_shipped", &shape)?.to_vec();
+        let (model, eval, device) = (take("model.onnx"), take("eval.safetensors"), take("device.toml"));
+        let golden = Golden { images, labels, logits };
+        let unlisted = unlisted(dir, &manifest.files, &[MANIFEST, EXPORT_REPORT])?;
+        Ok(Self { dir: dir.to_owned(), manifest, model, golden, logits_shipped, unlisted, eval, device })
+    }
+
+    /// The evaluation images (u8 `[n, C, H, W]`) and labels; split `test`.
+    pub fn eval_set(&self) -> Result<(Vec<u8>, Vec<u16>)> {
+        let path = self.dir.join("eval.safetensors");
+        read_images(&TensorMap::from_bytes(&self.eval, &path)?, &path, &self.manifest.arch)
+    }
+
+    /// The profile of the device that it was made for.
+    pub fn device(&self) -> Result<Device> {
+        let path = self.dir.join("device.toml");
+        let text = std::str::from_utf8(&self.device).map_err(|_| Error::input(&path, "is not UTF-8 text"))?;
+        device::parse(text, &path)
+    }
+
+    /// Size of all files together.
+    pub fn total_bytes(&self) -> u64 {
+        self.manifest.files.values().map(|f| f.size).sum()
+    }
+}
+
+impl Manifest {
+    fn check(&self, path: &Path) -> Result<()> {
+        for name in FILES {
+            if !self.files.contains_key(name) {
+                return Err(Error::input(path, format!("files lacks `{name}`")));
+            }
+        }
+        check_names(&self.files, path)?;
+        check_tolerance(self.tolerance, &self.precision, path)?;
+        let bad = |e: Error| Error::input(path, e.to_string());
+        self.arch.validate().map_err(bad)?;
+        self.preprocess.validate().map_err(bad)?;
+        let p = &self.preprocess;
+        let preprocessed = Input { channels: p.channels, height: p.height, width: p.width };
+        let agree = self.arch.input == self.input && preprocessed == self.input;
+        if !agree || self.arch.classes != self.classes || self.labels.len() != self.classes {
+            return Err(Error::input(path, "input, classes, arch, preprocess and labels do not agree"));
+        }
+        Ok(())
+    }
+}
+
+/// A file does not set its own gate: no more than the bound of its precision.
+fn check_tolerance(found: Tolerance, precision: &str, path: &Path) -> Result<()> {
+    let Some(bound) = Tolerance::of(precision) else {
+        let precision = format::shorten(precision, 60);
+        return Err(Error::input(path, format!("precision is `{precision}`, wanted fp32, fp16 or int8")));
+    };
+    if found.is_within(bound) {
+        return Ok(());
+    }
+    let what = format!(
+        "tolerance is {:e} (margin {:e}), wanted 0 to {:e} (margin 0 to {:e}) in {precision}",
+        found.relative, found.margin, bound.relative, bound.margin
+    );
+    Err(Error::input(path, what))
+}
+
+/// What lies in a folder that its manifest does not list, sorted; names for people.
+pub(crate) fn unlisted(
+    dir: &Path,
+    files: &BTreeMap<String, FileEntry>,
+    also: &[&str],
+) -> Result<Vec<String>> {
+    let unreadable = |e| Error::io(dir, "read", e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let listed = name.to_str().is_some_and(|n| files.contains_key(n) || also.contains(&n));
+        if !listed && found.len() < MAX_UNLISTED {
+            found.push(format::shorten(&format::path(Path::new(&name)), 60));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The names of the files that a bundle or a kit consists of: its manifest, what that lists, and a bundle's report of its
+/// export if it has one. Nothing else in the folder belongs to it.
+pub fn listed(dir: &Path) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Listing {
+        schema: String,
+        files: BTreeMap<String, FileEntry>,
+    }
+    let path = dir.join(MANIFEST);
+    let text = artifact::unseal(&artifact::read_text(&path)?, &path)?;
+    let Listing { schema, files } =
+        serde_json::from_str(&text).map_err(|e| Error::input(&path, e.to_string()))?;
+    let mut names = vec![MANIFEST.to_owned()];
+    match schema.as_str() {
+        SCHEMA if dir.join(EXPORT_REPORT).exists() => names.push(EXPORT_REPORT.to_owned()),
+        SCHEMA | crate::artifacts::kit::SCHEMA => {}
+        other => {
+            let what =
+                format!("schema is `{other}`, wanted `{SCHEMA}` or `{}`", crate::artifacts::kit::SCHEMA);
+            return Err(Error::input(path, what));
+        }
+    }
+    check_names(&files, &path)?;
+    names.extend(files.into_keys());
+    Ok(names)
+}
+
+/// A manifest's files lie in its own folder.
+pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, path: &Path) -> Result<()> {
+    match files.keys().find(|n| n.is_empty() || n.contains(['/', '\\']) || n.starts_with('.')) {
+        Some(odd) => {
+            let odd = format::shorten(odd, 60);
+            Err(Error::input(path, format!("files: `{odd}` is not a plain file name")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The file, if it has the size and hash that the manifest says.
+pub(crate) fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
+    let (_, size) = artifact::open(path)?;
+    if size != entry.size {
+        return Err(Error::input(path, format!("has {size} bytes, the manifest says {}", entry.size)));
+    }
+    let bytes = artifact::read_at_most(path, entry.size.min(artifact::MAX_FILE))?;
+    let found = artifact::sha256(&bytes);
+    if found != entry.sha256 {
+        let what = format!("has SHA-256 {found}, the manifest says {}: damaged or edited", entry.sha256);
+        return Err(Error::input(path, what));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,5 @@
+//! What one program hands to the next: a student's folder, a bundle, a kit.
+
+pub mod bundle;
+pub mod kit;
+pub mod model_dir;

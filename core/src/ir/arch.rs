@@ -1,0 +1,267 @@
+//! `ArchSpec`: what a network is, in the terms a person chooses it by. [`crate::ir::graph`] lowers it.
+
+use crate::io::artifact;
+use crate::nets::zoo;
+use crate::text::format;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The image a network takes: channels, height, width (pixels).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// 3 for RGB, 1 for grey.
+    pub channels: usize,
+    /// Pixels.
+    pub height: usize,
+    /// Pixels.
+    pub width: usize,
+}
+
+/// Element-wise non-linearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(0, x).
+    Relu,
+    /// min(6, max(0, x)), as MobileNetV2.
+    Relu6,
+    /// x * min(1, max(0, x/6 + 1/2)), as MobileNetV3 (ONNX HardSwish).
+    HardSwish,
+}
+
+/// What a block computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockOp {
+    /// Two k x k convolutions and a shortcut (He et al. 2015, fig. 5 left).
+    Basic,
+    /// The same with BN and ReLU before each convolution (Zagoruyko & Komodakis 2016).
+    PreActBasic,
+    /// 1x1, k x k, 1x1 and a shortcut (He et al. 2015, fig. 5 right).
+    Bottleneck,
+    /// Expand 1x1, depthwise k x k, project 1x1 (Sandler et al. 2018).
+    InvertedResidual,
+}
+
+/// One block. Its input width is the previous block's `width`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Block {
+    /// What it computes.
+    pub op: BlockOp,
+    /// Spatial kernel size, odd.
+    pub kernel: usize,
+    /// Channels inside the block: for an inverted residual, expansion times the input width.
+    pub hidden: usize,
+    /// Output channels.
+    pub width: usize,
+    /// 1 or 2.
+    pub stride: usize,
+    /// The block's non-linearity.
+    pub activation: Activation,
+    /// Squeeze-and-excitation: channels of the squeezed layer (inverted residual only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub se: Option<usize>,
+}
+
+/// The first convolution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stem {
+    /// Output channels.
+    pub width: usize,
+    /// Kernel size, odd.
+    pub kernel: usize,
+    /// 1 or 2.
+    pub stride: usize,
+    /// BN and activation after the convolution; none in pre-activation networks.
+    pub activation: Option<Activation>,
+    /// 3x3 max pooling of stride 2 after it (ImageNet ResNets).
+    #[serde(default)]
+    pub max_pool: bool,
+}
+
+/// Blocks at one resolution; the first may have stride 2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// In order; at least one.
+    pub blocks: Vec<Block>,
+}
+
+/// What follows the last stage: optional norm, optional 1x1 convolution, pooling, classifier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// BN and this activation on the last stage's output (pre-activation networks).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Activation>,
+    /// 1x1 convolution + BN + activation to this many channels before pooling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conv: Option<HeadConv>,
+}
+
+/// The head's 1x1 convolution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadConv {
+    /// Output channels.
+    pub width: usize,
+    /// After its BN.
+    pub activation: Activation,
+}
+
+/// A whole network. `arch.json` holds one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchSpec {
+    /// What people call it: `resnet8x4`, or a pool id.
+    pub name: String,
+    /// What it takes.
+    pub input: Input,
+    /// How many logits it gives.
+    pub classes: usize,
+    /// First convolution.
+    pub stem: Stem,
+    /// In order; their outputs are the stage outputs F_1..F_N.
+    pub stages: Vec<Stage>,
+    /// After the last stage.
+    pub head: Head,
+}
+
+/// Bounds that keep a hostile arch.json from asking for absurd amounts of memory.
+const MAX_WIDTH: usize = 16_384;
+const MAX_BLOCKS: usize = 1_024;
+const MAX_SIDE: usize = 4_096;
+
+impl ArchSpec {
+    /// The network that a command line names: `pool:ID`, a teacher's name, or an arch file (a trained
+    /// folder's arch.json, or TOML or JSON holding an `ArchSpec`), whose input and classes must then fit
+    /// the data.
+    pub fn resolve(text: &str, input: Input, classes: usize) -> Result<Self> {
+        if let Some(id) = text.strip_prefix("pool:") {
+            return crate::nets::pool::student(id, input, classes);
+        }
+        if let Some(spec) = zoo::named(text, input, classes)? {
+            return Ok(spec);
+        }
+        let path = std::path::Path::new(text);
+        if !path.is_file() {
+            return Err(Error::usage(format!(
+                "unknown architecture `{text}`: wanted pool:ID (pools: {}), a name ({}), or an arch file",
+                crate::nets::pool::names().join(", "),
+                zoo::PATTERNS
+            )));
+        }
+        let spec = Self::read(path)?;
+        spec.validate().map_err(|e| Error::input(path, e.to_string()))?;
+        if (spec.input, spec.classes) != (input, classes) {
+            return Err(Error::input(
+                path,
+                format!(
+                    "is for {} with {} classes, the data has {} with {} classes",
+                    spec.input, spec.classes, input, classes
+                ),
+            ));
+        }
+        Ok(spec)
+    }
+
+    /// An arch file, with or without the envelope that gtn-train puts around it.
+    fn read(path: &std::path::Path) -> Result<Self> {
+        let is_json = path.extension().is_none_or(|e| e != "toml");
+        if is_json && artifact::read_document::<serde_json::Value>(path)?.get("schema").is_some() {
+            return Ok(crate::artifacts::model_dir::ArchFile::read(path)?.arch);
+        }
+        artifact::read_document(path)
+    }
+
+    /// Checks every number, so that lowering cannot fail. Errors name the key.
+    pub fn validate(&self) -> Result<()> {
+        // It names folders.
+        if !artifact::is_plain(&self.name, ":+@") {
+            let name = format::shorten(&self.name, 60);
+            let what = "wanted letters, digits, `-`, `_`, `.`, `:`, `+` or `@`, and no `.` before all others";
+            return Err(Error::usage(format!("architecture: name is `{name}`, {what}")));
+        }
+        let bad = |key: String, found: usize, wanted: &str| -> Result<()> {
+            Err(Error::usage(format!("architecture `{}`: {key} is {found}, wanted {wanted}", self.name)))
+        };
+        let Input { channels, height, width } = self.input;
+        if !(1..=4).contains(&channels) {
+            return bad("input.channels".into(), channels, "1 to 4");
+        }
+        for (key, side) in [("input.height", height), ("input.width", width)] {
+            if !(1..=MAX_SIDE).contains(&side) {
+                return bad(key.into(), side, "1 to 4096");
+            }
+        }
+        if !(2..=65_536).contains(&self.classes) {
+            return bad("classes".into(), self.classes, "2 to 65536");
+        }
+        let blocks: usize = self.stages.iter().map(|s| s.blocks.len()).sum();
+        if self.stages.is_empty() || blocks > MAX_BLOCKS || self.stages.iter().any(|s| s.blocks.is_empty()) {
+            return bad("blocks".into(), blocks, "1 to 1024, at least one in each stage");
+        }
+        check_conv("stem", self.stem.width, self.stem.kernel, self.stem.stride, &bad)?;
+        if let Some(conv) = &self.head.conv {
+            check_conv("head.conv", conv.width, 1, 1, &bad)?;
+        }
+        for (s, stage) in self.stages.iter().enumerate() {
+            for (b, block) in stage.blocks.iter().enumerate() {
+                let key = format!("stages[{s}].blocks[{b}]");
+                check_conv(&key, block.width, block.kernel, block.stride, &bad)?;
+                if !(1..=MAX_WIDTH).contains(&block.hidden) {
+                    return bad(format!("{key}.hidden"), block.hidden, "1 to 16384");
+                }
+                if let Some(se) = block.se
+                    && (!(1..=MAX_WIDTH).contains(&se) || block.op != BlockOp::InvertedResidual)
+                {
+                    return bad(format!("{key}.se"), se, "1 to 16384, in an inverted residual");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_conv(
+    key: &str,
+    width: usize,
+    kernel: usize,
+    stride: usize,
+    bad: &dyn Fn(String, usize, &str) -> Result<()>,
+) -> Result<()> {
+    if !(1..=MAX_WIDTH).contains(&width) {
+        return bad(format!("{key}.width"), width, "1 to 16384");
+    }
+    if kernel.is_multiple_of(2) || kernel > 15 {
+        return bad(format!("{key}.kernel"), kernel, "an odd number up to 15");
+    }
+    if !(1..=2).contains(&stride) {
+        return bad(format!("{key}.stride"), stride, "1 or 2");
+    }
+    Ok(())
+}
+
+impl std::fmt::Display for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+impl std::str::FromStr for Input {
+    type Err = Error;
+
+    /// `3x32x32`.
+    fn from_str(text: &str) -> Result<Self> {
+        let sides: Vec<Option<usize>> = text.split('x').map(|s| s.parse().ok()).collect();
+        match sides.as_slice() {
+            [Some(channels), Some(height), Some(width)] => {
+                Ok(Self { channels: *channels, height: *height, width: *width })
+            }
+            _ => Err(Error::usage(format!("--input {text}: wanted CxHxW, such as 3x32x32"))),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The single lowering: `ArchSpec` -> ordered nodes with shapes. Trainer, exporter, cost model and
+//! reference evaluator all read this and nothing else describes a network.
+
+use crate::Result;
+use crate::ir::arch::{Activation, ArchSpec, Block, BlockOp, Input};
+use crate::ir::blocks;
+
+/// A value of the graph: 0 is the image, `i + 1` is node `i`'s output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub usize);
+
+/// The image.
+pub const IMAGE: ValueId = ValueId(0);
+
+/// Channels, height, width of one sample; a vector is `[C, 1, 1]`.
+pub type Shape = [usize; 3];
+
+/// What a node computes (ONNX operator in parentheses). Shapes are per sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeOp {
+    /// 2-D convolution, symmetric padding `kernel / 2` (Conv). Weight `[out, in/groups, k, k]`.
+    Conv {
+        /// Output channels.
+        out: usize,
+        /// Kernel side, odd.
+        kernel: usize,
+        /// Both directions.
+        stride: usize,
+        /// 1, or the channel count for depthwise.
+        groups: usize,
+        /// Has a bias `[out]`.
+        bias: bool,
+    },
+    /// Batch normalisation over channels, epsilon [`BN_EPSILON`] (BatchNormalization).
+    BatchNorm,
+    /// Element-wise (Relu, Clip, HardSwish).
+    Activation(Activation),
+    /// max(0, min(1, x/6 + 1/2)), the gate of squeeze-and-excitation (HardSigmoid, alpha 1/6, beta 1/2).
+    HardSigmoid,
+    /// Element-wise sum of two equal shapes (Add).
+    Add,
+    /// First input times second, the second `[C,1,1]` broadcast (Mul).
+    Scale,
+    /// 3x3 window, stride 2, padding 1 (MaxPool).
+    MaxPool,
+    /// Mean over height and width (GlobalAveragePool).
+    GlobalAvgPool,
+    /// `[C,1,1]` to a vector (Flatten).
+    Flatten,
+    /// Fully connected, weight `[out, in]`, bias `[out]` (Gemm, transB = 1).
+    Linear {
+        /// Output features.
+        out: usize,
+    },
+}
+
+/// Added to the variance in batch normalisation (PyTorch's default).
+pub const BN_EPSILON: f64 = 1e-5;
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Unique, dotted: `stages.0.1.conv1`. Its tensors are `NAME.weight`, ...
+    pub name: String,
+    /// What it computes.
+    pub op: NodeOp,
+    /// One or two values, each earlier than this node.
+    pub inputs: Vec<ValueId>,
+    /// Output shape of one sample.
+    pub shape: Shape,
+}
+
+/// What a weight tensor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Convolution or classifier weight.
+    Weight,
+    /// Convolution or classifier bias.
+    Bias,
+    /// Batch normalisation's gamma.
+    NormScale,
+    /// Batch normalisation's beta.
+    NormShift,
+    /// Batch normalisation's running mean (not trained).
+    RunningMean,
+    /// Batch normalisation's running variance (not trained).
+    RunningVar,
+}
+
+impl Role {
+    /// Whether gradient descent changes it.
+    pub fn trained(self) -> bool {
+        !matches!(self, Self::RunningMean | Self::RunningVar)
+    }
+}
+
+/// A tensor that a graph needs: name, shape, role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamSpec {
+    /// `NODE.weight`, `NODE.bias`, `NODE.running_mean`, `NODE.running_var`.
+    pub name: String,
+    /// Row-major.
+    pub shape: Vec<usize>,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// A stage's output, where a teacher's branches attach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageOutput {
+    /// `stages.N`.
+    pub name: String,
+    /// F_{N+1}.
+    pub value: ValueId,
+}
+
+/// A lowered network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Graph {
+    /// What it takes.
+    pub input: Input,
+    /// In execution order.
+    pub nodes: Vec<Node>,
+    /// F_1..F_N.
+    pub stages: Vec<StageOutput>,
+    /// The logits.
+    pub output: ValueId,
+}
+
+impl Graph {
+    /// Lowers a validated architecture; an invalid one is an error naming the key.
+    pub fn lower(spec: &ArchSpec) -> Result<Self> {
+        spec.validate()?;
+        let mut b = Builder::new(spec.input);
+        let stem = &spec.stem;
+        let mut x = b.conv("stem.conv", IMAGE, stem.width, stem.kernel, stem.stride, 1);
+        if let Some(activation) = stem.activation {
+            x = b.norm("stem.bn", x);
+            x = b.push("stem.act", NodeOp::Activation(activation), &[x]);
+        }
+        if stem.max_pool {
+            x = b.push("stem.pool", NodeOp::MaxPool, &[x]);
+        }
+        for (s, stage) in spec.stages.iter().enumerate() {
+            for (i, block) in stage.blocks.iter().enumerate() {
+                x = lower_block(&mut b, &format!("stages.{s}.{i}"), block, x);
+            }
+            b.stages.push(StageOutput { name: format!("stages.{s}"), value: x });
+        }
+        if let Some(activation) = spec.head.norm {
+            x = b.norm("head.bn", x);
+            x = b.push("head.act", NodeOp::Activation(activation), &[x]);
+        }
+        if let Some(conv) = &spec.head.conv {
+            x = b.conv_norm_act("head", x, conv.width, 1, 1, 1, Some(conv.activation));
+        }
+        x = b.push("head.pool", NodeOp::GlobalAvgPool, &[x]);
+        x = b.push("head.flatten", NodeOp::Flatten, &[x]);
+        x = b.push("head.classifier", NodeOp::Linear { out: spec.classes }, &[x]);
+        Ok(b.finish(x))
+    }
+
+    /// The shape of one sample of `value`.
+    pub fn shape(&self, value: ValueId) -> Shape {
+        shape_of(self.input, &self.nodes, value)
+    }
+
+    /// What enters stage `s`: the stem's output for the first, else the output of the stage before.
+    pub fn stage_input(&self, s: usize) -> Option<ValueId> {
+        match s.checked_sub(1) {
+            Some(before) if s < self.stages.len() => self.stages.get(before).map(|stage| stage.value),
+            Some(_) => None,
+            // A node's index is the id of the value made just before it.
+            None => self.nodes.iter().position(|n| n.name.starts_with("stages.0.")).map(ValueId),
+        }
+    }
+
+    /// The tensors of one node, in a fixed order.
+    pub fn node_params(&self, node: &Node) -> Vec<ParamSpec> {
+        let input = node.inputs.first().map_or([0; 3], |&v| self.shape(v));
+        let param = |suffix: &str, shape: Vec<usize>, role| ParamSpec {
+            name: format!("{}.{suffix}", node.name),
+            shape,
+            role,
+        };
+        match node.op {
+            NodeOp::Conv { out, kernel, groups, bias, .. } => {
+                let weight = param("weight", vec![out, input[0] / groups, kernel, kernel], Role::Weight);
+                if bias { vec![weight, param("bias", vec![out], Role::Bias)] } else { vec![weight] }
+            }
+            NodeOp::BatchNorm => vec![
+                param("weight", vec![input[0]], Role::NormScale),
+                param("bias", vec![input[0]], Role::NormShift),
+                param("running_mean", vec![input[0]], Role::RunningMean),
+                param("running_var", vec![input[0]], Role::RunningVar),
+            ],
+            NodeOp::Linear { out } => {
+                vec![param("weight", vec![out, input[0]], Role::Weight), param("bias", vec![out], Role::Bias)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// All tensors, in node order.
+    pub fn params(&self) -> Vec<ParamSpec> {
+        self.nodes.iter().flat_map(|n| self.node_params(n)).collect()
+    }
+
+    /// For each value, the index of the last node that reads it (`None`: never read, or the output).
+    pub fn last_uses(&self) -> Vec<Option<usize>> {
+        let mut last = vec![None; self.nodes.len() + 1];
+        for (i, node) in self.nodes.iter().enumerate() {
+            for v in &node.inputs {
+                if let Some(slot) = last.get_mut(v.0) {
+                    *slot = Some(i);
+                }
+            }
+        }
+        last
+    }
+}
+
+fn shape_of(input: Input, nodes: &[Node], value: ValueId) -> Shape {
+    match value.0.checked_sub(1).and_then(|i| nodes.get(i)) {
+        Some(node) => node.shape,
+        None => [input.channels, input.height, input.width],
+    }
+}
+
+fn lower_block(b: &mut Builder, prefix: &str, block: &Block, x: ValueId) -> ValueId {
+    match block.op {
+        BlockOp::Basic => blocks::basic(b, prefix, block, x),
+        BlockOp::PreActBasic => blocks::pre_act_basic(b, prefix, block, x),
+        BlockOp::Bottleneck => blocks::bottleneck(b, prefix, block, x),
+        BlockOp::InvertedResidual => blocks::inverted_residual(b, prefix, block, x),
+    }
+}
+
+/// Appends nodes and works out their shapes.
+pub(crate) struct Builder {
+    input: Input,
+    nodes: Vec<Node>,
+    stages: Vec<StageOutput>,
+}
+
+impl Builder {
+    pub(crate) fn new(input: Input) -> Self {
+        Self { input, nodes: Vec::new(), stages: Vec::new() }
+    }
+
+    /// The graph whose output is `output`.
+    pub(crate) fn finish(self, output: ValueId) -> Graph {
+        Graph { input: self.input, nodes: self.nodes, stages: self.stages, output }
+    }
+
+    pub(crate) fn shape(&self, value: ValueId) -> Shape {
+        shape_of(self.input, &self.nodes, value)
+    }
+
+    pub(crate) fn push(&mut self, name: &str, op: NodeOp, inputs: &[ValueId]) -> ValueId {
+        let input = inputs.first().map_or([0; 3], |&v| self.shape(v));
+        let shape = output_shape(&op, input);
+        self.nodes.push(Node { name: name.into(), op, inputs: inputs.to_vec(), shape });
+        ValueId(self.nodes.len())
+    }
+
+    pub(crate) fn conv(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        out: usize,
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+    ) -> ValueId {
+        self.push(name, NodeOp::Conv { out, kernel, stride, groups, bias: false }, &[x])
+    }
+
+    pub(crate) fn norm(&mut self, name: &str, x: ValueId) -> ValueId {
+        self.push(name, NodeOp::BatchNorm, &[x])
+    }
+
+    /// `PREFIX.conv`, `PREFIX.bn`, `PREFIX.act`.
+    #[allow(clippy::too_many_arguments)] // a convolution has this many numbers
+    pub(crate) fn conv_norm_act(
+        &mut self,
+        prefix: &str,
+        x: ValueId,
+        out: usize,
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+        activation: Option<Activation>,
+    ) -> ValueId {
+        let x = self.conv(&format!("{prefix}.conv"), x, out, kernel, stride, groups);
+        let x = self.norm(&format!("{prefix}.bn"), x);
+        match activation {
+            Some(a) => self.push(&format!("{prefix}.act"), NodeOp::Activation(a), &[x]),
+            None => x,
+        }
+    }
+}
+
+fn output_shape(op: &NodeOp, [c, h, w]: Shape) -> Shape {
+    // With padding k/2 and an odd kernel, a strided window gives ceil(side / stride) positions.
+    match *op {
+        NodeOp::Conv { out, stride, .. } => [out, h.div_ceil(stride), w.div_ceil(stride)],
+        NodeOp::MaxPool => [c, h.div_ceil(2), w.div_ceil(2)],
+        NodeOp::GlobalAvgPool => [c, 1, 1],
+        NodeOp::Flatten => [c * h * w, 1, 1],
+        NodeOp::Linear { out } => [out, 1, 1],
+        NodeOp::BatchNorm | NodeOp::Activation(_) | NodeOp::HardSigmoid | NodeOp::Add | NodeOp::Scale => {
+            [c, h, w]
+        }
+    }
+}

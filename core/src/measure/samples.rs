@@ -1,0 +1,208 @@
+//! Measured latency: how it was measured, every sample, what they say.
+
+use crate::host::{Conditions, Disturbance};
+use crate::measure::quantiles::quantiles_ci95;
+use crate::measure::robust::mad;
+use crate::measure::stats::Summary;
+use serde::{Deserialize, Serialize};
+
+/// How inferences followed each other.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Pace {
+    /// The next begins when the last ends.
+    #[default]
+    BackToBack,
+    /// One begins every so often, as a camera delivers.
+    Paced {
+        /// Milliseconds from start to start.
+        interval_ms: f64,
+        /// Inferences that began late because the one before was not done.
+        late: usize,
+    },
+    /// MLPerf's single stream: back to back, at least 1024 samples and 60 s, judged by p90.
+    SingleStream,
+}
+
+/// 95 % intervals (batch means) and a robust spread, in the samples' unit. An interval is absent where the
+/// samples are too few for one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Robust {
+    /// Of the median.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ci95: Option<[f64; 2]>,
+    /// Of the 90th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90_ci95: Option<[f64; 2]>,
+    /// Of the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ci95: Option<[f64; 2]>,
+    /// Median absolute deviation from the median.
+    pub mad: f64,
+}
+
+impl Robust {
+    /// Of at least two finite samples in the order they were taken.
+    pub fn of(samples: &[f64]) -> Option<Self> {
+        let [p50_ci95, p90_ci95, p99_ci95] = quantiles_ci95(samples, &[0.5, 0.9, 0.99])[..] else {
+            return None;
+        };
+        let finite = samples.len() > 1 && samples.iter().all(|x| x.is_finite());
+        finite.then(|| Self { p50_ci95, p90_ci95, p99_ci95, mad: mad(samples) })
+    }
+}
+
+/// Clock and temperature at a moment while measuring.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moment {
+    /// Seconds since the first sample.
+    pub at_s: f64,
+    /// Clock of the fastest core, MHz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mhz: Option<f64>,
+    /// Hottest sensor of the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub celsius: Option<f64>,
+}
+
+/// Time of one inference, milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// Images per inference.
+    pub batch: usize,
+    /// Loading and preparing the model.
+    pub init_ms: f64,
+    /// The first inference.
+    pub first_ms: f64,
+    /// Inferences before measuring began.
+    pub warmup_runs: usize,
+    /// Seconds that took.
+    pub warmup_s: f64,
+    /// How inferences followed each other.
+    #[serde(default)]
+    pub pace: Pace,
+    /// `bound`: inputs and outputs stay where the backend wants them; `copied`: both are copied each time.
+    #[serde(default = "bound")]
+    pub io: String,
+    /// CPUs the process was confined to (`0-3,7`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<String>,
+    /// Inferences measured.
+    #[serde(default)]
+    pub inferences: usize,
+    /// Of these every so many-th is kept in `samples_ms`; 1: all.
+    #[serde(default = "one")]
+    pub kept_every: usize,
+    /// Of `samples_ms`; smallest and largest of all.
+    pub summary: Summary,
+    /// How sure the percentiles are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub robust: Option<Robust>,
+    /// Measured inferences, in order.
+    pub samples_ms: Vec<f64>,
+    /// Before the first sample.
+    pub before: Conditions,
+    /// After the last.
+    pub after: Conditions,
+    /// Now and then between them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub during: Vec<Moment>,
+    /// What else went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disturbance: Option<Disturbance>,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn bound() -> String {
+    "bound".into()
+}
+
+/// Collects samples without limit on their number: beyond a cap every second one is forgotten, then only
+/// every second new one is kept, and so on; the smallest and largest of all are remembered.
+#[derive(Debug, Clone)]
+pub struct Samples {
+    kept: Vec<f64>,
+    cap: usize,
+    every: usize,
+    seen: usize,
+    extremes: [f64; 2],
+}
+
+impl Samples {
+    /// Keeps at most `cap` (even) of them.
+    pub fn new(cap: usize) -> Self {
+        Self {
+            kept: Vec::with_capacity(cap),
+            cap,
+            every: 1,
+            seen: 0,
+            extremes: [f64::INFINITY, f64::NEG_INFINITY],
+        }
+    }
+
+    /// Takes one.
+    pub fn push(&mut self, sample: f64) {
+        if self.seen.is_multiple_of(self.every) {
+            if self.kept.len() == self.cap {
+                let mut index = 0;
+                self.kept.retain(|_| {
+                    index += 1;
+                    index % 2 == 1
+                });
+                self.every *= 2;
+            }
+            if self.seen.is_multiple_of(self.every) {
+                self.kept.push(sample);
+            }
+        }
+        self.seen += 1;
+        self.extremes = [self.extremes[0].min(sample), self.extremes[1].max(sample)];
+    }
+
+    /// How many were taken.
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// How many taken samples stand for one kept.
+    pub fn every(&self) -> usize {
+        self.every
+    }
+
+    /// Those kept, in order.
+    pub fn kept(self) -> Vec<f64> {
+        self.kept
+    }
+
+    /// Of those kept, with the extremes of all; `None` of none.
+    pub fn summary(&self) -> Option<Summary> {
+        let [min, max] = self.extremes;
+        Summary::of(&self.kept).map(|s| Summary { min, max, ..s })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_counts_and_memory_is_bounded() {
+        let mut s = Samples::new(8);
+        for i in 0..100 {
+            s.push(f64::from(i));
+        }
+        assert_eq!((s.seen(), s.every()), (100, 16));
+        let summary = s.summary().unwrap();
+        assert_eq!((summary.min, summary.max), (0.0, 99.0));
+        assert_eq!(s.kept(), [0.0, 16.0, 32.0, 48.0, 64.0, 80.0, 96.0]);
+        let mut few = Samples::new(8);
+        few.push(2.0);
+        assert_eq!((few.every(), few.clone().kept()), (1, vec![2.0]));
+    }
+}

@@ -1,0 +1,43 @@
+//! Families of students: what one choice (kernel, expansion) at one position means. A new family is
+//! one file here and a line in [`FAMILIES`].
+
+mod inverted_residual;
+mod residual;
+
+use crate::ir::arch::{Activation, Block};
+use crate::nets::pool::Pool;
+
+/// One family.
+pub struct Family {
+    /// As in documentation.
+    pub name: &'static str,
+    /// Its named pools.
+    pub pools: fn() -> Vec<Pool>,
+    /// The block that a choice stands for.
+    pub block: fn(Site, Choice) -> Block,
+}
+
+/// Where in a network a block stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Site {
+    /// Channels in.
+    pub width_in: usize,
+    /// Channels out.
+    pub width: usize,
+    /// 1 or 2.
+    pub stride: usize,
+    /// The pool's activation.
+    pub activation: Activation,
+}
+
+/// What is chosen there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// Kernel side.
+    pub kernel: usize,
+    /// Expansion.
+    pub expansion: usize,
+}
+
+/// All families.
+pub static FAMILIES: [&Family; 2] = [&inverted_residual::FAMILY, &residual::FAMILY];

@@ -1,0 +1,5 @@
+//! What a command line can name: architectures, and the pools of students with their families.
+
+pub mod family;
+pub mod pool;
+pub mod zoo;
