@@ -112,13 +112,13 @@ impl Store {
     /// A model's file; where it keeps data in others, one made of all of them.
     fn add_model(&mut self, path: &Path) -> Result<String> {
         let whole = onnx::read(path)?;
-        if fs::metadata(path).map_err(|e| Error::io(path, "read", e))?.len() == whole.len() as u64 {
-            return self.add_file(path);
+        if artifact::read(path)? == whole {
+            return Ok(self.keep(path, &whole));
         }
         let failed = |e| Error::io(path, "put together", e);
         let mut made = NamedTempFile::new().map_err(failed)?;
         made.write_all(&whole).map_err(failed)?;
-        let hash = self.add_file(made.path())?;
+        let hash = self.keep(made.path(), &whole);
         self.made.push(made);
         Ok(hash)
     }
@@ -169,11 +169,14 @@ impl Store {
 
     /// A file without a name there; its hash.
     pub fn add_file(&mut self, path: &Path) -> Result<String> {
-        let bytes = artifact::read(path)?;
-        let size = bytes.len() as u64;
-        let hash = artifact::sha256(&bytes);
-        self.files.insert(hash.clone(), (path.to_owned(), size));
-        Ok(hash)
+        Ok(self.keep(path, &artifact::read(path)?))
+    }
+
+    /// A file that holds these bytes; their hash.
+    fn keep(&mut self, path: &Path, bytes: &[u8]) -> String {
+        let hash = artifact::sha256(bytes);
+        self.files.insert(hash.clone(), (path.to_owned(), bytes.len() as u64));
+        hash
     }
 
     /// Copies what is missing there.
