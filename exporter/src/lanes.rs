@@ -4,6 +4,7 @@
 
 use gtn_core::data::preprocess::Preprocess;
 use gtn_core::io::tensors::{Data, Tensor};
+use gtn_core::measure::parity::{NotFinite, not_finite};
 use gtn_core::{Error, Result};
 use gtn_run::backend::{Backend, Named, Options};
 use gtn_run::ort_backend::OrtBackend;
@@ -70,13 +71,14 @@ impl Feed<'_> {
         let lanes = self.run(&[model], |rows: &mut Vec<(usize, Vec<f32>)>, first, n, outputs| {
             let logits = outputs.first().and_then(|o| o.first()).map(values).transpose()?.unwrap_or_default();
             let width = (logits.len() / self.batch).max(1);
-            if let Some(odd) = logits.iter().take(n * width).position(|x| !x.is_finite()) {
-                let (image, value) = (first + odd / width, logits.get(odd).copied().unwrap_or(f32::NAN));
+            let logits = logits.get(..n * width).unwrap_or_default();
+            if let Some(NotFinite { image, value, .. }) = not_finite(logits, width) {
+                let image = first + image;
                 return Err(Error::Failed(format!(
                     "a logit is {value} on image {image}: the network is broken"
                 )));
             }
-            rows.push((first, logits.iter().take(n * logits.len() / self.batch).copied().collect()));
+            rows.push((first, logits.to_vec()));
             Ok(())
         })?;
         let mut rows: Vec<(usize, Vec<f32>)> = lanes.into_iter().flatten().collect();
