@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gtn_run::sizes::InputShape;
+use gtn_run::backend::sizes::InputShape;
 use std::path::PathBuf;
 
 /// Writes the ONNX bundle that fits a target device, and verifies it before it exists.

@@ -1,9 +1,9 @@
 //! Every flag is judged before any work: data are read, models trained on and calibrated for minutes after
 //! this.
 
-use crate::candidate;
+use crate::candidates;
 use crate::cli::{ExportArgs, Int8Args};
-use crate::int8::units;
+use crate::int8::search::units;
 use gtn_core::data::DataSource;
 use gtn_core::ir::graph::Graph;
 use gtn_core::{Error, Result};
@@ -26,7 +26,7 @@ pub fn check(args: &ExportArgs) -> Result<()> {
 }
 
 fn check_int8(args: &Int8Args) -> Result<()> {
-    candidate::asked(args)?;
+    candidates::asked(args)?;
     if args.calib_images == 0 {
         return Err(Error::usage("--calib-images is 0, wanted at least 1"));
     }
@@ -35,7 +35,7 @@ fn check_int8(args: &Int8Args) -> Result<()> {
 
 /// `--keep-fp32`'s names are layers of the network.
 pub fn check_layers(args: &Int8Args, graph: &Graph) -> Result<()> {
-    let Some(asked) = candidate::asked(args)?.fp32 else { return Ok(()) };
+    let Some(asked) = candidates::asked(args)?.fp32 else { return Ok(()) };
     let known = units(graph);
     match asked.iter().find(|name| !known.contains(name)) {
         Some(name) => {

@@ -6,8 +6,8 @@ use gtn_core::data::preprocess::Preprocess;
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::measure::parity::{NotFinite, not_finite};
 use gtn_core::{Error, Result};
+use gtn_run::backend::ort::OrtBackend;
 use gtn_run::backend::{Backend, Named, Options};
-use gtn_run::ort_backend::OrtBackend;
 use std::path::{Path, PathBuf};
 
 const LANES: usize = 4;

@@ -4,19 +4,19 @@ use clap::Parser;
 use gtn_core::Result;
 use gtn_core::program::exit;
 use gtn_export::cli::{Cli, Command};
-use gtn_export::{check, export, kit, selection, targets};
+use gtn_export::commands::{check, export, kit, select, targets};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // SAFETY: the first thing in this program.
-    unsafe { gtn_run::ort_library::disable_telemetry() };
+    unsafe { gtn_run::backend::ort::library::disable_telemetry() };
     // SAFETY: the same.
     unsafe { gtn_run::gpu::quiet() };
     exit::run("gtn-export", || {
         let cli = parse()?;
         match &cli.command {
-            None if cli.export.selects() => selection::run(&cli.export),
+            None if cli.export.selects() => select::run(&cli.export),
             None => export::run(&cli.export),
             Some(Command::Check(args)) => check::run(args),
             Some(Command::Kit(args)) => kit::run(args),

@@ -1,7 +1,7 @@
 //! Networks that nobody trained, as ONNX of any precision: what is timed does not depend on the weights.
 
-use crate::onnx_nodes::Describe;
-use crate::{onnx_writer, qdq_writer};
+use crate::onnx::nodes::Describe;
+use crate::onnx::{float, qdq};
 use gtn_core::device::Device;
 use gtn_core::ir::arch::Activation;
 use gtn_core::ir::fold::fold_batch_norm;
@@ -20,13 +20,13 @@ pub fn write(graph: &Graph, name: &str, precision: &str, device: &Device) -> Res
     let (graph, weights) = fold_batch_norm(graph, &random_weights::random_weights(graph, SEED))?;
     let describe = Describe { name, opset: device.opset, metadata: &BTreeMap::new() };
     match precision {
-        "fp32" => onnx_writer::write(&graph, &weights, &describe),
-        "fp16" => onnx_writer::write_fp16(&graph, &weights, &describe),
+        "fp32" => float::write(&graph, &weights, &describe),
+        "fp16" => float::write_fp16(&graph, &weights, &describe),
         "int8" => {
             let int8 = device.int8.as_ref().ok_or_else(|| no_recipe(device))?;
             let net =
                 Int8Network::build(&graph, &weights, &int8.scheme(), &ranges(&graph), &BTreeSet::new())?;
-            qdq_writer::write(&net, &describe)
+            qdq::write(&net, &describe)
         }
         other => Err(Error::usage(format!("precision `{other}`: wanted fp32, fp16 or int8"))),
     }

@@ -14,10 +14,10 @@ use gtn_core::measure::report::INT8_OPTION;
 use gtn_core::nets::pool;
 use gtn_core::quant::saturation::this_processor_saturates;
 use gtn_core::quant::{ActivationType, Int8Network, Range, Scheme, eval as int8_eval};
-use gtn_export::onnx_nodes::Describe;
-use gtn_export::qdq_writer;
+use gtn_export::onnx::nodes::Describe;
+use gtn_export::onnx::qdq;
+use gtn_run::backend::ort::OrtBackend;
 use gtn_run::backend::{Backend, Int8, Named, Options};
-use gtn_run::ort_backend::OrtBackend;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -43,7 +43,7 @@ fn quantised(id: &str, activations: ActivationType, weight_bits: u32, seed: u64)
     let scheme = Scheme { activations, weight_bits, per_channel: true };
     let net = Int8Network::build(&graph, &weights, &scheme, &ranges, &BTreeSet::new()).unwrap();
     let describe = Describe { name: id, opset: 17, metadata: &BTreeMap::new() };
-    let model = qdq_writer::write(&net, &describe).unwrap();
+    let model = qdq::write(&net, &describe).unwrap();
     (net, model)
 }
 

@@ -7,10 +7,11 @@ use gtn_core::ir::fold;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::random_weights;
 use gtn_core::nets::pool;
-use gtn_export::onnx_writer::{self, Describe};
+use gtn_export::onnx::float;
+use gtn_export::onnx::float::Describe;
 use gtn_export::untrained;
-use gtn_run::arithmetic::Arithmetic;
 use gtn_run::onnx::OnnxModel;
+use gtn_run::onnx::arithmetic::Arithmetic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -38,8 +39,8 @@ fn what_we_write_is_recognised() {
 
     let (graph, weights) = fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, 1)).unwrap();
     let describe = Describe { name: "net", opset: 17, metadata: &BTreeMap::new() };
-    let fp32 = of(&onnx_writer::write(&graph, &weights, &describe).unwrap());
+    let fp32 = of(&float::write(&graph, &weights, &describe).unwrap());
     assert_eq!((fp32.precision, fp32.activations.len(), fp32.largest_weight), ("fp32", 0, None));
     assert!(!fp32.saturates());
-    assert_eq!(of(&onnx_writer::write_fp16(&graph, &weights, &describe).unwrap()).precision, "fp16");
+    assert_eq!(of(&float::write_fp16(&graph, &weights, &describe).unwrap()).precision, "fp16");
 }

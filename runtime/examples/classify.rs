@@ -1,8 +1,8 @@
 //! What an application embeds: `cargo run -p gtn-run --example classify -- BUNDLE IMAGE...`
 
 use gtn_core::Result;
+use gtn_core::image::Image;
 use gtn_run::backend::Options;
-use gtn_run::image::Image;
 use gtn_run::subject::Subject;
 use std::path::Path;
 

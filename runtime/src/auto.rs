@@ -1,17 +1,18 @@
 //! What `--backend auto` takes, and why: the first of the profile's backends that can run here. A GPU is taken only
 //! where a profile says that it is the faster (docs/wgpu.md).
 
+use crate::backend::budget::Budget;
+use crate::backend::guard::Guarded;
+use crate::backend::located;
+use crate::backend::located::Located;
+use crate::backend::ort::OrtBackend;
+use crate::backend::ort::library;
+use crate::backend::ort::providers::Providers;
+#[cfg(feature = "rust")]
+use crate::backend::rten::RtenBackend;
 use crate::backend::{Backend, Kind, Options};
-use crate::budget::Budget;
 #[cfg(feature = "wgpu")]
 use crate::gpu::WgpuBackend;
-use crate::guard::Guarded;
-use crate::located::{self, Located};
-use crate::ort_backend::OrtBackend;
-use crate::ort_library;
-use crate::providers::Providers;
-#[cfg(feature = "rust")]
-use crate::rten_backend::RtenBackend;
 use gtn_core::{Error, Result};
 use std::path::Path;
 use std::time::Instant;
@@ -102,7 +103,7 @@ pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<Choice> 
     let mut against = Vec::new();
     for name in list {
         let tried = match name.as_str() {
-            "ort" => match ort_library::find(None) {
+            "ort" => match library::find(None) {
                 Ok(_) => Ok(Kind::Ort),
                 Err(Error::Unavailable(why)) => Err(why),
                 Err(unfit) => return Err(unfit),

@@ -1,7 +1,7 @@
 //! Pictures to classes: the bundle's preprocessing, one inference, softmax, the bundle's labels.
 
-use crate::image::{Image, check_channels};
 use crate::subject::Subject;
+use gtn_core::image::{Image, check_channels};
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -1,47 +1,27 @@
 //! The library under gtn-run, and what an application embeds: open a bundle, prove it, infer.
 //!
-//! `ort_library` finds ONNX Runtime, `ort_backend` runs models with it (and its execution `providers`) behind the
-//! [`backend::Backend`] trait, `rten_backend` runs them in pure Rust, and `gpu` on any GPU by itself; `auto` says
-//! which. `onnx` reads model files with bounds, `sizes` says how large what they leave open is, `arithmetic` what they
-//! compute in; `subject` is a model ready to be judged or used; `image` (with
-//! `jpeg`, `exif`) reads pictures, `classify` answers them. `verify`, `evaluate`, `bench` judge it; `prove` does all three
-//! and writes one report. `affinity` and `settings` say how a model is run, `tune` finds out; `profile` and
-//! `memory` look inside; `interleave` measures two models in turn, `bursts` many side by side, `reports` reads
-//! saved ones.
+//! The wings, ground floor first:
+//!
+//! - [`onnx`]: model files, read with bounds: what they declare, what their values take, what they compute in
+//! - [`backend`]: the trait that every engine answers to; ONNX Runtime and rten behind it
+//! - `gpu`: our own executor on any GPU (feature `wgpu`)
+//! - [`auto`]: which backend runs a model here; [`subject`]: a model ready to be judged or used; [`classify`]: what it says
+//!   of pictures
+//! - [`judge`]: is it right, how good, how fast, how large: verify, evaluate, bench, profile, memory, and all at once
+//! - [`timing`]: models timed in turn or side by side, and the fastest way to run one
+//! - [`affinity`] and [`settings`]: how a model is run; [`reports`]: what was saved of it
+//! - [`remote`]: any measuring command, on another machine
 
 pub mod affinity;
-pub mod arithmetic;
 pub mod auto;
 pub mod backend;
-pub mod bench;
-pub mod budget;
-pub mod bursts;
 pub mod classify;
-pub mod evaluate;
-mod exif;
 #[cfg(feature = "wgpu")]
 pub mod gpu;
-mod guard;
-pub mod image;
-pub mod interleave;
-mod jpeg;
-pub mod located;
-pub mod memory;
+pub mod judge;
 pub mod onnx;
-pub mod ort_backend;
-pub mod ort_library;
-pub mod profile;
-pub mod prove;
-pub mod providers;
+pub mod remote;
 pub mod reports;
-#[cfg(feature = "rust")]
-pub mod rten_backend;
-#[cfg(feature = "rust")]
-mod rten_ops;
 pub mod settings;
-mod shapes;
-pub mod sizes;
 pub mod subject;
-mod trace;
-pub mod tune;
-pub mod verify;
+pub mod timing;

@@ -1,10 +1,11 @@
 //! A model ready to be judged: a bundle, or a plain .onnx file, loaded by a backend.
 
 use crate::auto;
+use crate::backend::ort;
+use crate::backend::ort::providers;
+use crate::backend::ort::providers::Providers;
 use crate::backend::{Backend, Kind, Named, Options};
 use crate::onnx::{self, OnnxModel};
-use crate::ort_backend;
-use crate::providers::{self, Providers};
 use gtn_core::artifacts::bundle::Bundle;
 use gtn_core::data::preprocess::Preprocess;
 use gtn_core::device::Device;
@@ -188,7 +189,7 @@ fn by_profile(
     if device.execution_providers.is_empty() {
         return Ok((Providers::Cpu, why));
     }
-    ort_backend::start(options.ort_lib.as_deref())?;
+    ort::start(options.ort_lib.as_deref())?;
     let have = providers::available();
     let wanted = &device.execution_providers;
     let found: Vec<String> = wanted.iter().filter(|p| have.contains(&p.as_str())).cloned().collect();

@@ -30,7 +30,7 @@ use std::time::Instant;
 
 /// `--calib-images`' default.
 const CALIBRATION: usize = 512;
-/// How gtn-export draws calibration and judging images (exporter/src/calibration.rs): the manifest's hash
+/// How gtn-export draws calibration and judging images (exporter/src/int8/calibration.rs): the manifest's hash
 /// shows that these are the ones.
 const SEED: u64 = 1;
 

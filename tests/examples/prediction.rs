@@ -18,7 +18,7 @@ use gtn_core::rng::Rng;
 use gtn_core::text::format;
 use gtn_core::text::table;
 use gtn_run::backend::Options;
-use gtn_run::bursts::Bursts;
+use gtn_run::timing::bursts::Bursts;
 use gtn_tests::run;
 use std::collections::BTreeMap;
 use std::path::Path;

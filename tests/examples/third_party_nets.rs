@@ -7,10 +7,10 @@
 
 use gtn_core::io::tensors::Data;
 use gtn_core::text::table::Table;
+use gtn_run::backend::ort::OrtBackend;
 use gtn_run::backend::{Backend, Kernels, Kind, Options};
-use gtn_run::bench::made_up;
 use gtn_run::gpu::{WgpuBackend, needs};
-use gtn_run::ort_backend::OrtBackend;
+use gtn_run::judge::bench::made_up;
 use gtn_tests::root;
 use std::path::Path;
 

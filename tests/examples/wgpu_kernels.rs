@@ -17,9 +17,9 @@ use gtn_core::ir::graph::{Graph, Node, NodeOp, ValueId};
 use gtn_core::text::table::Table;
 use gtn_export::untrained;
 use gtn_run::backend::{Backend, Kernels, Kind, Options};
-use gtn_run::bench::made_up;
 use gtn_run::gpu::WgpuBackend;
 use gtn_run::gpu::peak::Peak;
+use gtn_run::judge::bench::made_up;
 use std::path::Path;
 use std::time::Instant;
 

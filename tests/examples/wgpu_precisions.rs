@@ -17,8 +17,8 @@ use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_export::untrained;
 use gtn_run::backend::{Kind, Options};
-use gtn_run::bursts::Bursts;
 use gtn_run::gpu;
+use gtn_run::timing::bursts::Bursts;
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -5,8 +5,8 @@ use gtn_core::ir::arch::Input;
 use gtn_core::measure::parity::{Parity, Tolerance, compare};
 use gtn_core::nets::pool;
 use gtn_core::{Error, Result};
+use gtn_run::backend::ort::providers::Providers;
 use gtn_run::backend::{Kernels, Kind, Options};
-use gtn_run::providers::Providers;
 use gtn_run::subject::Subject;
 use std::path::{Path, PathBuf};
 

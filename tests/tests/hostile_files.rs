@@ -221,13 +221,13 @@ fn pictures() {
     write("chunks.png", &png(&[header(28, 28, 8, 0), chunk(b"IDAT", &[]).repeat(100_000), image, end]));
     // A progressive JPEG of 4000 x 4000 with a thousand scans that say nothing: each goes over all blocks.
     let fixture =
-        artifact::read(&gtn_tests::root().join("runtime/src/fixtures/progressive-444.jpg")).unwrap();
+        artifact::read(&gtn_tests::root().join("core/src/image/fixtures/progressive-444.jpg")).unwrap();
     write("scans.jpg", &scans(&fixture, 4000, 1000));
     // EXIF whose directory's values and successor point at itself.
     let mut exif =
         b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\x08\0\0\0\x08\0\0\0".to_vec();
     exif.extend([0; 8]);
-    let plain = artifact::read(&gtn_tests::root().join("runtime/src/fixtures/grey.jpg")).unwrap();
+    let plain = artifact::read(&gtn_tests::root().join("core/src/image/fixtures/grey.jpg")).unwrap();
     let app1 = [&[0xff, 0xe1][..], &(exif.len() as u16 + 2).to_be_bytes(), &exif].concat();
     write("loop.jpg", &[&plain[..2], &app1, &plain[2..]].concat());
     let classify = |file: &str| format!("gtn-run classify {b} @/{file}");

@@ -6,9 +6,9 @@
 use gtn_core::io::element::Element;
 use gtn_core::io::npy;
 use gtn_core::io::tensors::{Data, Tensor};
+use gtn_run::backend::sizes::InputShape;
 use gtn_run::backend::{Kind, Named, Options};
-use gtn_run::bench::inputs;
-use gtn_run::sizes::InputShape;
+use gtn_run::judge::bench::inputs;
 use gtn_run::subject::Subject;
 use gtn_tests::{Done, root, run};
 use serde_json::Value;

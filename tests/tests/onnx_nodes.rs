@@ -5,11 +5,11 @@
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
 use gtn_core::io::tensors::Data;
+use gtn_run::backend::ort::OrtBackend;
+use gtn_run::backend::rten::RtenBackend;
 use gtn_run::backend::{Backend, Named, Options};
 use gtn_run::gpu::WgpuBackend;
 use gtn_run::onnx::{OnnxModel, read_tensor};
-use gtn_run::ort_backend::OrtBackend;
-use gtn_run::rten_backend::RtenBackend;
 use gtn_tests::root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

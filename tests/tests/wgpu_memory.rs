@@ -19,7 +19,7 @@ fn the_gpu_holds_weights_and_plan_and_little_else() {
             gtn_export::untrained::write(&graph, name, "fp32", &device::resolve("host").unwrap()).unwrap();
         let options = Options { allow_software: true, ..Options::default() };
         let mut backend = WgpuBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
-        backend.bind(&gtn_run::bench::made_up(&backend).unwrap()).unwrap();
+        backend.bind(&gtn_run::judge::bench::made_up(&backend).unwrap()).unwrap();
         backend.run_bound().unwrap();
         let (allocated, planned) = backend.device_memory().unwrap();
         println!("{name}: {allocated} bytes allocated, {planned} planned, file {}", model.len());

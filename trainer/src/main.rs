@@ -1,38 +1,24 @@
 //! gtn-train: teachers, their baselines and distilled students, with libtorch.
+//!
+//! The wings, ground floor first:
+//!
+//! - `recipe`: every number of a run
+//! - `engine`: what trains anything: networks, batches, the optimiser, the loop, a run's folder
+//! - `method`: the generic teacher, its baselines, the supernet, distillation
+//! - `commands`: train, eval, search, cost, data and pool, from their arguments (`cli`)
+//! - `study`: many runs and the table that compares them
 
-mod branch;
-mod checkpoint;
-mod classifiers;
 mod cli;
 mod commands;
-mod cost_command;
-mod data_command;
-mod device;
-mod distill;
-mod evaluate;
-mod generic;
-mod learner;
-mod loader;
-mod net;
-mod params;
-mod pool_command;
+mod engine;
+mod method;
 mod recipe;
-mod run_dir;
-mod sampling;
-mod save;
-mod schedule;
-mod search;
-mod sgd;
 mod study;
-mod study_cell;
-mod study_table;
-mod supernet;
-mod tensorboard;
-mod train;
-mod train_loop;
 
 use clap::Parser;
 use cli::{Cli, Command};
+use commands::{cost, data, eval, pool, search, train};
+use engine::device;
 use gtn_core::Result;
 use gtn_core::program::exit;
 use std::io::IsTerminal;
@@ -42,12 +28,12 @@ fn main() -> ExitCode {
     exit::run("gtn-train", || match parse()?.command {
         Command::Teacher(args) => train::teacher(&args, device::load_cuda()),
         Command::Student(args) => train::student(&args, device::load_cuda()),
-        Command::Eval(args) => commands::eval(&args, device::load_cuda()),
+        Command::Eval(args) => eval::eval(&args, device::load_cuda()),
         Command::Search(args) => search::run(&args, device::load_cuda()),
         Command::Study(args) => study::run(&args),
-        Command::Cost(args) => cost_command::run(&args, device::load_cuda()),
-        Command::Pool(args) => pool_command::run(&args.action),
-        Command::Data { data } => data_command::run(&data),
+        Command::Cost(args) => cost::run(&args, device::load_cuda()),
+        Command::Pool(args) => pool::run(&args.action),
+        Command::Data { data } => data::run(&data),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The recipe: every number of a training run, from defaults, a TOML file and `--set key=value`.
 
-use crate::sampling::ArchRecipe;
+use crate::method::sampling::ArchRecipe;
 use gtn_core::data::augment::Augment;
 use gtn_core::io::artifact;
 use gtn_core::{Error, Result};

@@ -1,10 +1,10 @@
 //! From a checked file to a graph of steps: constants, the inputs' shapes, one operator after another.
 
-use super::graph::{DType, Graph, ValueId};
-use super::ops::{self, Node};
+use crate::backend::sizes::{Sizes, still_open};
 use crate::backend::{Named, Options, Slot};
+use crate::gpu::ir::graph::{DType, Graph, ValueId};
+use crate::gpu::ops::{self, Node};
 use crate::onnx::{Constant, Dim, Numbers, Value, decode, value};
-use crate::sizes::{Sizes, still_open};
 use gtn_core::io::tensors::Data;
 use gtn_core::{Error, Result};
 use std::collections::{BTreeMap, HashMap};

@@ -11,28 +11,16 @@
 //!
 //! An operator, type or attribute that is not computed exactly is an error at loading, naming the node.
 
-mod adapter;
-mod cache;
-#[cfg(test)]
-mod conv_cases;
-mod executor;
-mod graph;
-#[cfg(test)]
-mod integer_conv_cases;
-mod layout;
+pub(crate) mod exec;
+mod ir;
 mod load;
 mod ops;
-pub mod peak;
-mod pipelines;
-mod plan;
-#[cfg(test)]
-mod test_model;
-mod timing;
-pub mod tune;
+mod passes;
 
-pub use adapter::quiet;
-pub use cache::default_dir;
-pub use executor::WgpuBackend;
+pub use exec::adapter::quiet;
+pub use exec::cache::default_dir;
+pub use exec::executor::WgpuBackend;
+pub use exec::peak;
 
 use crate::backend::Options;
 use gtn_core::Result;
@@ -53,16 +41,18 @@ pub struct Needs {
 
 /// Whether there is a GPU to run on; if not, [`gtn_core::Error::Unavailable`] says why.
 pub fn look(allow_software: bool) -> Result<()> {
-    adapter::find(allow_software).map(drop)
+    exec::adapter::find(allow_software).map(drop)
 }
 
 /// Loads and plans a model as [`WgpuBackend::load`] does.
 pub fn needs(model: &[u8], path: &Path, options: &Options) -> Result<Needs> {
     let mut loaded = load::load(model, path, options, &[])?;
     let bad = |what| gtn_core::Error::input(path, what);
-    layout::apply(&mut loaded, options.kernels.unwrap_or_default(), adapter::Abilities::ALL).map_err(bad)?;
-    let ids = |ends: &[(crate::backend::Slot, graph::ValueId)]| ends.iter().map(|e| e.1).collect::<Vec<_>>();
-    let plan = plan::plan(&loaded.graph, &ids(&loaded.inputs), &ids(&loaded.outputs));
+    passes::layout::apply(&mut loaded, options.kernels.unwrap_or_default(), exec::adapter::Abilities::ALL)
+        .map_err(bad)?;
+    let ids =
+        |ends: &[(crate::backend::Slot, ir::graph::ValueId)]| ends.iter().map(|e| e.1).collect::<Vec<_>>();
+    let plan = passes::plan::plan(&loaded.graph, &ids(&loaded.inputs), &ids(&loaded.outputs));
     Ok(Needs {
         constant_bytes: 4 * (plan.constants + plan.packed),
         activation_bytes: 4 * plan.activations,

@@ -1,13 +1,14 @@
 //! Shell scripts run on another machine, with what goes in, comes out, and how it ended.
 
 use super::hear::{self, DONE, Heard, Said};
+use super::process::apart;
 use super::ssh::Ssh;
 use super::{Address, adb, ssh};
 use gtn_core::program::signals::Signals;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
 use std::io::Write;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -194,12 +195,4 @@ fn speak(child: &mut Child, send: Mouth, hold: bool) -> Option<Receiver<ChildStd
         }
     });
     Some(kept)
-}
-
-/// Ctrl-C on the terminal is ours to act on: ssh and adb must live to clean up over there.
-pub fn apart(command: &mut Command) {
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
-    #[cfg(not(unix))]
-    let _ = command;
 }

@@ -1,9 +1,9 @@
 //! `gtn-run --on ssh:pi@raspberrypi BUNDLE`: any measuring command, on another machine.
 //!
 //! `address` says where, `link` (over `ssh` or `adb`) runs a shell script there and `hear` bounds what it answers; `program`
-//! finds the gtn-run for that machine, `arguments` tells the paths among a command's arguments from the rest and `names`
-//! gives them names there, `store` copies what is missing there, by SHA-256 (as a `tar` stream), `session` runs the program,
-//! and `telling` checks what it wrote, writes it here and tells it.
+//! finds the gtn-run for that machine, `line` is the command and what comes back of it, `names` gives paths names there,
+//! `store` copies what is missing there, by SHA-256 (as a `tar` stream), and `session` runs the program. What came back is the
+//! caller's to check.
 //!
 //! What stays on the device is the store, of whose files those that were not used for 30 days go at the next run. A
 //! file has its name there only when all of it is there and hashes to that name; a file here is written when the run is
@@ -11,31 +11,36 @@
 
 mod adb;
 mod address;
-mod arguments;
 mod hear;
+mod line;
 mod link;
 mod names;
+mod process;
 mod program;
 mod session;
 mod ssh;
 mod store;
 mod tar;
-mod telling;
 
 pub use address::Address;
+pub use line::{Came, Holds, Input, Line, Made, Output, Telling};
+pub use names::Names;
 
-use arguments::Line;
-use clap::ArgMatches;
 use gtn_core::{Error, Result};
 use link::Link;
 use program::Program;
 use std::path::Path;
 use store::Store;
 
-/// Runs the command whose arguments are `matches` there; its exit status. What it printed has been printed.
-pub fn run(command: &clap::Command, matches: &ArgMatches, to: &Address, dist: Option<&Path>) -> Result<u8> {
-    let mut line = Line::read(command, matches)?;
-    line.check_writable()?;
+/// Runs `line` there and has `tell` check, write and print what came back; its exit status. `dist` is a folder of programs for
+/// other machines. An error where the machine cannot be reached or has no program of ours that starts there, what came back
+/// is not what was asked for, or `tell` fails.
+pub fn run(
+    line: &mut Line,
+    to: &Address,
+    dist: Option<&Path>,
+    tell: impl FnOnce(&Line, Came) -> Result<u8>,
+) -> Result<u8> {
     let mut store = Store::default();
     for input in &line.inputs {
         store.add(input, &mut line.names)?;
@@ -43,15 +48,17 @@ pub fn run(command: &clap::Command, matches: &ArgMatches, to: &Address, dist: Op
     let mut link = Link::open(to)?;
     let machine = link.ask("uname -sm", Vec::new())?;
     let program = Program::choose(machine.trim(), to, dist)?;
-    let wanted = session::Wanted::new(&mut store, &program, &line)?;
+    let wanted = session::Wanted::new(&mut store, &program, line)?;
     store.copy(&mut link)?;
-    let code = session::run(&mut link, &wanted, &line)?;
-    match code {
-        126 | 127 => Err(Error::Unavailable(format!(
-            "{to}: {} does not start there (exit status {code}): --dist names another one",
+    let came = session::run(&mut link, &wanted, line)?;
+    match tell(line, came)? {
+        failed @ (126 | 127) => Err(Error::Unavailable(format!(
+            "{to}: {} does not start there (exit status {failed}): --dist names another one",
             program.path.display()
         ))),
-        129.. => Err(Error::Failed(format!("{to}: gtn-run was ended there by signal {}", code - 128))),
+        ended @ 129.. => {
+            Err(Error::Failed(format!("{to}: gtn-run was ended there by signal {}", ended - 128)))
+        }
         code => Ok(code),
     }
 }

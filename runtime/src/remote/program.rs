@@ -1,9 +1,9 @@
 //! The gtn-run that another machine runs: this one where the machines are alike, else what `make dist` made for it.
 
 use super::Address;
+use crate::backend::ort::library;
 use gtn_core::io::artifact;
 use gtn_core::{Error, Result};
-use gtn_run::ort_library;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -45,7 +45,7 @@ impl Program {
         {
             return Ok(Self {
                 path: ours,
-                library: ort_library::find(None).ok().map(|l| l.path),
+                library: library::find(None).ok().map(|l| l.path),
                 _unpacked: None,
             });
         }

@@ -1,11 +1,10 @@
 //! One run there: a folder with links into the store, the program, what it wrote, and nothing left of it.
 
-use super::arguments::{Line, Telling};
 use super::hear;
+use super::line::{Came, Line, MAX_WORDS, Telling, most};
 use super::link::{Ears, Link};
 use super::program::Program;
 use super::store::{self, Store};
-use super::telling::{self, Came};
 use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use std::collections::BTreeSet;
@@ -86,16 +85,16 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Runs it, lets its progress through, and tells here what it answered; its exit status.
-pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<u8> {
+/// Runs it, lets its progress through; what came back.
+pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<Came> {
     let script = wanted.script.clone();
     let command = store::whole(RUN).replace("SIZE", &script.len().to_string());
     let mut tell = |text: String| {
         exit::note(&line.names.in_words(&text));
         None
     };
-    let bounds = line.outputs.iter().map(|output| telling::most(output.made));
-    let most = bounds.sum::<u64>() + telling::MAX_WORDS + MAX_FRAMES;
+    let bounds = line.outputs.iter().map(|output| most(output.made));
+    let most = bounds.sum::<u64>() + MAX_WORDS + MAX_FRAMES;
     let mut ears = Ears { hold: true, most, line: &mut tell, poll: &mut || () };
     let send = Box::new(move |stdin: &mut std::process::ChildStdin| stdin.write_all(script.as_bytes()));
     let answer = link.exchange(&command, send, &mut ears)?;
@@ -106,7 +105,7 @@ pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<u8> {
     }
     let odd = || Error::Failed(format!("{}: what came back is not what was sent", link.address()));
     let came = frames(answer.out, line).ok_or_else(odd)?;
-    telling::tell(line, came, link.address())
+    Ok(came)
 }
 
 /// `exit N`, then for each file `file I SIZE` and its bytes: 0 is what was printed, `I` the output before `I`. Each once, and
@@ -119,8 +118,8 @@ fn frames(mut out: hear::Answer, line: &Line) -> Option<Came> {
         let (i, size) = head.strip_prefix("file ")?.split_once(' ')?;
         let (i, size): (usize, u64) = (i.parse().ok()?, size.trim().parse().ok()?);
         let most = match i.checked_sub(1) {
-            None => telling::MAX_WORDS,
-            Some(i) => telling::most(line.outputs.get(i)?.made),
+            None => MAX_WORDS,
+            Some(i) => most(line.outputs.get(i)?.made),
         };
         if size > most || came.files.insert(i, out.bytes(size)?).is_some() {
             return None;
@@ -131,7 +130,7 @@ fn frames(mut out: hear::Answer, line: &Line) -> Option<Came> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::arguments::{Made, Output};
+    use super::super::line::{Made, Output};
     use super::*;
 
     #[test]

@@ -61,7 +61,7 @@ impl Ssh {
         let mut command = self.base();
         command.args(["-M", "-S"]).arg(self.socket());
         self.remote(&mut command, "echo gtn-ready; exec cat >/dev/null");
-        super::link::apart(&mut command);
+        super::process::apart(&mut command);
         let master = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file).spawn();
         let mut master = master.map_err(missing)?;
         let lines = master.stdout.take().map(hear::lines);

@@ -1,17 +1,17 @@
 //! What another machine has of the files that a run needs: by SHA-256, copied once.
 
-use super::arguments::{Holds, Input};
+use super::line::{Holds, Input};
 use super::link::{Answer, Ears, Link};
 use super::names::Names;
 use super::tar;
-use crate::classify_command;
+use crate::onnx;
 use gtn_core::artifacts::bundle;
+use gtn_core::image::is_picture;
 use gtn_core::io::artifact;
 use gtn_core::program::exit;
 use gtn_core::program::progress::Progress;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
-use gtn_run::onnx;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -97,9 +97,7 @@ impl Store {
                 self.names.insert(there.clone(), hash);
                 Ok(())
             }
-            Holds::Pictures if is_dir => {
-                self.folder((here, there), names, &|p| classify_command::is_picture(p), 0)
-            }
+            Holds::Pictures if is_dir => self.folder((here, there), names, &is_picture, 0),
             Holds::Data if is_dir => self.folder((here, there), names, &|_| true, 0),
             _ => {
                 let hash = self.add_file(here)?;

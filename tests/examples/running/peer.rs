@@ -9,10 +9,10 @@ use gtn_core::measure::stats::Summary;
 use gtn_core::rng::Rng;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
+use gtn_run::backend::ort::OrtBackend;
+use gtn_run::backend::rten::RtenBackend;
 use gtn_run::backend::{Backend, Kind, Options};
-use gtn_run::bench::made_up;
-use gtn_run::ort_backend::OrtBackend;
-use gtn_run::rten_backend::RtenBackend;
+use gtn_run::judge::bench::made_up;
 use gtn_tests::root;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -230,7 +230,7 @@ impl Theirs {
         let mut theirs = Self { name: String::new(), child, asks, answers: BufReader::new(answers) };
         let version = theirs.line().trim().to_owned();
         if package == "onnxruntime" {
-            let library = gtn_run::ort_backend::library(None).unwrap();
+            let library = gtn_run::backend::ort::library(None).unwrap();
             assert_eq!(version, library.version, "both must be one ONNX Runtime");
         }
         theirs.name = format!("Python, {package} {version}");

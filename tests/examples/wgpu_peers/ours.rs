@@ -2,10 +2,10 @@
 
 use gtn_core::io::tensors::Data;
 use gtn_core::measure::robust::median;
+use gtn_run::backend::ort::OrtBackend;
 use gtn_run::backend::{Backend, Kind, Named, Options};
-use gtn_run::bench::made_up;
 use gtn_run::gpu::WgpuBackend;
-use gtn_run::ort_backend::OrtBackend;
+use gtn_run::judge::bench::made_up;
 use std::io::BufRead;
 use std::path::Path;
 use std::time::Instant;

@@ -7,6 +7,7 @@ use gtn_core::artifacts::kit::Kit;
 use gtn_core::artifacts::model_dir::{ArchFile, Golden, ModelDir};
 use gtn_core::data::DataSource;
 use gtn_core::host::Host;
+use gtn_core::image::Image;
 use gtn_core::io::artifact;
 use gtn_core::io::npy;
 use gtn_core::ir::arch::{ArchSpec, Input};
@@ -15,11 +16,11 @@ use gtn_core::ir::graph::Graph;
 use gtn_core::latency::Table;
 use gtn_core::{Error, Result, device};
 use gtn_run::backend::{Kind, Options};
-use gtn_run::image::Image;
+use gtn_run::judge::bench;
 use gtn_run::onnx::OnnxModel;
 use gtn_run::settings::Settings;
 use gtn_run::subject::Subject;
-use gtn_run::{bench, gpu, reports};
+use gtn_run::{gpu, reports};
 use std::path::Path;
 
 /// What vouches for a file.

@@ -92,7 +92,7 @@ fn loose_json(dir: &Path) -> Result<()> {
 }
 
 fn pictures(dir: &Path) -> Result<()> {
-    let fixtures = root().join("runtime/src/fixtures");
+    let fixtures = root().join("core/src/image/fixtures");
     for (from, to) in [
         ("baseline-420-exif6.jpg", "a.jpg"),
         ("progressive-444.jpg", "b.jpg"),

@@ -1,7 +1,7 @@
 //! Relu, Clip, HardSwish, HardSigmoid, Sigmoid: by themselves, or at the end of the step before.
 
 use super::Node;
-use crate::gpu::graph::{Form, Fuse, Shader};
+use crate::gpu::ir::graph::{Form, Fuse, Shader};
 use crate::onnx::Numbers;
 
 /// Floats.

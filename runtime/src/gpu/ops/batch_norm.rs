@@ -1,7 +1,7 @@
 //! BatchNormalization in inference.
 
 use super::Node;
-use crate::gpu::graph::Shader;
+use crate::gpu::ir::graph::Shader;
 
 /// batch_norm.wgsl
 pub const SHADER: Shader = shader!("batch_norm": "float", "step", "batch_norm");

@@ -3,7 +3,7 @@
 use super::Node;
 use super::activation::HALVES;
 use super::node::strides;
-use crate::gpu::graph::{DType, Form, Fuse, MAX_RANK, Shader, ValueId};
+use crate::gpu::ir::graph::{DType, Form, Fuse, MAX_RANK, Shader, ValueId};
 
 /// Floats.
 pub const FLOAT: Shader = shader!("binary": "float", "step", "nan", "activate", "broadcast", "binary");

@@ -1,7 +1,7 @@
 //! Cast between float, float16 and the integer types of up to 32 bits.
 
 use super::Node;
-use crate::gpu::graph::{DType, Shader};
+use crate::gpu::ir::graph::{DType, Shader};
 
 /// cast.wgsl
 pub const SHADER: Shader = shader!("cast": "integer", "step", "cast");
@@ -46,7 +46,7 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
 mod tests {
     use crate::backend::{Backend, Named, Options};
     use crate::gpu::WgpuBackend;
-    use crate::gpu::test_model::{cast, encode, value};
+    use crate::gpu::ops::test_model::{cast, encode, value};
     use crate::onnx::proto::GraphProto;
     use gtn_core::io::tensors::{Data, Tensor};
     use half::f16;

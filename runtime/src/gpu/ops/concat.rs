@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::node::axis;
-use crate::gpu::graph::Shader;
+use crate::gpu::ir::graph::Shader;
 
 /// concat.wgsl
 pub const SHADER: Shader = shader!("concat": "integer", "step", "concat");

@@ -3,7 +3,7 @@
 use super::integer_conv;
 use super::node::Node;
 use super::window::{Window, spatial};
-use crate::gpu::graph::{Conv, Form, Fuse, Shader, ValueId};
+use crate::gpu::ir::graph::{Conv, Form, Fuse, Shader, ValueId};
 
 /// conv.wgsl
 pub const SHADER: Shader = shader!("conv": "float", "step", "window", "nan", "activate", "conv_sums", "conv");
@@ -77,7 +77,7 @@ impl Groups {
     }
 
     /// One invocation for each four channels of a group and place.
-    pub fn four_channels_each(&self, step: &mut crate::gpu::graph::Step, shape: &[usize]) {
+    pub fn four_channels_each(&self, step: &mut crate::gpu::ir::graph::Step, shape: &[usize]) {
         let places: usize = shape.iter().skip(2).product();
         let images = shape.first().copied().unwrap_or(1);
         let total = images * self.groups * self.mg.div_ceil(4) * places;

@@ -2,7 +2,7 @@
 
 use super::conv::Groups;
 use crate::backend::Kernels;
-use crate::gpu::graph::{Conv, DType, Form, Fuse, GROUP, Graph, Shader, Step, ValueId};
+use crate::gpu::ir::graph::{Conv, DType, Form, Fuse, GROUP, Graph, Shader, Step, ValueId};
 use crate::onnx::{Constant, Numbers};
 use half::f16;
 use std::rc::Rc;

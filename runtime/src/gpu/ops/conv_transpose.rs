@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::window::{Window, pads, per_dimension, spatial};
-use crate::gpu::graph::{Fuse, Shader};
+use crate::gpu::ir::graph::{Fuse, Shader};
 
 /// conv_transpose.wgsl
 pub const SHADER: Shader =

@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::quantize::{Scales, scales};
-use crate::gpu::graph::{Affine, DType, Form, Shader};
+use crate::gpu::ir::graph::{Affine, DType, Form, Shader};
 use crate::onnx::{Constant, Numbers};
 
 /// dequantize.wgsl

@@ -5,7 +5,7 @@ use super::conv::Groups;
 use super::integer_conv;
 use super::node::{Node, strides};
 use super::window::Window;
-use crate::gpu::graph::{Form, Fuse, Shader, Step};
+use crate::gpu::ir::graph::{Form, Fuse, Shader, Step};
 
 /// gemm.wgsl
 pub const SHADER: Shader = shader!("gemm": "float", "step", "nan", "activate", "gemm");
@@ -162,8 +162,8 @@ pub fn mat_mul(n: &mut Node) -> Result<(), String> {
 mod tests {
     use crate::backend::{Backend, Kernels, Named, Options};
     use crate::gpu::WgpuBackend;
-    use crate::gpu::adapter::Abilities;
-    use crate::gpu::test_model::{encode, int, node, tensor, value};
+    use crate::gpu::exec::adapter::Abilities;
+    use crate::gpu::ops::test_model::{encode, int, node, tensor, value};
     use crate::onnx::proto::{GraphProto, NodeProto};
     use gtn_core::io::tensors::{Data, Tensor};
     use gtn_core::rng::Rng;
@@ -195,8 +195,14 @@ mod tests {
             let model = encode(graph);
             for subgroups in [false, true] {
                 let able = Some(Abilities { halves: true, subgroups });
-                let backend =
-                    WgpuBackend::load_able(&model, Path::new("m.onnx"), &options, "test", &[], able);
+                let backend = WgpuBackend::load_with_abilities(
+                    &model,
+                    Path::new("m.onnx"),
+                    &options,
+                    "test",
+                    &[],
+                    able,
+                );
                 let input = Named { name: "x".into(), tensor: Tensor::f32(&[rows, depth], x.clone()) };
                 let found = backend.unwrap().run(&[input]).unwrap();
                 let Data::F32(found) = &found[0].tensor.data else { panic!("no floats") };

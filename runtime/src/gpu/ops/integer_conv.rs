@@ -4,7 +4,7 @@
 use super::conv::Groups;
 use super::node::Node;
 use super::window::Window;
-use crate::gpu::graph::{Affine, Conv, DType, Form, Fuse, Shader, Value, ValueId};
+use crate::gpu::ir::graph::{Affine, Conv, DType, Form, Fuse, Shader, Value, ValueId};
 use crate::onnx::Numbers;
 use std::rc::Rc;
 

@@ -16,10 +16,14 @@ mod concat;
 mod constant;
 mod conv;
 mod conv4;
+#[cfg(test)]
+mod conv_cases;
 mod conv_transpose;
 mod dequantize;
 mod gemm;
 mod integer_conv;
+#[cfg(test)]
+mod integer_conv_cases;
 mod node;
 mod pad;
 mod pool;
@@ -32,6 +36,8 @@ mod reshape;
 mod resize;
 mod softmax;
 mod strided;
+#[cfg(test)]
+mod test_model;
 mod window;
 
 pub use binary::addressing;
@@ -129,7 +135,7 @@ pub fn lower(node: &mut Node) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::graph::Shader;
+    use crate::gpu::ir::graph::Shader;
 
     const SHADERS: &[&Shader] = &[
         &activation::FLOAT,
@@ -158,7 +164,7 @@ mod tests {
         &gemm::SHADER,
         &integer_conv::SHADER,
         &pad::SHADER,
-        &crate::gpu::peak::SHADER,
+        &crate::gpu::exec::peak::SHADER,
         &pool::AVERAGE,
         &pool::AVERAGE_HALVES,
         &pool::MAX,

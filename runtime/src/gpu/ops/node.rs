@@ -1,6 +1,6 @@
 //! A node as its operator sees it: attributes, inputs, outputs, and the graph to add to.
 
-use crate::gpu::graph::{DType, Form, Fuse, GROUP, Graph, READS, Shader, Step, Value, ValueId};
+use crate::gpu::ir::graph::{DType, Form, Fuse, GROUP, Graph, READS, Shader, Step, Value, ValueId};
 use crate::onnx::proto::{AttributeProto, NodeProto};
 use crate::onnx::{Constant, Numbers};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Pad.
 
 use super::node::{Node, axis};
-use crate::gpu::graph::{DType, MAX_RANK, Shader};
+use crate::gpu::ir::graph::{DType, MAX_RANK, Shader};
 use crate::onnx::Numbers;
 
 /// pad.wgsl

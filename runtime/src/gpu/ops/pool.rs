@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::window::Window;
-use crate::gpu::graph::{DType, Form, Shader};
+use crate::gpu::ir::graph::{DType, Form, Shader};
 
 /// Largest of floats.
 pub const MAX: Shader =

@@ -6,7 +6,7 @@ use super::node::Node;
 use super::pool;
 use super::quantised_sum;
 use super::reduce_mean;
-use crate::gpu::graph::{Affine, DType, Form, Fuse, Shader, Step, ValueId};
+use crate::gpu::ir::graph::{Affine, DType, Form, Fuse, Shader, Step, ValueId};
 
 /// quantised_mean.wgsl
 pub const MEAN: Shader = shader!("quantised_mean": "integer", "step", "scalars", "quantised_mean");

@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::quantised::Quantised;
-use crate::gpu::graph::{Form, Fuse, Shader, Step, ValueId};
+use crate::gpu::ir::graph::{Form, Fuse, Shader, Step, ValueId};
 use crate::onnx::Numbers;
 
 /// quantised_sum.wgsl
@@ -66,8 +66,8 @@ mod tests {
     use super::*;
     use crate::backend::{Backend, Named, Options};
     use crate::gpu::WgpuBackend;
-    use crate::gpu::graph::DType;
-    use crate::gpu::test_model::{encode, node, raw, value};
+    use crate::gpu::ir::graph::DType;
+    use crate::gpu::ops::test_model::{encode, node, raw, value};
     use crate::onnx::proto::GraphProto;
     use gtn_core::io::tensors::{Data, Tensor};
     use gtn_core::rng::Rng;

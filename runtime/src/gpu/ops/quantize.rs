@@ -3,7 +3,7 @@
 use super::integer_conv;
 use super::node::{Node, axis};
 use super::quantised;
-use crate::gpu::graph::{DType, Form, Shader};
+use crate::gpu::ir::graph::{DType, Form, Shader};
 use crate::onnx::Numbers;
 
 /// quantize.wgsl

@@ -2,7 +2,7 @@
 
 use super::binary::padded;
 use super::node::{Node, axis, strides};
-use crate::gpu::graph::{Form, MAX_RANK, Shader};
+use crate::gpu::ir::graph::{Form, MAX_RANK, Shader};
 
 /// reduce_mean.wgsl
 pub const SHADER: Shader = shader!("reduce_mean": "float", "step", "reduce_mean");

@@ -1,7 +1,7 @@
 //! To channels in fours and back.
 
-use crate::gpu::graph::{DType, Form, Fuse, GROUP, Shader, Step, ValueId};
-use crate::gpu::layout::words;
+use crate::gpu::ir::graph::{DType, Form, Fuse, GROUP, Shader, Step, ValueId};
+use crate::gpu::passes::layout::words;
 
 /// relayout.wgsl
 pub const SHADER: Shader = shader!("relayout": "integer", "step", "relayout");

@@ -2,7 +2,7 @@
 
 use super::binary::padded;
 use super::node::{Node, axis, strides};
-use crate::gpu::graph::{DType, MAX_RANK, Shader};
+use crate::gpu::ir::graph::{DType, MAX_RANK, Shader};
 use crate::onnx::Numbers;
 
 /// resize.wgsl

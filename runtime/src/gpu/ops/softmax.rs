@@ -1,7 +1,7 @@
 //! Softmax.
 
 use super::node::{Node, axis};
-use crate::gpu::graph::Shader;
+use crate::gpu::ir::graph::Shader;
 
 /// softmax.wgsl
 pub const SHADER: Shader = shader!("softmax": "float", "step", "nan", "larger_float", "softmax");

@@ -2,7 +2,7 @@
 
 use super::binary::padded;
 use super::node::{Node, axis, strides};
-use crate::gpu::graph::{MAX_RANK, Shader};
+use crate::gpu::ir::graph::{MAX_RANK, Shader};
 
 /// strided.wgsl
 pub const SHADER: Shader = shader!("strided": "integer", "step", "strided");
@@ -74,7 +74,7 @@ fn copy(n: &mut Node, new: &[usize], start: usize, steps: &[usize]) -> Result<()
     const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];
     let x = n.input(0)?;
     let dtype = n.value(x)?.dtype;
-    if n.value(x)?.dtype == crate::gpu::graph::DType::I64 {
+    if n.value(x)?.dtype == crate::gpu::ir::graph::DType::I64 {
         return Err("of int64: not supported".into());
     }
     let y = n.output(0, dtype, new)?;

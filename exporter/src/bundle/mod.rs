@@ -1,0 +1,4 @@
+//! The bundle as a folder: written aside and put in place whole (`draft`), with the card that says what it is (`card`).
+
+pub mod card;
+pub mod draft;

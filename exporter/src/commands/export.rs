@@ -1,0 +1,348 @@
+//! From a trained folder to a proved bundle.
+
+use crate::bundle::card;
+use crate::bundle::draft::Draft;
+use crate::candidates;
+use crate::candidates::contest::{Choice, Contest};
+use crate::candidates::outlook::Outlook;
+use crate::candidates::{Candidate, Source};
+use crate::cli::{ExportArgs, Precision};
+use crate::int8::sqnr;
+use crate::lanes::Feed;
+use crate::onnx::float::Describe;
+use crate::{flags, students};
+use gtn_core::artifacts::bundle::{Bundle, EXPORT_REPORT, Manifest, Parents, SCHEMA};
+use gtn_core::artifacts::model_dir::{ModelDir, images_map};
+use gtn_core::data::split::stratified;
+use gtn_core::data::{DataSource, ImageSet, Part};
+use gtn_core::device::{self, Device};
+use gtn_core::io::artifact;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::fold;
+use gtn_core::measure::overview;
+use gtn_core::measure::parity::{Tolerance, compare};
+use gtn_core::measure::report::{Accuracy, Report};
+use gtn_core::measure::warning::Warning;
+use gtn_core::program::exit;
+use gtn_core::quant::norm_to_depthwise::norm_to_depthwise;
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
+use gtn_run::backend::Options;
+use gtn_run::backend::ort::providers::Providers;
+use gtn_run::judge::bench::Settings;
+use gtn_run::judge::prove::{FEW_IMAGES, Steps, prove};
+use gtn_run::subject::{LABELS_KEY, PREPROCESS_KEY, Subject};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const PROGRAM: &str = concat!("gtn-export ", env!("CARGO_PKG_VERSION"));
+/// Draws the evaluation images; fixed, so that two exports of one data set hold the same ones.
+const EVAL_SEED: u64 = 0;
+
+/// `gtn-export --target T STUDENT_DIR --out DIR`
+pub fn run(args: &ExportArgs) -> Result<()> {
+    flags::check(args)?;
+    run_decided(args, None)
+}
+
+/// The same where the precision is decided already, and why: `--from` chose it.
+pub fn run_decided(args: &ExportArgs, decided: Option<&str>) -> Result<()> {
+    let missing = || Error::usage("wanted STUDENT_DIR, --target and --out (gtn-export --help)");
+    let student_dir = args.student.as_deref().ok_or_else(missing)?;
+    let device = device::resolve(args.target.as_deref().ok_or_else(missing)?)?;
+    let target = bundle_path(args.out.as_deref().ok_or_else(missing)?, student_dir, &device)?;
+    let precisions = precisions(args.precision, &device)?;
+    let student = ModelDir::read(student_dir)?;
+    students::check_finite(&student, student_dir)?;
+    let outlook = Outlook::of(&device, args.table.as_deref(), &precisions, &student.graph)?;
+    let (graph, weights) = fold::fold_batch_norm(&student.graph, &student.weights)?;
+    if precisions.contains(&"int8") {
+        flags::check_layers(&args.int8, &norm_to_depthwise(&graph, &weights)?.0)?;
+    }
+    let data = data_source(args, &student)?;
+    let test = test_images(&data, &student)?;
+    let eval = test.subset(&stratified(&test.labels, test.classes, args.eval_set, EVAL_SEED));
+
+    let mut draft = Draft::start(&target)?;
+    let metadata = metadata(&student)?;
+    let describe = Describe { name: &student.file.arch.name, opset: device.opset, metadata: &metadata };
+    let source =
+        Source { graph: &graph, weights: &weights, describe: &describe, device: &device, args: &args.int8 };
+    let fp32 = source.fp32()?;
+    check_trained(&fp32.model, &student, args)?;
+    let contest =
+        Contest { args, student: &student, data: &data, source: &source, outlook: &outlook, decided };
+    let choice = contest.decide(fp32, &precisions)?;
+
+    check_limits(&choice.candidate.model, &device)?;
+    fill(&mut draft, &student, (&device, &target), (&choice.candidate, &eval), args)?;
+    let report = proved(&draft, args, &device)?;
+    let export_report = export_report(args, (&device, &outlook), &student, &choice, &report);
+    draft.add_sealed(EXPORT_REPORT, &export_report)?;
+    draft.publish()?;
+    let done =
+        Done { device: &device, outlook: &outlook, student: &student, choice: &choice, report: &report };
+    if args.json { exit::print(&artifact::to_json(&export_report)?) } else { done.print(&target) }
+}
+
+/// Every file of the bundle that its manifest lists, and the manifest.
+fn fill(
+    draft: &mut Draft,
+    student: &ModelDir,
+    (device, target): (&Device, &Path),
+    (shipped, eval): (&Candidate, &ImageSet),
+    args: &ExportArgs,
+) -> Result<()> {
+    let model_path = draft.add("model.onnx", &shipped.model)?;
+    draft.add("device.toml", device.to_toml()?.as_bytes())?;
+    let arch = &student.file.arch;
+    let mut golden = student.golden.to_map(arch);
+    let logits = golden_logits(&model_path, student, args)?;
+    golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], logits));
+    draft.add("golden.safetensors", &golden.to_bytes()?)?;
+    draft.add("eval.safetensors", &images_map(&eval.pixels, &eval.labels, arch).to_bytes()?)?;
+    let mut manifest = manifest(student, device, shipped, target);
+    let card = card::write(&manifest, &student.train, shipped, eval.len());
+    draft.add("MODEL_CARD.md", card.as_bytes())?;
+    manifest.files.clone_from(draft.files());
+    draft.seal(&manifest)
+}
+
+fn export_report(
+    args: &ExportArgs,
+    (device, outlook): (&Device, &Outlook),
+    student: &ModelDir,
+    choice: &Choice,
+    report: &Report,
+) -> serde_json::Value {
+    let shipped = &choice.candidate;
+    json!({
+        "schema": "gtn.export/1.1",
+        "program": PROGRAM,
+        "target": device.name,
+        "asked": {"precision": format!("{:?}", args.precision).to_lowercase(), "eval_set": args.eval_set},
+        "chosen": {
+            "precision": shipped.precision,
+            "why": choice.why,
+            "replay": candidates::replay(shipped, &args.int8),
+        },
+        "latency": outlook.json(device, shipped.precision, report),
+        "candidates": choice.considered,
+        "measured_in_turn": choice.duels,
+        "int8": shipped.int8,
+        "trainer": student.train.accuracy.get("test"),
+        "measured_on_this_machine": report,
+    })
+}
+
+/// What there is to tell.
+struct Done<'a> {
+    device: &'a Device,
+    outlook: &'a Outlook,
+    student: &'a ModelDir,
+    choice: &'a Choice,
+    report: &'a Report,
+}
+
+impl Done<'_> {
+    fn print(&self, target: &Path) -> Result<()> {
+        let shipped = &self.choice.candidate;
+        let mut text = format!(
+            "{}\n{}\n",
+            overview::without_latency(self.report).render(),
+            self.outlook.table(self.device, shipped.precision, self.report).render()
+        );
+        if let Some(trainer) = self.student.train.accuracy.get("test") {
+            let top1 = format::percent(trainer.top1);
+            text.push_str(&format!("trainer's top-1: {top1} on {} test images\n", trainer.n));
+        }
+        if let Some(stated) = &shipped.stated {
+            text.push_str(&format!("{}\n", stated.sentence(shipped.precision)));
+        }
+        if let Some(worst) = shipped.int8.as_ref().and_then(|r| sqnr::worst(&r.layers)) {
+            text.push_str(&format!("least exact layer by itself: {worst}\n"));
+        }
+        text.push_str(&format!("{}: {}\n", shipped.precision, self.choice.why));
+        exit::print(&format!("{text}\n{}\n", target.display()))
+    }
+}
+
+/// `--out X.gtn` is the bundle; any other `--out` is the folder that STUDENT-TARGET.gtn goes to.
+pub fn bundle_path(out: &Path, student: &Path, device: &Device) -> Result<PathBuf> {
+    if out.extension().is_some_and(|e| e == "gtn") {
+        return Ok(out.to_owned());
+    }
+    let student = std::path::absolute(student).map_err(|e| Error::io(student, "resolve", e))?;
+    let name = student.file_name().map(|n| n.to_string_lossy().into_owned());
+    let name = name.ok_or_else(|| Error::usage("--out: give NAME.gtn (the student's folder has no name)"))?;
+    Ok(out.join(format!("{name}-{}.gtn", device.name)))
+}
+
+/// The precisions to consider, the profile's favourite first.
+pub fn precisions(asked: Precision, device: &Device) -> Result<Vec<&'static str>> {
+    let one = match asked {
+        Precision::Auto => {
+            let known = ["fp32", "fp16", "int8"];
+            return Ok(device.precisions.iter().filter_map(|p| known.into_iter().find(|k| k == p)).collect());
+        }
+        Precision::Fp32 => "fp32",
+        Precision::Fp16 => "fp16",
+        Precision::Int8 => "int8",
+    };
+    if device.precisions.iter().any(|p| p == one) {
+        return Ok(vec![one]);
+    }
+    let have = device.precisions.join(", ");
+    Err(Error::usage(format!("--precision {one}: target {}'s profile has {have}", device.name)))
+}
+
+/// What to do where data are not what they were.
+pub const OWN_DATA: &str = "give the data as they were then, or train again";
+
+/// The data the student was trained on.
+fn data_source(args: &ExportArgs, student: &ModelDir) -> Result<DataSource> {
+    let trained_on = &student.train.data;
+    let source: DataSource = match &args.data {
+        Some(data) => data.parse()?,
+        None => trained_on.parse().map_err(|_| {
+            Error::usage(format!("the student was trained on `{trained_on}`: give --data {trained_on}:DIR"))
+        })?,
+    };
+    if source.name() != *trained_on {
+        let what = format!("--data is `{}`, the student was trained on `{trained_on}`", source.name());
+        return Err(Error::usage(what));
+    }
+    Ok(source)
+}
+
+/// Its test split.
+fn test_images(source: &DataSource, student: &ModelDir) -> Result<ImageSet> {
+    let test = source.test()?;
+    let arch = &student.file.arch;
+    if (test.input, test.classes) != (arch.input, arch.classes) {
+        return Err(Error::usage(format!(
+            "{}: {} with {} classes, the student takes {} with {}",
+            source.name(),
+            test.input,
+            test.classes,
+            arch.input,
+            arch.classes
+        )));
+    }
+    if let Some(recorded) = &student.train.data_sha256 {
+        let owner = format!("{}'s training", student.file.arch.name);
+        recorded.check(Part::Test, &test, (&source.name(), &owner, OWN_DATA))?;
+    }
+    Ok(test)
+}
+
+/// What a model.onnx tells about itself when it is found without its bundle.
+fn metadata(student: &ModelDir) -> Result<BTreeMap<String, String>> {
+    let json = |e: serde_json::Error| Error::Failed(format!("metadata: {e}"));
+    let file = &student.file;
+    Ok(BTreeMap::from([
+        (PREPROCESS_KEY.to_owned(), serde_json::to_string(&file.preprocess).map_err(json)?),
+        (LABELS_KEY.to_owned(), serde_json::to_string(&file.labels).map_err(json)?),
+        ("gtn.arch".to_owned(), file.arch.name.clone()),
+        ("gtn.weights_sha256".to_owned(), student.weights_sha256.clone()),
+    ]))
+}
+
+fn check_limits(model: &[u8], device: &Device) -> Result<()> {
+    let limit = device.limits.model_mib.value;
+    if model.len() as u64 > limit << 20 {
+        return Err(Error::Failed(format!(
+            "model.onnx has {}, target {} allows {limit} MiB",
+            format::bytes(model.len() as u64),
+            device.name
+        )));
+    }
+    Ok(())
+}
+
+/// What a model answers on the golden images (one thread: sums in one order).
+fn golden_logits(model: &Path, student: &ModelDir, args: &ExportArgs) -> Result<Vec<f32>> {
+    let options =
+        Options { threads: Some(1), batch: Some(1), ort_lib: args.ort_lib.clone(), ..Options::default() };
+    Subject::open(model, &options)?.logits(&student.golden.images, |_| ())
+}
+
+/// In fp32 the network must answer the golden images as the trainer's did, whatever ships in the end.
+fn check_trained(fp32: &[u8], student: &ModelDir, args: &ExportArgs) -> Result<()> {
+    let images = &student.golden.images;
+    let preprocess = &student.file.preprocess;
+    let logits = Feed { images, preprocess, batch: 1, ort_lib: args.ort_lib.clone() }.logits(fp32)?;
+    let parity = compare(&student.golden.logits, &logits, student.file.arch.classes, Tolerance::FP32);
+    if parity.pass {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "the exported model does not answer as the trained one on the golden images: max |difference| {:.2e} (bound \
+         {:.2e}), top class differs on {} of {}. Are weights.safetensors and golden.safetensors of one training?",
+        parity.max_abs, parity.bound, parity.argmax_differs, parity.n
+    )))
+}
+
+fn manifest(student: &ModelDir, device: &Device, shipped: &Candidate, target: &Path) -> Manifest {
+    let file = &student.file;
+    let cost = Cost::of(&student.graph);
+    Manifest {
+        schema: SCHEMA.into(),
+        name: target.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        target: device.name.clone(),
+        precision: shipped.precision.into(),
+        opset: device.opset,
+        input: file.arch.input,
+        classes: file.arch.classes,
+        arch: file.arch.clone(),
+        macs: cost.macs,
+        params: cost.params,
+        preprocess: file.preprocess.clone(),
+        labels: file.labels.clone(),
+        parents: Parents {
+            arch_sha256: student.arch_sha256.clone(),
+            weights_sha256: student.weights_sha256.clone(),
+            teacher_sha256: student.train.teacher_sha256.clone(),
+            data_sha256: student.train.data_sha256.clone(),
+        },
+        calibration_sha256: shipped.int8.as_ref().map(|r| r.calibration_sha256.clone()),
+        tolerance: shipped.tolerance,
+        files: BTreeMap::new(),
+        ext: BTreeMap::new(),
+    }
+}
+
+/// Opens the draft as gtn-run would and judges it.
+fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
+    let threads = device.cpu.threads.value.min(std::thread::available_parallelism().map_or(1, usize::from));
+    // The device's own execution providers are not here.
+    let options = Options {
+        threads: Some(threads),
+        batch: Some(1),
+        ort_lib: args.ort_lib.clone(),
+        providers: Providers::Cpu,
+        ..Options::default()
+    };
+    let mut subject = Subject::from_bundle(Bundle::open(draft.dir())?, &options)?;
+    let bench = Settings { warmup_s: 0.05, seconds: 0.2, min_runs: 50, ..Settings::default() };
+    let steps = Steps { verify: true, bench: Some(bench), ..Steps::default() };
+    let mut report = prove(&mut subject, &steps, PROGRAM)?.report;
+    if let Some(bundle) = &subject.bundle {
+        // On lanes: a small network gains little by a second thread, many images do.
+        let (images, labels) = bundle.eval_set()?;
+        let m = &bundle.manifest;
+        let feed =
+            Feed { images: &images, preprocess: &m.preprocess, batch: 1, ort_lib: args.ort_lib.clone() };
+        let accuracy = Accuracy::of("test", &feed.logits(&bundle.model)?, &labels, &m.labels)?;
+        report.warnings.extend((accuracy.n < FEW_IMAGES).then_some(Warning::FewImages { n: accuracy.n }));
+        report.accuracy.push(accuracy);
+    }
+    match report.parity.iter().find(|p| !p.parity.pass) {
+        Some(bad) => {
+            Err(Error::Failed(format!("the bundle does not agree with {}: {:?}", bad.against, bad.parity)))
+        }
+        None => Ok(report),
+    }
+}

@@ -1,0 +1,375 @@
+//! The int8 recipe: which calibration, with or without equalisation and bias correction, which layers
+//! stay in fp32. What the user leaves open is tried, and judged by how far the answers move on val.
+
+use crate::int8::calibration::{Calibration, Reference};
+use crate::int8::fallback;
+use crate::onnx::float;
+use crate::onnx::float::Describe;
+use crate::onnx::qdq;
+use gtn_core::data::ImageSet;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::weights::Weights;
+use gtn_core::measure::parity::correct_in_top;
+use gtn_core::measure::shares::paired_share_ci95;
+use gtn_core::quant::equalise::{Equalised, equalise};
+use gtn_core::quant::histogram::ValueStats;
+use gtn_core::quant::placement::quantisable;
+use gtn_core::quant::{Int8Network, Method, Scheme};
+use gtn_core::text::format;
+use gtn_core::{Error, Result};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What the user decided; the rest is found.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Calibration method.
+    pub method: Option<Method>,
+    /// Cross-layer equalisation.
+    pub equalise: Option<bool>,
+    /// Bias correction.
+    pub bias_correction: Option<bool>,
+    /// Layers in fp32, exactly these.
+    pub fp32: Option<BTreeSet<String>>,
+    /// Top-1 that int8 may lose on val, in points.
+    pub max_drop: f64,
+}
+
+/// All that makes an int8 network out of a trained one and its calibration images.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Recipe {
+    /// Calibration method.
+    pub method: Method,
+    /// Cross-layer equalisation.
+    pub equalise: bool,
+    /// Bias correction.
+    pub bias_correction: bool,
+    /// Layers in fp32.
+    pub fp32: BTreeSet<String>,
+}
+
+/// A recipe that was tried.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tried {
+    /// Which.
+    #[serde(flatten)]
+    pub recipe: Recipe,
+    /// Mean Kullback-Leibler divergence of its answers from fp32's, nats.
+    pub divergence: f64,
+}
+
+/// Accuracy on val, of fp32 and of what is to replace it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Judged {
+    /// Images.
+    pub images: usize,
+    /// Top-1 of fp32, a share.
+    pub fp32_top1: f64,
+    /// Top-1 of the candidate.
+    pub top1: f64,
+    /// Points lost.
+    pub drop: f64,
+}
+
+impl Judged {
+    /// Whether no more than `max_drop` points are lost; never where either is NaN.
+    pub fn within(&self, max_drop: f64) -> bool {
+        self.drop <= max_drop
+    }
+}
+
+/// The same on images that chose nothing, with how sure it is: what a bundle says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Stated {
+    /// What was found.
+    #[serde(flatten)]
+    pub found: Judged,
+    /// 95 % interval of the points lost, on the same images (Bonett and Price 2012).
+    pub drop_ci95: [f64; 2],
+}
+
+impl Stated {
+    /// `int8: 91.20 % on 600 val images that chose nothing, -0.17 points beside fp32 (95 % CI -0.90 to +0.55)`.
+    pub fn sentence(&self, precision: &str) -> String {
+        let [low, high] = self.drop_ci95;
+        format!(
+            "{precision}: {} on {} val images that chose nothing, {:+.2} points beside fp32 (95 % CI {:+.2} to {:+.2})",
+            format::percent(self.found.top1),
+            self.found.images,
+            0.0 - self.found.drop,
+            -high,
+            -low
+        )
+    }
+}
+
+/// A network and what calibration saw in it.
+pub struct Prepared {
+    /// Folded.
+    pub graph: Graph,
+    /// Folded, perhaps equalised.
+    pub weights: Weights,
+    /// By value.
+    pub stats: Vec<Option<ValueStats>>,
+    /// Values whose channels were evened out.
+    pub equalised: Vec<Equalised>,
+}
+
+/// The search's ground: one network, its images, its fp32 answers.
+pub struct Search<'a> {
+    /// Val images.
+    pub calibration: &'a Calibration,
+    /// The device's.
+    pub scheme: Scheme,
+    /// For the files that are tried.
+    pub describe: &'a Describe<'a>,
+    /// Without and, once asked for, with equalisation.
+    prepared: [Option<Prepared>; 2],
+    /// fp32 logits on `calibration.chosen_on`.
+    reference: Vec<f32>,
+    classes: usize,
+}
+
+/// What the search found.
+pub struct Found {
+    /// The network.
+    pub net: Int8Network,
+    /// Its file.
+    pub model: Vec<u8>,
+    /// How it was made.
+    pub recipe: Recipe,
+    /// All that was compared.
+    pub tried: Vec<Tried>,
+    /// On val.
+    pub judged: Judged,
+}
+
+impl<'a> Search<'a> {
+    /// Looks at the calibration images through the fp32 network (BatchNorm-free: see
+    /// `norm_to_depthwise`).
+    pub fn start(
+        graph: Graph,
+        weights: Weights,
+        scheme: Scheme,
+        calibration: &'a Calibration,
+        describe: &'a Describe<'a>,
+    ) -> Result<Self> {
+        let fp32 = float::write(&graph, &weights, describe)?;
+        let reference = calibration.feed(&calibration.chosen_on).logits(&fp32)?;
+        let [classes, ..] = graph.shape(graph.output);
+        let stats = calibration.stats(&graph, &weights, describe.opset)?;
+        let plain = Prepared { graph, weights, stats, equalised: Vec::new() };
+        Ok(Self { calibration, scheme, describe, prepared: [Some(plain), None], reference, classes })
+    }
+
+    fn equalise(&mut self) -> Result<()> {
+        if let ([Some(plain), None], opset) = (&self.prepared, self.describe.opset) {
+            let mut weights = plain.weights.clone();
+            let equalised = equalise(&plain.graph, &mut weights, &plain.stats)?;
+            let stats = self.calibration.stats(&plain.graph, &weights, opset)?;
+            let graph = plain.graph.clone();
+            self.prepared[1] = Some(Prepared { graph, weights, stats, equalised });
+        }
+        Ok(())
+    }
+
+    /// The network that a recipe starts from.
+    pub fn prepared(&self, equalised: bool) -> Result<&Prepared> {
+        let found = self.prepared.get(usize::from(equalised)).and_then(Option::as_ref);
+        found.ok_or_else(|| Error::Failed("equalisation was not prepared".into()))
+    }
+
+    /// The network a recipe makes.
+    pub fn build(&self, recipe: &Recipe) -> Result<Int8Network> {
+        let p = self.prepared(recipe.equalise)?;
+        let kind = self.scheme.activations;
+        let range = |s: &Option<ValueStats>| recipe.method.range(&s.as_ref()?.histogram, kind);
+        let ranges = p.stats.iter().map(range).collect();
+        let mut net = Int8Network::build(&p.graph, &p.weights, &self.scheme, &ranges, &recipe.fp32)?;
+        if recipe.bias_correction {
+            let means: Vec<_> = p.stats.iter().map(|s| s.as_ref().map(ValueStats::means)).collect();
+            net.correct_biases(&means)?;
+        }
+        Ok(net)
+    }
+
+    /// A recipe's file.
+    pub fn model(&self, recipe: &Recipe) -> Result<Vec<u8>> {
+        qdq::write(&self.build(recipe)?, self.describe)
+    }
+
+    /// How far a recipe's answers are from fp32's.
+    pub fn divergence(&self, recipe: &Recipe) -> Result<f64> {
+        let model = self.model(recipe)?;
+        let logits = self.calibration.feed(&self.calibration.chosen_on).logits(&model)?;
+        Ok(divergence(&self.reference, &logits, self.classes))
+    }
+
+    fn attempt(&self, recipe: Recipe) -> Result<Tried> {
+        let divergence = self.divergence(&recipe)?;
+        if !divergence.is_finite() {
+            return Err(Error::Failed(format!("int8: the answers' divergence from fp32's is {divergence}")));
+        }
+        Ok(Tried { recipe, divergence })
+    }
+
+    /// The best recipe within what was asked; its drop on val is `asked.max_drop` or less.
+    pub fn find(&mut self, asked: &Asked, fp32: &Reference) -> Result<Found> {
+        let equalised = asked.equalise.unwrap_or(true);
+        if equalised {
+            self.equalise()?;
+        }
+        let mut tried: Vec<Tried> = Vec::new();
+        let first = Recipe {
+            method: Method::Minmax,
+            equalise: equalised,
+            bias_correction: asked.bias_correction.unwrap_or(true),
+            fp32: asked.fp32.clone().unwrap_or_default(),
+        };
+        let methods = asked.method.map_or(Method::ALL.to_vec(), |m| vec![m]);
+        for &method in &methods {
+            tried.push(self.attempt(Recipe { method, ..first.clone() })?);
+        }
+        let best = |tried: &[Tried]| -> Result<Recipe> {
+            let best = tried.iter().min_by(|a, b| a.divergence.total_cmp(&b.divergence));
+            best.map(|t| t.recipe.clone()).ok_or_else(|| Error::Failed("no recipe was tried".into()))
+        };
+        // One switch at a time from the best method.
+        let mut chosen = best(&tried)?;
+        if asked.equalise.is_none() {
+            tried.push(self.attempt(Recipe { equalise: false, ..chosen })?);
+            chosen = best(&tried)?;
+        }
+        if asked.bias_correction.is_none() {
+            tried.push(self.attempt(Recipe { bias_correction: !chosen.bias_correction, ..chosen })?);
+            chosen = best(&tried)?;
+        }
+        let mut judged = self.judge(&chosen, fp32)?;
+        if !judged.within(asked.max_drop) && asked.fp32.is_none() {
+            (chosen, judged) = fallback::find(self, chosen, asked.max_drop, fp32)?;
+        }
+        if !judged.within(asked.max_drop) {
+            return Err(Error::Failed(format!(
+                "int8 loses {:.2} points of top-1 on {} val images (fp32 {:.2} %), --max-drop allows {}",
+                judged.drop,
+                judged.images,
+                100.0 * judged.fp32_top1,
+                asked.max_drop
+            )));
+        }
+        let net = self.build(&chosen)?;
+        Ok(Found { model: qdq::write(&net, self.describe)?, net, recipe: chosen, tried, judged })
+    }
+
+    /// A recipe's accuracy on val beside fp32's, whose logits are given.
+    pub fn judge(&self, recipe: &Recipe, fp32: &Reference) -> Result<Judged> {
+        judge(self.calibration, &self.model(recipe)?, fp32)
+    }
+}
+
+/// Top-1 of a model on the val images that judge, beside fp32's.
+pub fn judge(calibration: &Calibration, model: &[u8], fp32: &Reference) -> Result<Judged> {
+    let set = &calibration.judged_on;
+    let logits = calibration.feed(set).logits(model)?;
+    Ok(beside(set, &fp32.judged, &logits))
+}
+
+/// Top-1 of what is to ship on the val images that chose nothing; `None` where there are none. An interval
+/// that lies above `max_drop` as a whole is an error: the gate was passed by luck.
+pub fn state(
+    calibration: &Calibration,
+    (precision, model): (&str, &[u8]),
+    fp32: &Reference,
+    max_drop: f64,
+) -> Result<Option<Stated>> {
+    let set = &calibration.stated_on;
+    if set.is_empty() {
+        return Ok(None);
+    }
+    let logits = calibration.feed(set).logits(model)?;
+    let stated = stated(set, &fp32.stated, &logits);
+    let [low, high] = stated.drop_ci95;
+    if low <= max_drop {
+        return Ok(Some(stated));
+    }
+    Err(Error::Failed(format!(
+        "{precision} loses {:.2} points of top-1 (95 % CI {low:.2} to {high:.2}) on {} val images that chose nothing, \
+         --max-drop allows {max_drop}",
+        stated.found.drop, stated.found.images
+    )))
+}
+
+fn beside(set: &ImageSet, fp32: &[f32], logits: &[f32]) -> Judged {
+    let share = |l: &[f32]| correct_in_top(l, &set.labels, set.classes, 1) as f64 / set.len().max(1) as f64;
+    let (fp32_top1, top1) = (share(fp32), share(logits));
+    Judged { images: set.len(), fp32_top1, top1, drop: 100.0 * (fp32_top1 - top1) }
+}
+
+fn stated(set: &ImageSet, fp32: &[f32], logits: &[f32]) -> Stated {
+    let rows = |l: &[f32]| -> Vec<bool> {
+        let right = |(row, label): (&[f32], &u16)| correct_in_top(row, &[*label], set.classes, 1) == 1;
+        l.chunks(set.classes.max(1)).zip(&set.labels).map(right).collect()
+    };
+    let pairs: Vec<(bool, bool)> = rows(fp32).into_iter().zip(rows(logits)).collect();
+    let only = |which: (bool, bool)| pairs.iter().filter(|p| **p == which).count();
+    let (_, ci) = paired_share_ci95(only((true, false)), only((false, true)), set.len());
+    Stated { found: beside(set, fp32, logits), drop_ci95: ci.map(|x| 100.0 * x) }
+}
+
+/// Mean over images of KL(softmax(reference) || softmax(logits)), nats.
+pub fn divergence(reference: &[f32], logits: &[f32], classes: usize) -> f64 {
+    let log_softmax = |row: &[f32]| {
+        let top = row.iter().fold(f64::NEG_INFINITY, |m, &x| m.max(f64::from(x)));
+        let sum = row.iter().map(|&x| (f64::from(x) - top).exp()).sum::<f64>().ln() + top;
+        row.iter().map(|&x| f64::from(x) - sum).collect::<Vec<f64>>()
+    };
+    let one = |(p, q): (&[f32], &[f32])| {
+        log_softmax(p).iter().zip(log_softmax(q)).map(|(p, q)| p.exp() * (p - q)).sum::<f64>()
+    };
+    let rows = reference.len() / classes.max(1);
+    reference.chunks(classes).zip(logits.chunks(classes)).map(one).sum::<f64>() / rows.max(1) as f64
+}
+
+/// Names of what could stay in fp32, in order.
+pub fn units(graph: &Graph) -> Vec<String> {
+    graph.nodes.iter().filter(|n| quantisable(&n.op)).map(|n| n.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divergence_by_hand() {
+        assert_eq!(divergence(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0], 3), 0.0);
+        // A shift of all logits changes nothing; p = (1/2, 1/2) against q = (1/4, 3/4).
+        let found = divergence(&[0.0, 0.0, 5.0, 6.0], &[0.0, 3f32.ln(), 7.0, 8.0], 2);
+        let wanted = (0.5 * 2f64.ln() + 0.5 * (2.0 / 3.0f64).ln()) / 2.0;
+        assert!((found - wanted).abs() < 1e-6, "{found} {wanted}");
+    }
+
+    #[test]
+    fn a_drop_is_within_or_not_and_nan_never_is() {
+        let judged = |drop| Judged { images: 1, fp32_top1: 1.0, top1: 1.0, drop };
+        assert!(judged(0.5).within(0.5) && !judged(0.6).within(0.5));
+        assert!(!judged(f64::NAN).within(0.5) && !judged(0.1).within(f64::NAN));
+    }
+
+    /// Ten images: fp32 has all right, int8 loses two of them.
+    #[test]
+    fn what_is_stated_by_hand() {
+        let input = gtn_core::ir::arch::Input { channels: 1, height: 1, width: 1 };
+        let set = ImageSet { input, classes: 2, pixels: vec![0; 10], labels: vec![0; 10] };
+        let fp32 = [1.0, 0.0].repeat(10);
+        let int8: Vec<f32> = (0..10).flat_map(|i| if i < 2 { [0.0, 1.0] } else { [1.0, 0.0] }).collect();
+        let found = stated(&set, &fp32, &int8);
+        assert_eq!((found.found.images, found.found.fp32_top1, found.found.top1), (10, 1.0, 0.8));
+        let (_, wanted) = paired_share_ci95(2, 0, 10);
+        assert_eq!(found.drop_ci95, wanted.map(|x| 100.0 * x));
+        let text = found.sentence("int8");
+        assert!(
+            text.starts_with("int8: 80.00 % on 10 val images that chose nothing, -20.00 points"),
+            "{text}"
+        );
+    }
+}

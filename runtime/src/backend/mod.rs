@@ -1,0 +1,220 @@
+//! What a backend must do. One trait, so that every command and test runs on each of them.
+
+pub mod budget;
+pub(crate) mod guard;
+pub mod located;
+pub mod ort;
+#[cfg(feature = "rust")]
+pub mod rten;
+pub mod sizes;
+
+use crate::backend::ort::providers::Providers;
+use crate::backend::sizes::InputShape;
+use gtn_core::io::tensors::Tensor;
+use gtn_core::measure::report::BackendInfo;
+use gtn_core::{Error, Result};
+use std::path::PathBuf;
+
+/// A tensor with the model's name for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Named {
+    /// Input or output name.
+    pub name: String,
+    /// Its values.
+    pub tensor: Tensor,
+}
+
+/// An input or output as the model declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Element type as ONNX names it (`float`, `uint8`, `int64`, ...).
+    pub dtype: String,
+    /// -1 where the model leaves it open.
+    pub shape: Vec<i64>,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// See [`crate::auto`].
+    #[default]
+    Auto,
+    /// ONNX Runtime.
+    Ort,
+    /// Our own executor on a GPU.
+    Wgpu,
+    /// rten, on the CPU.
+    Rust,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Auto, Self::Ort, Self::Wgpu, Self::Rust];
+
+    /// As `--backend` and profiles name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ort => "ort",
+            Self::Wgpu => "wgpu",
+            Self::Rust => "rust",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
+}
+
+/// How backend wgpu computes convolutions of floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kernels {
+    /// One kernel for all.
+    General,
+    /// In registers: for small GPUs and for CPUs that play one.
+    #[default]
+    Block,
+    /// In shared memory: for large GPUs.
+    Tile,
+}
+
+impl Kernels {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::General, Self::Block, Self::Tile];
+
+    /// As flags and files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::General => "general",
+            Self::Block => "block",
+            Self::Tile => "tile",
+        }
+    }
+
+    /// By name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
+}
+
+/// How int8 models are computed where their sums would saturate (gtn_core::quant::saturation); elsewhere both are the
+/// same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Int8 {
+    /// As the operators are defined, which takes longer there.
+    #[default]
+    Exact,
+    /// As the runtime does unless told otherwise: answers may be wrong.
+    Fast,
+}
+
+/// How to load a model.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What computes.
+    pub kind: Kind,
+    /// Backend wgpu may use an adapter that is the CPU.
+    pub allow_software: bool,
+    /// Backend wgpu's; none: as suits the adapter.
+    pub kernels: Option<Kernels>,
+    /// Where backend wgpu keeps compiled pipelines and what tuning chose; none: nowhere.
+    pub cache_dir: Option<PathBuf>,
+    /// Compute threads; none: all cores.
+    pub threads: Option<usize>,
+    /// Images in an inference: the first dimension, whatever it is called. None: the model's own where it is fixed,
+    /// else 1.
+    pub batch: Option<usize>,
+    /// Shapes of inputs, for the other dimensions that a model leaves open ([`crate::backend::sizes`]).
+    pub shapes: Vec<InputShape>,
+    /// ONNX Runtime's library; none: searched for.
+    pub ort_lib: Option<PathBuf>,
+    /// Where ONNX Runtime's nodes may run.
+    pub providers: Providers,
+    /// Whether idle compute threads wait busily; none: the backend's default (ONNX Runtime: they do).
+    pub spin: Option<bool>,
+    /// Where sums would saturate.
+    pub int8: Int8,
+    /// Time every node, for [`Backend::node_times`].
+    pub profile: bool,
+    /// What a model's values may take at once, MiB; none: [`crate::backend::budget::DEFAULT_MB`].
+    pub max_memory_mb: Option<u64>,
+}
+
+/// Times of one node over the inferences since loading.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeTime {
+    /// Its name in the model, or what the backend calls it after fusing.
+    pub name: String,
+    /// Operator.
+    pub op: String,
+    /// Provider or device it ran on.
+    pub provider: String,
+    /// Shapes of its inputs, weights among them.
+    pub inputs: Vec<Vec<usize>>,
+    /// Shape of its first output.
+    pub output: Vec<usize>,
+    /// Microseconds of each inference, in order.
+    pub us: Vec<f64>,
+}
+
+/// A loaded model.
+pub trait Backend {
+    /// What computes, for reports.
+    fn info(&self) -> &BackendInfo;
+
+    /// The model's inputs.
+    fn inputs(&self) -> &[Slot];
+
+    /// The model's outputs.
+    fn outputs(&self) -> &[Slot];
+
+    /// One inference. Inputs are checked against the model's; errors name the input or node.
+    fn run(&mut self, inputs: &[Named]) -> Result<Vec<Named>>;
+
+    /// Keeps inputs where [`Self::run_bound`] uses them again and again, outputs in place.
+    fn bind(&mut self, inputs: &[Named]) -> Result<()>;
+
+    /// One inference on the bound inputs: what latency is measured on.
+    fn run_bound(&mut self) -> Result<()>;
+
+    /// Times of the nodes in order of execution, where [`Options::profile`] asked for them. Ends the
+    /// timing.
+    fn node_times(&mut self) -> Result<Vec<NodeTime>> {
+        Err(Error::Unavailable(format!("backend {} does not time single nodes", self.info().name)))
+    }
+}
+
+/// Every input of the model is given, with its type and shape, and no other.
+pub fn check_inputs(slots: &[Slot], inputs: &[Named]) -> Result<()> {
+    for slot in slots {
+        let Some(given) = inputs.iter().find(|i| i.name == slot.name) else {
+            let have: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
+            return Err(Error::usage(format!(
+                "input `{}` ({} {:?}) is missing (given: {})",
+                slot.name,
+                slot.dtype,
+                slot.shape,
+                have.join(", ")
+            )));
+        };
+        let fits = |(&found, &wanted): (&usize, &i64)| wanted < 0 || i64::try_from(found) == Ok(wanted);
+        let shape = &given.tensor.shape;
+        let dtype = given.tensor.data.element().name();
+        if shape.len() != slot.shape.len() || !shape.iter().zip(&slot.shape).all(fits) || dtype != slot.dtype
+        {
+            return Err(Error::usage(format!(
+                "input `{}` is {dtype} {shape:?}, the model wants {} {:?} (-1: any)",
+                slot.name, slot.dtype, slot.shape
+            )));
+        }
+    }
+    match inputs.iter().find(|i| !slots.iter().any(|s| s.name == i.name)) {
+        Some(odd) => {
+            let have: Vec<&str> = slots.iter().map(|s| s.name.as_str()).collect();
+            Err(Error::usage(format!("the model has no input `{}` (it has: {})", odd.name, have.join(", "))))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,10 @@
+//! What a command line asks for, one file a command (`prove`: a whole bundle, `verify`, `eval`, `bench`).
+
+pub mod classify;
+pub mod compare;
+pub mod infer;
+pub mod info;
+pub mod inspect;
+pub mod prove;
+pub mod table;
+pub mod tune;

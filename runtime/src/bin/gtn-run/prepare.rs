@@ -1,0 +1,175 @@
+//! From flags to how a model is run: what clap cannot check, settings files, pinning.
+
+use crate::cli::{BackendArgs, BenchSettings, Int8Switch, Switch};
+use gtn_core::host::{self, Host};
+use gtn_core::measure::report::Report;
+use gtn_core::measure::samples::Pace;
+use gtn_core::measure::warning::Warning;
+use gtn_core::program::exit;
+use gtn_core::{Error, Result};
+use gtn_run::affinity;
+use gtn_run::backend::ort::providers::Providers;
+use gtn_run::backend::{Int8, Kernels, Kind, Options};
+use gtn_run::judge::bench;
+use gtn_run::judge::bench::Io;
+use gtn_run::judge::prove::known;
+use gtn_run::settings::Settings;
+use gtn_run::subject::Subject;
+
+/// How models are run, after this process has been confined to its CPUs.
+#[derive(Debug)]
+pub struct Prepared {
+    /// For loading.
+    pub options: Options,
+    settings: Option<Settings>,
+}
+
+/// Images in an inference, at most.
+pub const MAX_BATCH: usize = 4096;
+
+/// Checks the flags, reads the settings file (flags win over it), pins.
+pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
+    let kind = Kind::named(&args.backend)
+        .ok_or_else(|| Error::usage(format!("--backend {}: wanted auto, ort, wgpu or rust", args.backend)))?;
+    only_onnx_runtime_s(kind, args)?;
+    if kind != Kind::Wgpu && args.kernels.is_some() {
+        return Err(Error::usage("--kernels is backend wgpu's: with --backend wgpu only"));
+    }
+    within("--threads", args.threads.unwrap_or(1), 1024)?;
+    within("--batch", args.batch.unwrap_or(1), MAX_BATCH)?;
+    if args.max_memory_mb.is_some_and(|mb| !(1..=1 << 20).contains(&mb)) {
+        return Err(Error::usage("--max-memory-mb: wanted 1 to 1048576"));
+    }
+    let host = Host::read();
+    let settings = args.settings.as_deref().map(|path| Settings::read(path, &host)).transpose()?;
+    let choice = settings.as_ref().map(|s| &s.choice);
+    let pin = args.pin.as_ref().or(choice.and_then(|c| c.pin.as_ref()));
+    if let Some(cpus) = pin.map(|text| affinity::cpus(text, &host)).transpose()? {
+        affinity::pin(&cpus)?;
+        exit::note(&format!("running on CPUs {}", host::affinity().unwrap_or_else(|| host::cpu_list(&cpus))));
+    }
+    let options = Options {
+        kind,
+        allow_software: args.allow_software,
+        cache_dir: cache_dir(),
+        kernels: args.kernels.as_deref().map(kernels).transpose()?,
+        threads: args.threads.or(choice.map(|c| c.threads)),
+        batch: args.batch,
+        shapes: args.shape.clone(),
+        ort_lib: args.ort_lib.clone(),
+        providers: providers(&args.ep)?,
+        spin: args.spin.map(|s| s == Switch::On).or(choice.map(|c| c.spin)),
+        int8: match args.int8 {
+            Int8Switch::Exact => Int8::Exact,
+            Int8Switch::Fast => Int8::Fast,
+        },
+        profile: false,
+        max_memory_mb: args.max_memory_mb,
+    };
+    Ok(Prepared { options, settings })
+}
+
+/// Where backend wgpu keeps what it compiles.
+pub fn cache_dir() -> Option<std::path::PathBuf> {
+    #[cfg(feature = "wgpu")]
+    return gtn_run::gpu::default_dir();
+    #[cfg(not(feature = "wgpu"))]
+    None
+}
+
+fn kernels(name: &str) -> Result<Kernels> {
+    let known = || Kernels::ALL.map(Kernels::name).join(", ");
+    Kernels::named(name).ok_or_else(|| Error::usage(format!("--kernels {name}: wanted one of {}", known())))
+}
+
+/// What only ONNX Runtime heeds is a mistake with another backend, and not silently without effect.
+fn only_onnx_runtime_s(kind: Kind, args: &BackendArgs) -> Result<()> {
+    let given: &[(&str, bool)] = &[
+        ("--ep", !args.ep.is_empty()),
+        ("--spin", args.spin.is_some()),
+        ("--settings", args.settings.is_some()),
+        ("--ort-lib", args.ort_lib.is_some()),
+        ("--int8 fast", args.int8 == Int8Switch::Fast),
+    ];
+    if kind == Kind::Wgpu && args.threads.is_some() {
+        return Err(Error::usage("--threads is the CPU's: not with --backend wgpu"));
+    }
+    match given.iter().find(|(_, given)| *given && matches!(kind, Kind::Wgpu | Kind::Rust)) {
+        Some((flag, _)) => {
+            Err(Error::usage(format!("{flag} is ONNX Runtime's: not with --backend {}", kind.name())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// `--ep`: none, `cpu`, or a list of providers.
+fn providers(names: &[String]) -> Result<Providers> {
+    match names {
+        [] => Ok(Providers::Profile),
+        [only] if only == "cpu" => Ok(Providers::Cpu),
+        list if list.iter().any(|n| n == "cpu") => {
+            Err(Error::usage("--ep: what no provider takes runs on the CPU anyway; `cpu` stands alone"))
+        }
+        list => Ok(Providers::Named(list.to_vec())),
+    }
+}
+
+impl Prepared {
+    /// Adds what a reader must know of the settings.
+    pub fn note(&self, report: &mut Report) {
+        let other = self.settings.as_ref().filter(|s| s.model_sha256 != report.model.sha256);
+        report.warnings.extend(other.map(|s| Warning::OtherSettings { model: s.model.clone() }));
+    }
+}
+
+/// What computes and why, on stderr: for commands whose answer has no place for it.
+pub fn tell_backend(subject: &Subject) {
+    let b = subject.backend.info();
+    exit::note(&format!("backend {} {} on {} ({})", b.name, b.version, b.providers.join(", "), b.why));
+    tell_warnings(subject);
+}
+
+/// What a reader must know of a loaded model, on stderr.
+pub fn tell_warnings(subject: &Subject) {
+    known(subject).iter().for_each(|w| exit::note(&format!("warning: {w}")));
+}
+
+/// 1 to `most`.
+pub fn within(flag: &str, value: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{flag} {value}: wanted 1 to {most}")))
+}
+
+/// A time in seconds that a person would wait for.
+pub fn seconds(flag: &str, value: f64) -> Result<()> {
+    if (0.0..=3600.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{flag} {value}: wanted 0 to 3600")))
+}
+
+/// MLPerf Mobile's rules for a single stream.
+const MLPERF: (f64, usize) = (60.0, 1024);
+
+/// How to measure.
+pub fn bench_settings(args: &BenchSettings) -> Result<bench::Settings> {
+    seconds("--seconds", args.seconds)?;
+    seconds("--warmup", args.warmup)?;
+    within("--runs", args.runs, 100_000)?;
+    if args.warmup_runs > 1_000_000 {
+        return Err(Error::usage(format!("--warmup-runs {}: wanted 0 to 1000000", args.warmup_runs)));
+    }
+    if let Some(ms) = args.interval_ms.filter(|ms| !(0.01..=60_000.0).contains(ms)) {
+        return Err(Error::usage(format!("--interval-ms {ms}: wanted 0.01 to 60000")));
+    }
+    let pace = match args.interval_ms {
+        _ if args.mlperf => Pace::SingleStream,
+        Some(interval_ms) => Pace::Paced { interval_ms, late: 0 },
+        None => Pace::BackToBack,
+    };
+    let (seconds, min_runs) = if args.mlperf { MLPERF } else { (args.seconds, args.runs) };
+    let io = if args.copy_io { Io::Copied } else { Io::Bound };
+    Ok(bench::Settings { warmup_s: args.warmup, warmup_runs: args.warmup_runs, seconds, min_runs, pace, io })
+}

@@ -1,0 +1,438 @@
+//! `teacher` and `student`: from arguments to trained folders.
+
+use crate::cli::{KdMethod, RunArgs, StudentArgs, TeacherArgs, TeacherMethod};
+use crate::commands::save;
+use crate::commands::save::{DIVERGED, Diverged, Finished, Saved};
+use crate::commands::{resolve_recipe, set_up, warn_of_one_class};
+use crate::engine::learner::Learner;
+use crate::engine::loader::Source;
+use crate::engine::net::Net;
+use crate::engine::run_dir::{Config, NUMERICS_VERSION, RunDir};
+use crate::engine::train_loop::{Outcome, Training};
+use crate::engine::{checkpoint, device};
+use crate::method::classifiers::{Classifiers, Lesson};
+use crate::method::generic::Generic;
+use crate::recipe::Recipe;
+use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir, TRAIN_SCHEMA, TrainFile};
+use gtn_core::data::preprocess::{Preprocess, Resize};
+use gtn_core::data::split::{split, stratified};
+use gtn_core::data::{DataSha256, Dataset, ImageSet, short};
+use gtn_core::html;
+use gtn_core::io::artifact;
+use gtn_core::ir::arch::ArchSpec;
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::fold;
+use gtn_core::ir::graph::Graph;
+use gtn_core::ir::weights::Weights;
+use gtn_core::nets::pool::{self, Space};
+use gtn_core::program::exit;
+use gtn_core::program::signals::Signals;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tch::Device;
+
+/// The supernet that a generic teacher was trained with: what `search` starts from.
+pub const SUPERNET: &str = "supernet.safetensors";
+
+/// Everything about one run but its data.
+struct Plan<'a> {
+    command: &'static str,
+    method: &'static str,
+    archs: &'a [String],
+    run: &'a RunArgs,
+    teacher: Option<ModelDir>,
+    kd: KdMethod,
+    /// Of a generic teacher's students.
+    space: Option<Space>,
+}
+
+impl Plan<'_> {
+    /// The data set's, without its folder.
+    fn data_name(&self) -> &str {
+        self.run.data.split(':').next().unwrap_or_default()
+    }
+}
+
+/// `gtn-train teacher`
+pub fn teacher(args: &TeacherArgs, cuda: bool) -> Result<()> {
+    let space = match (args.method, &args.pool, &args.student) {
+        (TeacherMethod::Vanilla, None, None) => None,
+        (TeacherMethod::Gtn, Some(name), None) => Some(Space::whole(pool::named(name)?)),
+        (TeacherMethod::Sftn, None, Some(id)) => {
+            let id = id.strip_prefix("pool:").unwrap_or(id);
+            let pool = pool::named(id.split(':').next().unwrap_or_default())?;
+            let path = pool.parse(id)?;
+            Some(Space::single(pool, &path))
+        }
+        (TeacherMethod::Vanilla, ..) => {
+            return Err(Error::usage("--method vanilla takes neither --pool nor --student"));
+        }
+        (TeacherMethod::Gtn, ..) => {
+            return Err(Error::usage("--method gtn wants --pool POOL (and no --student)"));
+        }
+        (TeacherMethod::Sftn, ..) => {
+            return Err(Error::usage("--method sftn wants --student pool:ID (and no --pool)"));
+        }
+    };
+    let archs = std::slice::from_ref(&args.teacher);
+    let (method, kd) = (args.method.name(), KdMethod::None);
+    train(Plan { command: "teacher", method, archs, run: &args.run, teacher: None, kd, space }, cuda)
+}
+
+/// `gtn-train student`
+pub fn student(args: &StudentArgs, cuda: bool) -> Result<()> {
+    let teacher = match (args.kd, &args.teacher) {
+        (KdMethod::None, _) => None,
+        (_, Some(dir)) => Some(ModelDir::read(dir)?),
+        (kd, None) => {
+            let kd = kd.name();
+            return Err(Error::usage(format!("--kd {kd} wants --teacher DIR (or say --kd none)")));
+        }
+    };
+    let (method, archs) = (args.kd.name(), args.arch.as_slice());
+    train(Plan { command: "student", method, archs, run: &args.run, teacher, kd: args.kd, space: None }, cuda)
+}
+
+/// Mean and std of the training part (all of it: they are data of the set, not of the split), rounded
+/// to four digits as papers print them.
+fn preprocess_for(data: &Dataset) -> Preprocess {
+    let (mean, std) = data.train.channel_mean_std();
+    let round = |v: Vec<f32>| v.into_iter().map(|x| (x * 1e4).round() / 1e4).collect();
+    let input = data.train.input;
+    let (channels, height, width) = (input.channels, input.height, input.width);
+    Preprocess {
+        channels,
+        height,
+        width,
+        resize_short: None,
+        resize: Some(Resize::PIL),
+        mean: round(mean),
+        std: round(std),
+    }
+}
+
+/// One network to be saved.
+struct Output {
+    dir: PathBuf,
+    file: ArchFile,
+}
+
+impl Output {
+    /// Whether all that is written of a network is there: train.json comes last.
+    fn is_written(&self) -> bool {
+        self.dir.join("train.json").exists() || self.dir.join(DIVERGED).exists()
+    }
+}
+
+/// What to do where data are not what they were.
+pub const OWN_DATA: &str = "give the data as they were then, or train it anew";
+/// Written last of all: a run that has it is finished.
+pub const LAST_FILE: &str = "report.html";
+
+fn train(plan: Plan, cuda: bool) -> Result<()> {
+    let run = plan.run;
+    let recipe = resolve_recipe(run)?;
+    let (device, threads) = set_up(&run.device, cuda)?;
+    let data = Dataset::open(&run.data)?;
+    let data_sha256 = data.sha256();
+    let preprocess = preprocess_for(&data);
+    check_teacher(plan.teacher.as_ref(), &preprocess, (&data, &data_sha256))?;
+    let outputs = outputs(&plan, &data, &preprocess)?;
+    let mut learner = Trained::new(&plan, &outputs, &recipe, device)?;
+    let names: Vec<&str> = outputs.iter().map(|o| o.file.arch.name.as_str()).collect();
+    let config = Config {
+        command: plan.command,
+        method: plan.method,
+        numerics: NUMERICS_VERSION,
+        data: data.name.as_str(),
+        arch: &names.join(" "),
+        space: plan.space.as_ref().map(|s| format!("{} ({} students)", s.pool.name, s.count())),
+        teacher_sha256: plan.teacher.as_ref().map(|t| t.weights_sha256.as_str()),
+        init_sha256: run.init.as_deref().map(artifact::sha256_file).transpose()?,
+        device: device::name(device),
+        threads,
+        data_sha256: &data_sha256,
+        recipe: &recipe,
+    };
+    let mut dir = RunDir::open(&run.out, &config, run.resume)?;
+    if run.resume && outputs.iter().all(Output::is_written) {
+        return finish_again(&plan, &outputs, &recipe);
+    }
+    warn_of_one_class("training", &data.train, &data.label_names);
+    warn_of_one_class("test", &data.test, &data.label_names);
+    let (source, val) = sources(&data, &preprocess, &recipe)?;
+    let label = match names.as_slice() {
+        [one] => format!("{} {one}", plan.command),
+        several => format!("{} {}s", several.len(), plan.command),
+    };
+    let mut training =
+        Training { learner: learner.as_dyn(), source, val: &val, recipe: &recipe, device, label: &label };
+    let outcome = training.run(&mut dir, run.resume, &Signals::watch()?)?;
+    save_all(&plan, &learner, &outputs, (&data.test, &val, &data_sha256), (&recipe, &outcome), device)?;
+    finish(&plan, &outputs, &recipe)
+}
+
+/// The training part and val.
+fn sources(data: &Dataset, preprocess: &Preprocess, recipe: &Recipe) -> Result<(Arc<Source>, ImageSet)> {
+    let (labels, classes) = (&data.train.labels, data.train.classes);
+    let subset = match recipe.train_images {
+        0 => None,
+        n if n <= labels.len() => Some(data.train.subset(&stratified(labels, classes, n, 0))),
+        n => {
+            return Err(Error::usage(format!(
+                "recipe: train_images is {n}, {} has {}",
+                data.name,
+                labels.len()
+            )));
+        }
+    };
+    let train = subset.as_ref().unwrap_or(&data.train);
+    // Val is the same for every seed: runs of one data set are compared on it.
+    let parts = split(&train.labels, classes, recipe.val_fraction, 0)?;
+    let source = Source {
+        set: train.subset(&parts.train),
+        preprocess: preprocess.clone(),
+        augment: recipe.augment,
+        seed: recipe.seed,
+        batch_size: recipe.batch_size,
+    };
+    Ok((Arc::new(source), train.subset(&parts.val)))
+}
+
+/// What is saved where: one network in `--out` itself, several each in a folder named for it.
+fn outputs(plan: &Plan, data: &Dataset, preprocess: &Preprocess) -> Result<Vec<Output>> {
+    let mut outputs: Vec<Output> = Vec::new();
+    for text in plan.archs {
+        let arch = ArchSpec::resolve(text, data.train.input, data.train.classes)?;
+        let dir = match plan.archs.len() {
+            1 => plan.run.out.clone(),
+            _ => plan
+                .run
+                .out
+                .join(arch.name.replace(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)), "_")),
+        };
+        if outputs.iter().any(|o| o.dir == dir) {
+            return Err(Error::usage(format!("--arch {text} is given twice")));
+        }
+        let file = ArchFile {
+            schema: ARCH_SCHEMA.into(),
+            pool_id: text.strip_prefix("pool:").map(str::to_owned),
+            labels: data.label_names.clone(),
+            arch,
+            preprocess: preprocess.clone(),
+            ext: BTreeMap::new(),
+        };
+        outputs.push(Output { dir, file });
+    }
+    Ok(outputs)
+}
+
+/// What trains.
+enum Trained {
+    Classifiers(Box<Classifiers>),
+    Generic(Box<Generic>),
+}
+
+impl Trained {
+    fn new(plan: &Plan, outputs: &[Output], recipe: &Recipe, device: Device) -> Result<Self> {
+        let graphs = outputs.iter().map(|o| Graph::lower(&o.file.arch)).collect::<Result<Vec<_>>>()?;
+        let init = match (&plan.run.init, graphs.as_slice()) {
+            (None, _) => None,
+            (Some(path), [graph]) if plan.space.is_none() => Some(Weights::read(path, graph)?),
+            _ => return Err(Error::usage("--init is for one network (a student or a vanilla teacher)")),
+        };
+        if let (Some(space), Some(output), Some(graph)) = (&plan.space, outputs.first(), graphs.first()) {
+            let classes = output.file.arch.classes;
+            let generic = Generic::new(graph.clone(), space.clone(), classes, recipe, device)?;
+            return Ok(Self::Generic(Box::new(generic)));
+        }
+        let frozen = |teacher: &ModelDir| {
+            let (graph, weights) = fold::fold_batch_norm(&teacher.graph, &teacher.weights)?;
+            Net::from_weights(graph, &weights, device, false)
+        };
+        let lesson = match (plan.kd, &plan.teacher) {
+            (KdMethod::Kd, Some(teacher)) => Lesson::Kd(frozen(teacher)?),
+            (KdMethod::Dkd, Some(teacher)) => Lesson::Dkd(frozen(teacher)?),
+            _ => Lesson::Labels,
+        };
+        let classifiers = Classifiers::new(graphs, init.as_ref(), lesson, recipe, device)?;
+        Ok(Self::Classifiers(Box::new(classifiers)))
+    }
+
+    fn as_dyn(&mut self) -> &mut dyn Learner {
+        match self {
+            Self::Classifiers(c) => c.as_mut(),
+            Self::Generic(g) => g.as_mut(),
+        }
+    }
+
+    fn as_ref(&self) -> &dyn Learner {
+        match self {
+            Self::Classifiers(c) => c.as_ref(),
+            Self::Generic(g) => g.as_ref(),
+        }
+    }
+}
+
+fn check_teacher(
+    teacher: Option<&ModelDir>,
+    preprocess: &Preprocess,
+    (data, sha256): (&Dataset, &DataSha256),
+) -> Result<()> {
+    let Some(teacher) = teacher else { return Ok(()) };
+    let file = &teacher.file;
+    if file.arch.classes != data.train.classes || !file.preprocess.same_input(preprocess) {
+        return Err(Error::usage(format!(
+            "teacher {} was trained on other data: {} with {} classes and mean {:?}; {} is {} with {} classes and \
+             mean {:?}",
+            file.arch.name,
+            file.arch.input,
+            file.arch.classes,
+            file.preprocess.mean,
+            data.name,
+            data.train.input,
+            data.train.classes,
+            preprocess.mean
+        )));
+    }
+    match &teacher.train.data_sha256 {
+        // Its test images were never seen.
+        Some(recorded) if recorded.train != sha256.train => Err(Error::usage(format!(
+            "teacher {} was trained on other images or labels than `{}` holds (SHA-256 {}, now {}): {OWN_DATA}",
+            file.arch.name,
+            data.name,
+            short(&recorded.train),
+            short(&sha256.train)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Writes every network's folder; one that diverged has its record in place of its weights.
+fn save_all(
+    plan: &Plan,
+    learner: &Trained,
+    outputs: &[Output],
+    (test, val, data_sha256): (&ImageSet, &ImageSet, &DataSha256),
+    (recipe, outcome): (&Recipe, &Outcome),
+    device: Device,
+) -> Result<()> {
+    let mut ext = BTreeMap::new();
+    if let Trained::Generic(generic) = learner {
+        ext.insert("generic".to_owned(), save_supernet(&plan.run.out, generic)?);
+    }
+    let learner = learner.as_ref();
+    let mut gone = outcome.state.diverged.len();
+    for (which, (runner, output)) in learner.networks().iter().zip(outputs).enumerate() {
+        let name = &output.file.arch.name;
+        if let Some(why) = outcome.state.diverged.get(&which) {
+            Diverged::write(&output.dir, name, why)?;
+            continue;
+        }
+        artifact::create_dir(&output.dir)?;
+        let finished = Finished {
+            file: output.file.clone(),
+            method: plan.method,
+            data: plan.data_name().to_owned(),
+            data_sha256,
+            recipe,
+            teacher: plan.teacher.as_ref().map(|t| (t.weights_sha256.clone(), t.file.arch.name.clone())),
+            outcome,
+            which,
+            ext: ext.clone(),
+        };
+        match save::save(&output.dir, (*runner, learner.params()), finished, test, val, device)? {
+            Saved::Finished => {}
+            Saved::Diverged(why) => {
+                gone += 1;
+                if gone == outputs.len() {
+                    return Err(Error::Failed(format!("training diverged: {name}: {why}; nothing is saved")));
+                }
+                Diverged::write(&output.dir, name, &why)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A run whose networks are all written: what a kill kept from being done after them is done now.
+fn finish_again(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
+    let out = plan.run.out.as_path();
+    if !out.join(LAST_FILE).exists() {
+        return finish(plan, outputs, recipe);
+    }
+    checkpoint::clear(out)?;
+    exit::note(&format!("gtn-train: {} is already finished", out.display()));
+    verdict(out, outputs)
+}
+
+/// From the folders alone: report.html, the table, and away with the checkpoints.
+fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
+    let out = plan.run.out.as_path();
+    let mut table = Table::new(["network", "params", "MACs", "split", "images", "top-1", "top-5"]);
+    let mut epochs = 0;
+    for output in outputs {
+        let path = output.dir.join("train.json");
+        if !path.exists() {
+            continue; // it diverged
+        }
+        let train: TrainFile = artifact::read_schema(&path, TRAIN_SCHEMA)?;
+        epochs = train.epochs;
+        let cost = Cost::of(&Graph::lower(&output.file.arch)?);
+        for (split, a) in train.accuracy {
+            table.row([
+                output.file.arch.name.clone(),
+                format::count(cost.params),
+                format::count(cost.macs),
+                split,
+                a.n.to_string(),
+                format::percent(a.top1),
+                format::percent(a.top5),
+            ]);
+        }
+    }
+    let title = format!("{} ({})", plan.command, plan.method);
+    let subtitle = format!("{}, {epochs} epochs, seed {}", plan.data_name(), recipe.seed);
+    html::training::write(out, &title, &subtitle, &table)?;
+    checkpoint::clear(out)?;
+    let told = exit::print(&format!("{}\n{}\n", table.render(), out.display()));
+    exit::work_first(verdict(out, outputs), told)
+}
+
+/// An error that names the networks that diverged, if any did.
+fn verdict(out: &Path, outputs: &[Output]) -> Result<()> {
+    let mut gone = Vec::new();
+    for output in outputs {
+        gone.extend(Diverged::read(&output.dir)?.map(|d| format!("{}: {}", d.network, d.why)));
+    }
+    let Some(first) = gone.first() else { return Ok(()) };
+    Err(Error::Failed(format!(
+        "{} of {} networks diverged ({first}); the others are in {}",
+        gone.len(),
+        outputs.len(),
+        out.display()
+    )))
+}
+
+/// Writes the trained supernet; returns what train.json tells of it.
+fn save_supernet(out: &Path, generic: &Generic) -> Result<Value> {
+    let mut map = gtn_core::io::tensors::TensorMap::default();
+    let params = generic.params();
+    for (spec, tensor) in params.specs.iter().zip(&params.tensors) {
+        if spec.name.starts_with(crate::method::supernet::PREFIX) {
+            let values = crate::engine::params::to_vec(tensor)?;
+            map.insert(&spec.name, gtn_core::io::tensors::Tensor::f32(&spec.shape, values));
+        }
+    }
+    map.write(&out.join(SUPERNET))?;
+    let space = &generic.supernet.space;
+    let record = generic.record().unwrap_or_default();
+    Ok(
+        json!({"pool": space.pool.name, "students": space.count().to_string(), "probabilities": record["arch"]}),
+    )
+}
