@@ -23,6 +23,9 @@ ORT_VERSION=1.32.0
 PYTHON=${PYTHON:-python3}
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
+# Folders of downloads, which go however this ends.
+temporary=()
+trap 'rm -rf ${temporary[@]+"${temporary[@]}"}' EXIT
 
 ort= torch= cuda= oracles= peers= gpu_peers= vulkan= sshd=
 for arg in "$@"; do
@@ -111,8 +114,7 @@ setup_ort() {
   venv .venv
   say "downloading ONNX Runtime $ORT_VERSION: about 20 MB"
   tmp=$(mktemp -d .ort-download.XXXXXX)
-  # shellcheck disable=SC2064
-  trap "rm -rf '$tmp'" EXIT
+  temporary+=("$tmp")
   .venv/bin/pip download -q --no-deps --only-binary=:all: -d "$tmp" "onnxruntime==$ORT_VERSION"
   .venv/bin/python - "$tmp" "$name" <<'PY'
 import glob, os, shutil, sys, zipfile
@@ -185,8 +187,7 @@ setup_sshd() {
     command -v apt-get >/dev/null || die "no /usr/sbin/sshd: install OpenSSH's server"
     say "downloading openssh-server into .sshd: under 1 MB"
     tmp=$(mktemp -d .sshd.XXXXXX)
-    # shellcheck disable=SC2064
-    trap "rm -rf '$tmp'" EXIT
+    temporary+=("$tmp")
     (cd "$tmp" && apt-get download -q openssh-server libwrap0 >/dev/null 2>&1) || {
       local as_root=; [ "$(id -u)" = 0 ] || as_root="sudo -n"
       $as_root apt-get update -q >/dev/null

@@ -9,6 +9,8 @@ use gtn_core::{Error, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// What to do where data are not what they were.
+pub const OWN_DATA: &str = "give the data as they were then, or train again";
 /// Folders below RUNS_DIR that are looked into: a study's students lie three deep.
 const MAX_DEPTH: usize = 8;
 

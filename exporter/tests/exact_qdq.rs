@@ -3,6 +3,8 @@
 //! our default there; that it is in force, and only where it is wanted, is tested too.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
+use gtn_core::device::int8::this_processor_saturates;
+use gtn_core::device::int8::{ActivationType, Scheme};
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::ir::arch::Input;
 use gtn_core::ir::eval;
@@ -12,8 +14,7 @@ use gtn_core::ir::random_weights;
 use gtn_core::measure::parity::top_and_margin;
 use gtn_core::measure::report::INT8_OPTION;
 use gtn_core::nets::pool;
-use gtn_core::quant::saturation::this_processor_saturates;
-use gtn_core::quant::{ActivationType, Int8Network, Range, Scheme, eval as int8_eval};
+use gtn_core::quant::{Int8Network, Range, eval as int8_eval};
 use gtn_export::onnx::nodes::Describe;
 use gtn_export::onnx::qdq;
 use gtn_run::backend::ort::OrtBackend;

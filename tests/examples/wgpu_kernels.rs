@@ -13,7 +13,7 @@ use gtn_core::device;
 use gtn_core::host::cpu_seconds;
 use gtn_core::ir::arch::Input;
 use gtn_core::ir::cost::Cost;
-use gtn_core::ir::graph::{Graph, Node, NodeOp, ValueId};
+use gtn_core::ir::graph::{Graph, Node, NodeOp, Part, ValueId};
 use gtn_core::text::table::Table;
 use gtn_export::untrained;
 use gtn_run::backend::{Backend, Kernels, Kind, Options};
@@ -93,7 +93,7 @@ fn chain(kernel: usize, channels: usize, groups: usize, size: usize) -> Graph {
         ("flatten".into(), NodeOp::Flatten, [channels, 1, 1]),
         ("classifier".into(), NodeOp::Linear { out: 1 }, [1, 1, 1]),
     ];
-    let node = |(i, (name, op, shape))| Node { name, op, inputs: vec![ValueId(i)], shape };
+    let node = |(i, (name, op, shape))| Node { name, op, inputs: vec![ValueId(i)], shape, part: Part::Stem };
     let nodes: Vec<Node> = layers.chain(tail).enumerate().map(node).collect();
     let output = ValueId(nodes.len());
     Graph { input: Input { channels, height: size, width: size }, nodes, stages: Vec::new(), output }

@@ -61,7 +61,7 @@ fn case(dir: &Path) -> Result<Case, String> {
     let tensors = |kind: &str, names: Vec<&str>| -> Result<Vec<Named>, String> {
         let read = |(i, name): (usize, &str)| {
             let file = dir.join(format!("test_data_set_0/{kind}_{i}.pb"));
-            Ok(Named { name: name.into(), ..read_tensor(&fs::read(file).unwrap())? })
+            Ok(Named { name: name.into(), tensor: read_tensor(&fs::read(file).unwrap())?.1 })
         };
         names.into_iter().enumerate().map(read).collect()
     };

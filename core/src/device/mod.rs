@@ -1,12 +1,12 @@
 //! Device profiles (`gtn.device/1`): what a target is and how a bundle for it should look. Data in
 //! devices/*.toml, embedded here; a user's own file works as well.
 
+pub mod int8;
 pub mod performance;
 
+use crate::device::int8::{ActivationType, Scheme, processor_saturates};
 use crate::host::Host;
 use crate::io::artifact;
-use crate::quant::saturation::processor_saturates;
-use crate::quant::{ActivationType, Scheme};
 use crate::text::format;
 use crate::{Error, Result};
 use performance::Performance;

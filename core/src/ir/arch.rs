@@ -1,7 +1,6 @@
 //! `ArchSpec`: what a network is, in the terms a person chooses it by. [`crate::ir::graph`] lowers it.
 
 use crate::io::artifact;
-use crate::nets::zoo;
 use crate::text::format;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -136,47 +135,6 @@ const MAX_BLOCKS: usize = 1_024;
 const MAX_SIDE: usize = 4_096;
 
 impl ArchSpec {
-    /// The network that a command line names: `pool:ID`, a teacher's name, or an arch file (a trained
-    /// folder's arch.json, or TOML or JSON holding an `ArchSpec`), whose input and classes must then fit
-    /// the data.
-    pub fn resolve(text: &str, input: Input, classes: usize) -> Result<Self> {
-        if let Some(id) = text.strip_prefix("pool:") {
-            return crate::nets::pool::student(id, input, classes);
-        }
-        if let Some(spec) = zoo::named(text, input, classes)? {
-            return Ok(spec);
-        }
-        let path = std::path::Path::new(text);
-        if !path.is_file() {
-            return Err(Error::usage(format!(
-                "unknown architecture `{text}`: wanted pool:ID (pools: {}), a name ({}), or an arch file",
-                crate::nets::pool::names().join(", "),
-                zoo::PATTERNS
-            )));
-        }
-        let spec = Self::read(path)?;
-        spec.validate().map_err(|e| Error::input(path, e.to_string()))?;
-        if (spec.input, spec.classes) != (input, classes) {
-            return Err(Error::input(
-                path,
-                format!(
-                    "is for {} with {} classes, the data has {} with {} classes",
-                    spec.input, spec.classes, input, classes
-                ),
-            ));
-        }
-        Ok(spec)
-    }
-
-    /// An arch file, with or without the envelope that gtn-train puts around it.
-    fn read(path: &std::path::Path) -> Result<Self> {
-        let is_json = path.extension().is_none_or(|e| e != "toml");
-        if is_json && artifact::read_document::<serde_json::Value>(path)?.get("schema").is_some() {
-            return Ok(crate::artifacts::model_dir::ArchFile::read(path)?.arch);
-        }
-        artifact::read_document(path)
-    }
-
     /// Checks every number, so that lowering cannot fail. Errors name the key.
     pub fn validate(&self) -> Result<()> {
         // It names folders.

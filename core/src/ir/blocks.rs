@@ -1,7 +1,8 @@
 //! How each block op lowers to nodes. One function per block, named as in its paper.
 
 use crate::ir::arch::{Activation, Block};
-use crate::ir::graph::{Builder, NodeOp, ValueId};
+use crate::ir::builder::Builder;
+use crate::ir::graph::{NodeOp, ValueId};
 
 /// He et al. 2015: conv-BN-act, conv-BN, plus shortcut, act.
 pub(crate) fn basic(b: &mut Builder, prefix: &str, block: &Block, x: ValueId) -> ValueId {

@@ -1,9 +1,7 @@
-//! The single lowering: `ArchSpec` -> ordered nodes with shapes. Trainer, exporter, cost model and
+//! A network as ordered nodes with shapes (`lower` makes it of an `ArchSpec`). Trainer, exporter, cost model and
 //! reference evaluator all read this and nothing else describes a network.
 
-use crate::Result;
-use crate::ir::arch::{Activation, ArchSpec, Block, BlockOp, Input};
-use crate::ir::blocks;
+use crate::ir::arch::{Activation, Input};
 
 /// A value of the graph: 0 is the image, `i + 1` is node `i`'s output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,6 +55,22 @@ pub enum NodeOp {
 /// Added to the variance in batch normalisation (PyTorch's default).
 pub const BN_EPSILON: f64 = 1e-5;
 
+/// Which part of a network a node belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Before the first stage.
+    Stem,
+    /// A block of a stage; both count from 0.
+    Block {
+        /// Of the network.
+        stage: usize,
+        /// Of the stage.
+        block: usize,
+    },
+    /// Behind the last stage.
+    Head,
+}
+
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -68,6 +82,8 @@ pub struct Node {
     pub inputs: Vec<ValueId>,
     /// Output shape of one sample.
     pub shape: Shape,
+    /// Where it belongs.
+    pub part: Part,
 }
 
 /// What a weight tensor is for.
@@ -103,6 +119,10 @@ pub struct ParamSpec {
     pub shape: Vec<usize>,
     /// What it is for.
     pub role: Role,
+    /// Of its convolution; 1 for all else.
+    pub groups: usize,
+    /// Where its node belongs; none: it is of no network's node.
+    pub part: Option<Part>,
 }
 
 /// A stage's output, where a teacher's branches attach.
@@ -128,38 +148,6 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Lowers a validated architecture; an invalid one is an error naming the key.
-    pub fn lower(spec: &ArchSpec) -> Result<Self> {
-        spec.validate()?;
-        let mut b = Builder::new(spec.input);
-        let stem = &spec.stem;
-        let mut x = b.conv("stem.conv", IMAGE, stem.width, stem.kernel, stem.stride, 1);
-        if let Some(activation) = stem.activation {
-            x = b.norm("stem.bn", x);
-            x = b.push("stem.act", NodeOp::Activation(activation), &[x]);
-        }
-        if stem.max_pool {
-            x = b.push("stem.pool", NodeOp::MaxPool, &[x]);
-        }
-        for (s, stage) in spec.stages.iter().enumerate() {
-            for (i, block) in stage.blocks.iter().enumerate() {
-                x = lower_block(&mut b, &format!("stages.{s}.{i}"), block, x);
-            }
-            b.stages.push(StageOutput { name: format!("stages.{s}"), value: x });
-        }
-        if let Some(activation) = spec.head.norm {
-            x = b.norm("head.bn", x);
-            x = b.push("head.act", NodeOp::Activation(activation), &[x]);
-        }
-        if let Some(conv) = &spec.head.conv {
-            x = b.conv_norm_act("head", x, conv.width, 1, 1, 1, Some(conv.activation));
-        }
-        x = b.push("head.pool", NodeOp::GlobalAvgPool, &[x]);
-        x = b.push("head.flatten", NodeOp::Flatten, &[x]);
-        x = b.push("head.classifier", NodeOp::Linear { out: spec.classes }, &[x]);
-        Ok(b.finish(x))
-    }
-
     /// The shape of one sample of `value`.
     pub fn shape(&self, value: ValueId) -> Shape {
         shape_of(self.input, &self.nodes, value)
@@ -171,7 +159,9 @@ impl Graph {
             Some(before) if s < self.stages.len() => self.stages.get(before).map(|stage| stage.value),
             Some(_) => None,
             // A node's index is the id of the value made just before it.
-            None => self.nodes.iter().position(|n| n.name.starts_with("stages.0.")).map(ValueId),
+            None => {
+                self.nodes.iter().position(|n| matches!(n.part, Part::Block { stage: 0, .. })).map(ValueId)
+            }
         }
     }
 
@@ -182,6 +172,8 @@ impl Graph {
             name: format!("{}.{suffix}", node.name),
             shape,
             role,
+            groups: if let NodeOp::Conv { groups, .. } = node.op { groups } else { 1 },
+            part: Some(node.part),
         };
         match node.op {
             NodeOp::Conv { out, kernel, groups, bias, .. } => {
@@ -220,97 +212,9 @@ impl Graph {
     }
 }
 
-fn shape_of(input: Input, nodes: &[Node], value: ValueId) -> Shape {
+pub(super) fn shape_of(input: Input, nodes: &[Node], value: ValueId) -> Shape {
     match value.0.checked_sub(1).and_then(|i| nodes.get(i)) {
         Some(node) => node.shape,
         None => [input.channels, input.height, input.width],
-    }
-}
-
-fn lower_block(b: &mut Builder, prefix: &str, block: &Block, x: ValueId) -> ValueId {
-    match block.op {
-        BlockOp::Basic => blocks::basic(b, prefix, block, x),
-        BlockOp::PreActBasic => blocks::pre_act_basic(b, prefix, block, x),
-        BlockOp::Bottleneck => blocks::bottleneck(b, prefix, block, x),
-        BlockOp::InvertedResidual => blocks::inverted_residual(b, prefix, block, x),
-    }
-}
-
-/// Appends nodes and works out their shapes.
-pub(crate) struct Builder {
-    input: Input,
-    nodes: Vec<Node>,
-    stages: Vec<StageOutput>,
-}
-
-impl Builder {
-    pub(crate) fn new(input: Input) -> Self {
-        Self { input, nodes: Vec::new(), stages: Vec::new() }
-    }
-
-    /// The graph whose output is `output`.
-    pub(crate) fn finish(self, output: ValueId) -> Graph {
-        Graph { input: self.input, nodes: self.nodes, stages: self.stages, output }
-    }
-
-    pub(crate) fn shape(&self, value: ValueId) -> Shape {
-        shape_of(self.input, &self.nodes, value)
-    }
-
-    pub(crate) fn push(&mut self, name: &str, op: NodeOp, inputs: &[ValueId]) -> ValueId {
-        let input = inputs.first().map_or([0; 3], |&v| self.shape(v));
-        let shape = output_shape(&op, input);
-        self.nodes.push(Node { name: name.into(), op, inputs: inputs.to_vec(), shape });
-        ValueId(self.nodes.len())
-    }
-
-    pub(crate) fn conv(
-        &mut self,
-        name: &str,
-        x: ValueId,
-        out: usize,
-        kernel: usize,
-        stride: usize,
-        groups: usize,
-    ) -> ValueId {
-        self.push(name, NodeOp::Conv { out, kernel, stride, groups, bias: false }, &[x])
-    }
-
-    pub(crate) fn norm(&mut self, name: &str, x: ValueId) -> ValueId {
-        self.push(name, NodeOp::BatchNorm, &[x])
-    }
-
-    /// `PREFIX.conv`, `PREFIX.bn`, `PREFIX.act`.
-    #[allow(clippy::too_many_arguments)] // a convolution has this many numbers
-    pub(crate) fn conv_norm_act(
-        &mut self,
-        prefix: &str,
-        x: ValueId,
-        out: usize,
-        kernel: usize,
-        stride: usize,
-        groups: usize,
-        activation: Option<Activation>,
-    ) -> ValueId {
-        let x = self.conv(&format!("{prefix}.conv"), x, out, kernel, stride, groups);
-        let x = self.norm(&format!("{prefix}.bn"), x);
-        match activation {
-            Some(a) => self.push(&format!("{prefix}.act"), NodeOp::Activation(a), &[x]),
-            None => x,
-        }
-    }
-}
-
-fn output_shape(op: &NodeOp, [c, h, w]: Shape) -> Shape {
-    // With padding k/2 and an odd kernel, a strided window gives ceil(side / stride) positions.
-    match *op {
-        NodeOp::Conv { out, stride, .. } => [out, h.div_ceil(stride), w.div_ceil(stride)],
-        NodeOp::MaxPool => [c, h.div_ceil(2), w.div_ceil(2)],
-        NodeOp::GlobalAvgPool => [c, 1, 1],
-        NodeOp::Flatten => [c * h * w, 1, 1],
-        NodeOp::Linear { out } => [out, 1, 1],
-        NodeOp::BatchNorm | NodeOp::Activation(_) | NodeOp::HardSigmoid | NodeOp::Add | NodeOp::Scale => {
-            [c, h, w]
-        }
     }
 }

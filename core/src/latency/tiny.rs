@@ -15,7 +15,8 @@
 
 use super::ops::FusedOp;
 use crate::ir::arch::{Activation, Input};
-use crate::ir::graph::{Builder, Graph, IMAGE, NodeOp, Shape, ValueId};
+use crate::ir::builder::Builder;
+use crate::ir::graph::{Graph, IMAGE, NodeOp, Shape, ValueId};
 
 /// Times that an operator occurs in its model: the difference of two times is divided by this, and so
 /// is its error.

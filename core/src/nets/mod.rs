@@ -2,4 +2,7 @@
 
 pub mod family;
 pub mod pool;
+mod resolve;
 pub mod zoo;
+
+pub use resolve::resolve;

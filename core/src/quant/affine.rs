@@ -1,6 +1,6 @@
 //! One tensor's quantisation: real = (q - zero_point) * scale (ONNX QuantizeLinear, DequantizeLinear).
 
-use super::ActivationType;
+use crate::device::int8::ActivationType;
 use serde::{Deserialize, Serialize};
 
 /// Smallest and largest real value that is to be represented.

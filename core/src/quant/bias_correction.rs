@@ -26,8 +26,8 @@ pub fn corrected(layer: &Int8Layer, weight: &[f32], bias: &[f32], means: &[f64],
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ActivationType, Scheme};
     use super::*;
+    use crate::device::int8::{ActivationType, Scheme};
 
     /// Two input channels of one pixel, a group each: the corrected bias gives back the exact mean.
     #[test]

@@ -1,7 +1,8 @@
 //! From a value's histogram to the range its integers cover.
 
 use super::histogram::Histogram;
-use super::{ActivationType, Affine, Range, entropy, mse};
+use super::{Affine, Range, entropy, mse};
+use crate::device::int8::ActivationType;
 use serde::{Deserialize, Serialize};
 
 /// Share of values that the percentile method keeps.

@@ -4,7 +4,8 @@
 //! again over the bins that were not empty.
 
 use super::histogram::Histogram;
-use super::{ActivationType, Affine, Range};
+use super::{Affine, Range};
+use crate::device::int8::ActivationType;
 
 /// Thresholds tried, at equal distances.
 const TRIALS: usize = 100;

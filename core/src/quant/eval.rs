@@ -92,8 +92,9 @@ fn node_value(net: &Int8Network, i: usize, node: &Node, values: &[Value]) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ActivationType, Range, Scheme};
+    use super::super::Range;
     use super::*;
+    use crate::device::int8::{ActivationType, Scheme};
     use crate::ir::arch::Input;
     use crate::ir::fold;
     use crate::ir::graph::Graph;

@@ -1,7 +1,7 @@
 //! A convolution's or classifier's weights as integers: symmetric, one scale per output channel; the
 //! bias in 32 bits with scale (input scale) x (weight scale), so that it adds to the sum of products.
 
-use super::Scheme;
+use crate::device::int8::Scheme;
 
 /// |bias| in steps may not exceed this, so that no sum of products on top of it leaves 32 bits.
 const MAX_BIAS: f64 = (1u64 << 30) as f64;
@@ -87,8 +87,8 @@ fn channel_scale(channel: &[f32], bias: f32, input_scale: f32, top: f64) -> f32 
 
 #[cfg(test)]
 mod tests {
-    use super::super::ActivationType;
     use super::*;
+    use crate::device::int8::ActivationType;
 
     const SCHEME: Scheme = Scheme { activations: ActivationType::Uint8, weight_bits: 8, per_channel: true };
 

@@ -3,7 +3,8 @@
 
 use super::calibration::squared_error;
 use super::histogram::Histogram;
-use super::{ActivationType, Affine, Range};
+use super::{Affine, Range};
+use crate::device::int8::ActivationType;
 
 /// Ends are tried at these shares of what was seen, in steps of a hundredth.
 const SMALLEST: usize = 20;

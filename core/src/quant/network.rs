@@ -1,9 +1,10 @@
 //! A whole network in int8: the folded graph, what is quantised in it, and with which numbers.
 
 use super::affine::{Affine, Range};
+use super::bias_correction;
 use super::layer::Int8Layer;
 use super::placement::{Placement, passes_through, producer};
-use super::{ActivationType, Scheme, bias_correction};
+use crate::device::int8::{ActivationType, Scheme};
 use crate::ir::arch::Activation;
 use crate::ir::graph::{Graph, NodeOp, ValueId};
 use crate::ir::weights::Weights;

@@ -13,12 +13,13 @@ use crate::int8::sqnr::LayerNoise;
 use crate::onnx::float;
 use crate::onnx::float::Describe;
 use gtn_core::device::Device;
+use gtn_core::device::int8::Scheme;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::weights::Weights;
 use gtn_core::measure::parity::Tolerance;
+use gtn_core::quant::Method;
 use gtn_core::quant::equalise::Equalised;
 use gtn_core::quant::norm_to_depthwise;
-use gtn_core::quant::{Method, Scheme};
 use gtn_core::{Error, Result};
 use serde::Serialize;
 

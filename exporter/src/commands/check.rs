@@ -3,11 +3,11 @@
 
 use crate::cli::CheckArgs;
 use gtn_core::artifacts::bundle::Bundle;
+use gtn_core::device::int8::ActivationType;
 use gtn_core::device::{self, Device, Int8};
 use gtn_core::host::rss_bytes;
 use gtn_core::io::artifact;
 use gtn_core::program::exit;
-use gtn_core::quant::ActivationType;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};

@@ -10,6 +10,7 @@ use crate::cli::{ExportArgs, Precision};
 use crate::int8::sqnr;
 use crate::lanes::Feed;
 use crate::onnx::float::Describe;
+use crate::students::OWN_DATA;
 use crate::{flags, students};
 use gtn_core::artifacts::bundle::{Bundle, EXPORT_REPORT, Manifest, Parents, SCHEMA};
 use gtn_core::artifacts::model_dir::{ModelDir, images_map};
@@ -197,9 +198,6 @@ pub fn precisions(asked: Precision, device: &Device) -> Result<Vec<&'static str>
     let have = device.precisions.join(", ");
     Err(Error::usage(format!("--precision {one}: target {}'s profile has {have}", device.name)))
 }
-
-/// What to do where data are not what they were.
-pub const OWN_DATA: &str = "give the data as they were then, or train again";
 
 /// The data the student was trained on.
 fn data_source(args: &ExportArgs, student: &ModelDir) -> Result<DataSource> {

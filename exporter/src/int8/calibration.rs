@@ -1,10 +1,10 @@
 //! What int8 is fitted to, judged on and told by: val images, never test ones. A third of val is set aside
 //! before anything else and sees no choice: what the bundle says of its drop comes from there.
 
-use crate::commands::export::OWN_DATA;
 use crate::lanes::{Feed, values};
 use crate::onnx::float;
 use crate::onnx::float::Describe;
+use crate::students::OWN_DATA;
 use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::preprocess::Preprocess;
 use gtn_core::data::split::{split, stratified};

@@ -9,10 +9,11 @@
 use crate::onnx::nodes::{Describe, Emitter, value_name};
 use crate::onnx::proto::{DataType, f32_bytes, initializer, int};
 use gtn_core::Result;
+use gtn_core::device::int8::ActivationType;
 use gtn_core::ir::graph::{Graph, Node, NodeOp, ValueId};
 use gtn_core::quant::layer::Int8Layer;
 use gtn_core::quant::placement::Placement;
-use gtn_core::quant::{ActivationType, Affine, Int8Network};
+use gtn_core::quant::{Affine, Int8Network};
 use std::collections::BTreeSet;
 
 /// Input `image` f32 `[N, C, H, W]`, output `logits` f32 `[N, classes]`.
@@ -182,12 +183,13 @@ fn wire(net: &Int8Network, value: ValueId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gtn_core::device::int8::Scheme;
     use gtn_core::ir::arch::{Activation, ArchSpec, Input};
     use gtn_core::ir::fold;
     use gtn_core::ir::random_weights;
     use gtn_core::nets::pool;
     use gtn_core::nets::zoo;
-    use gtn_core::quant::{Range, Scheme};
+    use gtn_core::quant::Range;
     use gtn_run::onnx::OnnxModel;
     use std::collections::{BTreeMap, BTreeSet};
     use std::path::Path;

@@ -99,7 +99,7 @@ impl Kernels {
     }
 }
 
-/// How int8 models are computed where their sums would saturate (gtn_core::quant::saturation); elsewhere both are the
+/// How int8 models are computed where their sums would saturate (gtn_core::device::int8); elsewhere both are the
 /// same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Int8 {

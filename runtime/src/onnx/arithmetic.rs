@@ -1,7 +1,7 @@
 //! What a model computes in: its floating-point type, and how it is quantised.
 
 use crate::onnx::{Initializer, Node, OnnxModel};
-use gtn_core::quant::saturation;
+use gtn_core::device::int8;
 use std::collections::BTreeSet;
 
 /// Operators that find their ranges at run time.
@@ -21,7 +21,7 @@ pub struct Arithmetic {
     pub asymmetric: bool,
     /// Largest |integer| of the quantised weights.
     pub largest_weight: Option<u32>,
-    /// The same of those that are signed: what sums can saturate by ([`saturation`]).
+    /// The same of those that are signed: what sums can saturate by ([`int8`]).
     pub largest_signed_weight: Option<u32>,
     /// Whether it has operators on integers (QLinearConv, MatMulInteger, ...), which no Q/DQ pair stands for.
     pub integer_operators: bool,
@@ -68,12 +68,12 @@ impl Arithmetic {
     /// Whether sums of it would saturate on the processor that runs this, computed as ONNX Runtime does unless told
     /// otherwise.
     pub fn saturates_here(&self) -> bool {
-        self.saturates() && saturation::this_processor_saturates()
+        self.saturates() && int8::this_processor_saturates()
     }
 
     /// Whether sums of it would saturate on x86 without VNNI.
     pub fn saturates(&self) -> bool {
-        self.precision == "int8" && self.largest_signed_weight.is_some_and(|w| w > saturation::SAFE_WEIGHT)
+        self.precision == "int8" && self.largest_signed_weight.is_some_and(|w| w > int8::SAFE_WEIGHT)
     }
 
     /// Notes the activation whose zero point is input `i`; left out it is a uint8 0 (ONNX,

@@ -13,10 +13,10 @@ mod scan;
 pub(crate) mod shapes;
 mod wire;
 
-use crate::backend::Named;
 pub(crate) use constant::{Constant, Numbers};
 use gtn_core::io::artifact;
 use gtn_core::io::element::Element;
+use gtn_core::io::tensors::Tensor;
 use gtn_core::{Error, Result};
 use prost::Message;
 use prost::bytes::Bytes;
@@ -190,11 +190,12 @@ impl OnnxModel {
     }
 }
 
-/// A tensor by itself, as ONNX's test suites keep inputs and outputs; of any type that [`Data`] has.
-pub fn read_tensor(bytes: &[u8]) -> Result<Named, String> {
+/// A tensor by itself, as ONNX's test suites keep inputs and outputs: its name and values, of any type that
+/// [`Data`](gtn_core::io::tensors::Data) has.
+pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor), String> {
     let proto = TensorProto::decode(bytes).map_err(|e| format!("not a tensor ({e})"))?;
     let tensor = constant::tensor(&proto)?;
-    Ok(Named { name: proto.name, tensor })
+    Ok((proto.name, tensor))
 }
 
 /// [`scan::scan`] with the file's name, and its size checked.

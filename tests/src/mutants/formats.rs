@@ -10,7 +10,7 @@ use gtn_core::host::Host;
 use gtn_core::image::Image;
 use gtn_core::io::artifact;
 use gtn_core::io::npy;
-use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::arch::Input;
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::graph::Graph;
 use gtn_core::latency::Table;
@@ -235,7 +235,7 @@ pub static FORMATS: &[Format] = &[
         file: "arch.toml",
         read: Some(|_, path| {
             let input = Input { channels: 1, height: 28, width: 28 };
-            Cost::of(&Graph::lower(&ArchSpec::resolve(&path.to_string_lossy(), input, 10)?)?);
+            Cost::of(&Graph::lower(&gtn_core::nets::resolve(&path.to_string_lossy(), input, 10)?)?);
             Ok(())
         }),
         programs: &[TRAIN_ARCH],

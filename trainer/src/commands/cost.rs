@@ -10,15 +10,16 @@ use crate::engine::net::Net;
 use crate::engine::sgd::Sgd;
 use crate::method::classifiers::{Classifiers, Lesson};
 use crate::method::generic::Generic;
-use crate::method::sampling::Objective;
+use crate::recipe::Objective;
 use crate::recipe::Recipe;
-use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::arch::Input;
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::fold::fold_batch_norm;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::random_weights::random_weights;
 use gtn_core::measure::stats::Summary;
-use gtn_core::nets::pool::{Space, named};
+use gtn_core::nets;
+use gtn_core::nets::pool::{Pool, Space, named};
 use gtn_core::program::exit;
 use gtn_core::program::progress::Progress;
 use gtn_core::rng::Rng;
@@ -87,7 +88,7 @@ pub fn run(args: &CostArgs, cuda: bool) -> Result<()> {
     let (device, threads) = set_up(&args.device, cuda)?;
     let input: Input = args.input.parse()?;
     let pool = named(&args.pool)?;
-    let teacher = Graph::lower(&ArchSpec::resolve(&args.teacher, input, args.classes)?)?;
+    let teacher = Graph::lower(&nets::resolve(&args.teacher, input, args.classes)?)?;
     let mut all = Vec::new();
     let base = Recipe::default();
     let plain = |graphs: Vec<Graph>| Classifiers::new(graphs, None, Lesson::Labels, &base, device);
@@ -175,11 +176,7 @@ fn batch(input: Input, args: &CostArgs, device: Device) -> Batch {
 
 /// Parts of the pool of about 10, 10^3 and all its students, of nearly equal mean MACs: depths fixed at
 /// two, then fewer and fewer positions left open; of those closed, every other takes the cheap choice.
-fn same_size_spaces(
-    pool: &gtn_core::nets::pool::Pool,
-    input: Input,
-    classes: usize,
-) -> Result<Vec<(String, Space)>> {
+fn same_size_spaces(pool: &Pool, input: Input, classes: usize) -> Result<Vec<(String, Space)>> {
     let whole = Space::whole(pool.clone());
     let mean = |space: &Space| -> Result<f64> {
         let draw =

@@ -19,11 +19,11 @@ use gtn_core::data::split::{split, stratified};
 use gtn_core::data::{DataSha256, Dataset, ImageSet, short};
 use gtn_core::html;
 use gtn_core::io::artifact;
-use gtn_core::ir::arch::ArchSpec;
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::fold;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::weights::Weights;
+use gtn_core::nets;
 use gtn_core::nets::pool::{self, Space};
 use gtn_core::program::exit;
 use gtn_core::program::signals::Signals;
@@ -208,7 +208,7 @@ fn sources(data: &Dataset, preprocess: &Preprocess, recipe: &Recipe) -> Result<(
 fn outputs(plan: &Plan, data: &Dataset, preprocess: &Preprocess) -> Result<Vec<Output>> {
     let mut outputs: Vec<Output> = Vec::new();
     for text in plan.archs {
-        let arch = ArchSpec::resolve(text, data.train.input, data.train.classes)?;
+        let arch = nets::resolve(text, data.train.input, data.train.classes)?;
         let dir = match plan.archs.len() {
             1 => plan.run.out.clone(),
             _ => plan

@@ -3,7 +3,7 @@
 
 use crate::engine::params::Params;
 use gtn_core::ir::arch::Activation;
-use gtn_core::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, ValueId};
+use gtn_core::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, ParamSpec, ValueId};
 use gtn_core::ir::weights::Weights;
 use gtn_core::{Error, Result};
 use std::ops::Range;
@@ -38,9 +38,9 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// `place` tells where a named parameter is.
-    pub fn new(graph: Graph, place: impl Fn(&str) -> Result<usize>) -> Result<Self> {
-        let index = graph.params().iter().map(|p| place(&p.name)).collect::<Result<_>>()?;
+    /// `place` tells where a parameter is.
+    pub fn new(graph: Graph, place: impl Fn(&ParamSpec) -> Result<usize>) -> Result<Self> {
+        let index = graph.params().iter().map(place).collect::<Result<_>>()?;
         let mut start = 0;
         let range = |node: &Node| {
             let n = graph.node_params(node).len();
@@ -156,7 +156,7 @@ impl Net {
     pub fn new(graph: Graph, seed: u64, device: Device) -> Result<Self> {
         let mut weights = Weights::default();
         for spec in graph.params() {
-            let values = crate::engine::params::initial(&graph, &spec, seed, &spec.name);
+            let values = crate::engine::params::initial(&spec, seed, &spec.name);
             weights.0.insert(spec.name, values);
         }
         Self::from_weights(graph, &weights, device, true)
@@ -165,7 +165,7 @@ impl Net {
     /// Given weights; `trained` ones get gradients.
     pub fn from_weights(graph: Graph, weights: &Weights, device: Device, trained: bool) -> Result<Self> {
         let params = Params::new(graph.params(), weights, device, trained)?;
-        let runner = Runner::new(graph, |name| params.place(name))?;
+        let runner = Runner::new(graph, |spec| params.place(&spec.name))?;
         Ok(Self { runner, params })
     }
 

@@ -1,6 +1,6 @@
 //! The tensors that train together: names, shapes and roles, and a leaf tensor for each.
 
-use gtn_core::ir::graph::{Graph, NodeOp, ParamSpec, Role};
+use gtn_core::ir::graph::{ParamSpec, Role};
 use gtn_core::ir::weights::Weights;
 use gtn_core::rng::Rng;
 use gtn_core::{Error, Result};
@@ -97,14 +97,14 @@ pub fn odd_ones<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Vec<boo
 
 /// Initial values of one tensor of a graph, a pure function of (seed, stream): He-normal by fan-out for
 /// convolutions (He et al. 2015), uniform +-1/sqrt(fan-in) for the classifier, BN at identity.
-pub fn initial(graph: &Graph, spec: &ParamSpec, seed: u64, stream: &str) -> Vec<f32> {
+pub fn initial(spec: &ParamSpec, seed: u64, stream: &str) -> Vec<f32> {
     let mut rng = Rng::new(seed, stream, 0);
     let n: usize = spec.shape.iter().product();
     let spatial: usize = spec.shape.iter().skip(2).product();
     let fan_in: usize = spec.shape.iter().skip(1).product();
     match (spec.role, spec.shape.len()) {
         (Role::Weight, 4) => {
-            let sd = (2.0 / fan_out(graph, spec, spatial) as f64).sqrt();
+            let sd = (2.0 / fan_out(spec, spatial) as f64).sqrt();
             (0..n).map(|_| (sd * rng.normal()) as f32).collect()
         }
         (Role::Weight, _) => {
@@ -117,13 +117,8 @@ pub fn initial(graph: &Graph, spec: &ParamSpec, seed: u64, stream: &str) -> Vec<
 }
 
 /// Output channels per group times the kernel's area.
-fn fan_out(graph: &Graph, spec: &ParamSpec, spatial: usize) -> usize {
-    let owner = graph.nodes.iter().find(|n| spec.name.strip_suffix(".weight") == Some(n.name.as_str()));
-    let groups = match owner.map(|n| &n.op) {
-        Some(NodeOp::Conv { groups, .. }) => *groups,
-        _ => 1,
-    };
-    (spec.shape.first().copied().unwrap_or(1) * spatial / groups).max(1)
+fn fan_out(spec: &ParamSpec, spatial: usize) -> usize {
+    (spec.shape.first().copied().unwrap_or(1) * spatial / spec.groups).max(1)
 }
 
 /// A tensor's values on the host, row-major.

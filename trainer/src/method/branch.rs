@@ -60,7 +60,13 @@ pub struct Adapter {
 /// Names and shapes of a site's tensors.
 fn specs(site: &Site) -> [ParamSpec; 5] {
     let name = |suffix: &str| format!("{PREFIX}{}.{suffix}", site.teacher_stage);
-    let spec = |suffix: &str, shape: Vec<usize>, role| ParamSpec { name: name(suffix), shape, role };
+    let spec = |suffix: &str, shape: Vec<usize>, role| ParamSpec {
+        name: name(suffix),
+        shape,
+        role,
+        groups: 1,
+        part: None,
+    };
     [
         spec("conv.weight", vec![site.to, site.from, 1, 1], Role::Weight),
         spec("bn.weight", vec![site.to], Role::NormScale),

@@ -54,7 +54,7 @@ impl Classifiers {
             for spec in graph.params() {
                 let values = match init {
                     Some(init) => init.get(&spec.name)?.to_vec(),
-                    None => initial(graph, &spec, recipe.seed, &spec.name),
+                    None => initial(&spec, recipe.seed, &spec.name),
                 };
                 let name = placed(i, count, &spec.name);
                 weights.0.insert(name.clone(), values);
@@ -62,7 +62,7 @@ impl Classifiers {
             }
         }
         let params = Params::new(specs, &weights, device, true)?;
-        let runner = |(i, graph)| Runner::new(graph, |name| params.place(&placed(i, count, name)));
+        let runner = |(i, graph)| Runner::new(graph, |spec| params.place(&placed(i, count, &spec.name)));
         let runners = graphs.into_iter().enumerate().map(runner).collect::<Result<_>>()?;
         Ok(Self { runners, left: vec![false; count], params, lesson, recipe: recipe.clone() })
     }

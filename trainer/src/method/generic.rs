@@ -15,10 +15,11 @@ use crate::engine::params::{Params, initial};
 use crate::method::branch;
 use crate::method::branch::Adapter;
 use crate::method::distill::{cross_entropy, kl_divergence};
-use crate::method::sampling::{ArchDistribution, ArchState, Objective};
+use crate::method::sampling::{ArchDistribution, ArchState};
 use crate::method::supernet::{PathNet, Supernet};
+use crate::recipe::Objective;
 use crate::recipe::{Gtn, KlDirection, Recipe};
-use gtn_core::ir::graph::{Graph, ParamSpec};
+use gtn_core::ir::graph::{Graph, ParamSpec, Part};
 use gtn_core::ir::weights::Weights;
 use gtn_core::nets::pool::{Path, Space};
 use gtn_core::{Error, Result};
@@ -72,7 +73,7 @@ impl Generic {
         let (mut specs, mut weights) = (Vec::new(), Weights::default());
         for spec in teacher.params() {
             // The stream is the bare name: a vanilla teacher of this seed starts alike.
-            let values = initial(&teacher, &spec, recipe.seed, &spec.name);
+            let values = initial(&spec, recipe.seed, &spec.name);
             let name = format!("{TEACHER}{}", spec.name);
             weights.0.insert(name.clone(), values);
             specs.push(ParamSpec { name, ..spec });
@@ -84,7 +85,7 @@ impl Generic {
             weights.0.extend(values.0);
         }
         let params = Params::new(specs, &weights, device, true)?;
-        let teacher = Runner::new(teacher, |name| params.place(&format!("{TEACHER}{name}")))?;
+        let teacher = Runner::new(teacher, |spec| params.place(&format!("{TEACHER}{}", spec.name)))?;
         let adapters = sites.into_iter().map(|s| Adapter::new(s, &params)).collect::<Result<Vec<_>>>()?;
         let always = teacher.index.iter().copied().chain(adapters.iter().flat_map(|a| a.index)).collect();
         Ok(Self { teacher, supernet, adapters, distribution, params, always, recipe: recipe.clone() })
@@ -148,7 +149,7 @@ impl Generic {
         for path in paths {
             for (spec, &place) in path.runner.graph.params().iter().zip(&path.runner.index) {
                 // What lies before the first branch's entry runs in branch 0 only.
-                active[place] |= whole || reached(&spec.name, first);
+                active[place] |= whole || reached(spec, first);
             }
         }
         active
@@ -156,11 +157,11 @@ impl Generic {
 }
 
 /// Whether a student's tensor lies behind the entry of stage `first`.
-fn reached(name: &str, first: usize) -> bool {
-    match name.strip_prefix("stages.").and_then(|r| r.split('.').next()).and_then(|s| s.parse::<usize>().ok())
-    {
-        Some(stage) => stage >= first,
-        None => name.starts_with("head"),
+fn reached(spec: &ParamSpec, first: usize) -> bool {
+    match spec.part {
+        Some(Part::Block { stage, .. }) => stage >= first,
+        Some(Part::Head) => true,
+        Some(Part::Stem) | None => false,
     }
 }
 

@@ -4,52 +4,10 @@
 //! p_theta(a) = prod_l p_l(a_l), p_l = (1 - eps) softmax(theta_l) + eps / K_l. The positions of a path are
 //! each stage's depth, and the choice at each of the first `depth` positions.
 
+use crate::recipe::{ArchRecipe, Objective};
 use gtn_core::nets::pool::{Path, Space};
 use gtn_core::rng::Rng;
 use serde::{Deserialize, Serialize};
-
-/// What theta is trained towards (ours: the paper's text beyond its abstract was not at hand).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Objective {
-    /// Paths of low conditioning loss: the students that follow the teacher best.
-    Min,
-    /// Paths of high conditioning loss: the students that the teacher serves worst.
-    Max,
-    /// Theta stays at zero: uniform over depths, then over choices.
-    None,
-}
-
-/// Numbers of the distribution and its training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ArchRecipe {
-    /// min, max or none.
-    pub objective: Objective,
-    /// eps: every choice keeps at least eps / K.
-    pub floor: f64,
-    /// Adam's learning rate.
-    pub lr: f64,
-    /// w_H, weight of the entropy.
-    pub entropy: f64,
-    /// MACs bins with a baseline each.
-    pub baseline_bins: usize,
-    /// Share of the old baseline that each new loss leaves.
-    pub baseline_decay: f64,
-}
-
-impl Default for ArchRecipe {
-    fn default() -> Self {
-        Self {
-            objective: Objective::Min,
-            floor: 0.1,
-            lr: 0.01,
-            entropy: 0.01,
-            baseline_bins: 8,
-            baseline_decay: 0.95,
-        }
-    }
-}
 
 /// Adam (Kingma & Ba 2015), the usual constants.
 const BETA1: f64 = 0.9;

@@ -4,12 +4,12 @@
 
 use crate::engine::net::Runner;
 use crate::engine::params::{Params, initial};
-use gtn_core::Result;
 use gtn_core::ir::arch::Input;
 use gtn_core::ir::cost::Cost;
-use gtn_core::ir::graph::{Graph, ParamSpec};
+use gtn_core::ir::graph::{Graph, ParamSpec, Part};
 use gtn_core::ir::weights::Weights;
 use gtn_core::nets::pool::{Path, Space};
+use gtn_core::{Error, Result};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -39,14 +39,13 @@ pub struct Supernet {
 
 /// The shared name of a student's tensor: `stages.0.1.conv.weight` is that of the block chosen there,
 /// `stages.0.1.k3e6.conv.weight`; stem and head are everyone's.
-fn shared_name(path: &Path, name: &str) -> String {
-    let parts: Vec<&str> = name.splitn(4, '.').collect();
-    let [stages @ "stages", s, i, rest] = parts.as_slice() else { return name.to_owned() };
-    let choice = s.parse().ok().zip(i.parse().ok());
-    let choice = choice.and_then(|(s, i): (usize, usize)| path.0.get(s)?.get(i));
-    match choice {
-        Some(c) => format!("{stages}.{s}.{i}.k{}e{}.{rest}", c.kernel, c.expansion),
-        None => name.to_owned(),
+fn shared_name(path: &Path, spec: &ParamSpec) -> Result<String> {
+    let Some(Part::Block { stage, block }) = spec.part else { return Ok(spec.name.clone()) };
+    let prefix = format!("stages.{stage}.{block}.");
+    let choice = path.0.get(stage).and_then(|blocks| blocks.get(block));
+    match choice.zip(spec.name.strip_prefix(&prefix)) {
+        Some((c, rest)) => Ok(format!("{prefix}k{}e{}.{rest}", c.kernel, c.expansion)),
+        None => Err(Error::Failed(format!("tensor `{}` is of no block of its path", spec.name))),
     }
 }
 
@@ -79,11 +78,11 @@ impl Supernet {
         for path in self.cover() {
             let graph = self.graph(&path)?;
             for spec in graph.params() {
-                let name = format!("{PREFIX}{}", shared_name(&path, &spec.name));
+                let name = format!("{PREFIX}{}", shared_name(&path, &spec)?);
                 if weights.0.contains_key(&name) {
                     continue;
                 }
-                weights.0.insert(name.clone(), initial(&graph, &spec, seed, &name));
+                weights.0.insert(name.clone(), initial(&spec, seed, &name));
                 specs.push(ParamSpec { name, ..spec });
             }
         }
@@ -97,7 +96,7 @@ impl Supernet {
         }
         let graph = self.graph(path)?;
         let macs = Cost::of(&graph).macs;
-        let place = |name: &str| params.place(&format!("{PREFIX}{}", shared_name(path, name)));
+        let place = |spec: &ParamSpec| params.place(&format!("{PREFIX}{}", shared_name(path, spec)?));
         let net = Rc::new(PathNet { runner: Runner::new(graph, place)?, macs });
         if self.lowered.len() >= KEPT {
             self.lowered.clear();
@@ -113,7 +112,7 @@ impl Supernet {
         for spec in self.graph(path)?.params() {
             own.0.insert(
                 spec.name.clone(),
-                shared.get(&format!("{PREFIX}{}", shared_name(path, &spec.name)))?.to_vec(),
+                shared.get(&format!("{PREFIX}{}", shared_name(path, &spec)?))?.to_vec(),
             );
         }
         Ok(own)

@@ -6,7 +6,8 @@ use crate::recipe::{Recipe, merge};
 use crate::study::{Cell, Study};
 use gtn_core::data::{DataSha256, short};
 use gtn_core::io::artifact;
-use gtn_core::ir::arch::{ArchSpec, Input};
+use gtn_core::ir::arch::Input;
+use gtn_core::nets;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
 use std::path::PathBuf;
@@ -85,7 +86,7 @@ impl Study {
 /// file that is for other images than these: its folder tells it apart.
 fn names(archs: &[String]) -> Option<String> {
     let input = Input { channels: 3, height: 32, width: 32 };
-    let name = |text: &String| ArchSpec::resolve(text, input, 10).map(|spec| spec.name).ok();
+    let name = |text: &String| nets::resolve(text, input, 10).map(|spec| spec.name).ok();
     Some(archs.iter().map(name).collect::<Option<Vec<_>>>()?.join(" "))
 }
 

@@ -2,8 +2,9 @@
 //! program on a phone). Feature `rust`, `--backend rust`.
 
 mod ops;
+mod rewrite;
 
-use crate::backend::rten::ops::Rewrite;
+use crate::backend::rten::rewrite::Rewrite;
 use crate::backend::sizes::Sizes;
 use crate::backend::{Backend, Named, Options, Slot, check_inputs};
 use crate::onnx::proto::{GraphProto, ModelProto, TensorProto};
@@ -124,7 +125,7 @@ impl Backend for RtenBackend {
     }
 }
 
-/// The model as rten is given it: ONNX's defaults filled in, and only what is proved (`rten_ops`).
+/// The model as rten is given it: ONNX's defaults filled in, and only what is proved (`ops`).
 fn rewritten(model: &[u8], path: &Path, sizes: &Sizes) -> Result<Vec<u8>> {
     let (proto, mut graph, opset) = decode(model, path)?;
     let inputs = sizes.inputs.iter().map(|v| (v.name.clone(), known(v))).collect();

@@ -1,9 +1,54 @@
-//! Where sums of int8 products saturate, and which weights are safe there: one rule for profiles, programs and
-//! tests.
+//! A device's int8 recipe, and where sums of int8 products saturate, with the weights that are safe there: one rule for
+//! profiles, programs and tests.
 //!
 //! x86 before VNNI multiplies bytes with VPMADDUBSW, which adds two neighbouring products of an unsigned and a
 //! signed byte in 16 bits and clips the sum at 32767 (Intel 64 and IA-32 Architectures Software Developer's Manual,
 //! PMADDUBSW). ONNX Runtime's kernels for signed weights do so, with signed activations too, which they shift by 128.
+
+use serde::{Deserialize, Serialize};
+
+/// Type of quantised activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActivationType {
+    /// 0 to 255, any zero point.
+    Uint8,
+    /// -128 to 127, any zero point.
+    Int8,
+    /// -128 to 127, zero point 0.
+    Int8Symmetric,
+}
+
+impl ActivationType {
+    /// As in a device profile.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uint8 => "uint8",
+            Self::Int8 => "int8",
+            Self::Int8Symmetric => "int8-symmetric",
+        }
+    }
+
+    /// Smallest and largest quantised value.
+    pub fn bounds(self) -> (i32, i32) {
+        match self {
+            Self::Uint8 => (0, 255),
+            Self::Int8 | Self::Int8Symmetric => (-128, 127),
+        }
+    }
+}
+
+/// How a network is quantised: a device's int8 recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheme {
+    /// Of every activation.
+    pub activations: ActivationType,
+    /// 8, or 7 where products of 8-bit weights would saturate. Weights are symmetric.
+    pub weight_bits: u32,
+    /// One weight scale per output channel (else one per tensor).
+    pub per_channel: bool,
+}
 
 /// Largest |weight| whose sums cannot saturate: two products of it with 255 fit 16 bits, 2 * 64 * 255 < 32768.
 pub const SAFE_WEIGHT: u32 = 64;
