@@ -20,8 +20,8 @@ fuzz: setup      ## 20,000 seeded mutants of every format that the programs read
 	cargo build --workspace
 	GTN_MUTANTS=20000 cargo test --workspace --test mutants -- --nocapture
 
-lint:            ## licences, bans and sources of all dependencies (needs cargo-deny)
-	cargo deny check licenses bans sources
+lint:            ## structure; licences, bans, sources and advisories of all dependencies (builds cargo-deny once)
+	scripts/lint.sh
 
 bench: build     ## timings that a document may quote
 	scripts/bench.sh

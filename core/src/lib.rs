@@ -6,9 +6,10 @@
 //!
 //! ```
 //! use gtn_core::{device, ir::arch::Input, ir::cost::Cost, ir::graph::Graph, latency::Predictor, nets::pool};
+//! use gtn_core::Precision;
 //! let input = Input { channels: 1, height: 28, width: 28 };
 //! let graph = Graph::lower(&pool::student("res-mini:d111-k333-e111", input, 10)?)?;
-//! let predicted = Predictor::new(&device::resolve("rpi5")?, None, "fp32")?.predict(&graph)?;
+//! let predicted = Predictor::new(&device::resolve("rpi5")?, None, Precision::Fp32)?.predict(&graph)?;
 //! println!("{} MACs, {:.2} ms", Cost::of(&graph).macs, predicted.ms);
 //! # Ok::<(), gtn_core::Error>(())
 //! ```
@@ -42,9 +43,11 @@ pub mod ir;
 pub mod latency;
 pub mod measure;
 pub mod nets;
+mod precision;
 pub mod program;
 pub mod quant;
 pub mod rng;
 pub mod text;
 
 pub use error::{Error, Result};
+pub use precision::Precision;

@@ -1,6 +1,8 @@
 //! The command line.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gtn_core::Precision;
 use gtn_run::backend::sizes::InputShape;
 use std::path::PathBuf;
 
@@ -35,7 +37,7 @@ pub enum Command {
 
 /// Arithmetic of the shipped model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Precision {
+pub enum PrecisionArg {
     /// The fastest of the profile's that keeps its accuracy
     Auto,
     /// 32-bit floats
@@ -44,6 +46,18 @@ pub enum Precision {
     Fp16,
     /// 8-bit integers, statically quantised
     Int8,
+}
+
+impl PrecisionArg {
+    /// None: to be found.
+    pub fn decided(self) -> Option<Precision> {
+        match self {
+            Self::Auto => None,
+            Self::Fp32 => Some(Precision::Fp32),
+            Self::Fp16 => Some(Precision::Fp16),
+            Self::Int8 => Some(Precision::Int8),
+        }
+    }
 }
 
 /// A step that can be left to measurement.
@@ -126,7 +140,7 @@ pub struct ExportArgs {
     pub out: Option<PathBuf>,
     /// Arithmetic of the shipped model
     #[arg(long, value_enum, default_value = "auto")]
-    pub precision: Precision,
+    pub precision: PrecisionArg,
     /// Where the test images are: cifar10:DIR, ... (embedded data needs none)
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
@@ -167,8 +181,8 @@ pub struct KitArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub classes: usize,
     /// fp32, fp16 or int8; several make one kit (default: all that the profile names)
-    #[arg(long, value_name = "PRECISION", value_parser = ["fp32", "fp16", "int8"])]
-    pub precision: Vec<String>,
+    #[arg(long, value_name = "PRECISION", value_parser = PossibleValuesParser::new(["fp32", "fp16", "int8"]).try_map(|p| p.parse::<Precision>()))]
+    pub precision: Vec<Precision>,
     /// Whole students of each pool, at random: they show what operators do not, and how far off a
     /// prediction may be
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(9..))]

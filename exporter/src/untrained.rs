@@ -9,26 +9,25 @@ use gtn_core::ir::graph::{Graph, NodeOp};
 use gtn_core::ir::random_weights;
 use gtn_core::quant::network::Ranges;
 use gtn_core::quant::{Int8Network, Range};
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Draws the weights.
 const SEED: u64 = 0;
 
 /// A network or tiny model with random weights, in the device's recipe.
-pub fn write(graph: &Graph, name: &str, precision: &str, device: &Device) -> Result<Vec<u8>> {
+pub fn write(graph: &Graph, name: &str, precision: Precision, device: &Device) -> Result<Vec<u8>> {
     let (graph, weights) = fold_batch_norm(graph, &random_weights::random_weights(graph, SEED))?;
     let describe = Describe { name, opset: device.opset, metadata: &BTreeMap::new() };
     match precision {
-        "fp32" => float::write(&graph, &weights, &describe),
-        "fp16" => float::write_fp16(&graph, &weights, &describe),
-        "int8" => {
+        Precision::Fp32 => float::write(&graph, &weights, &describe),
+        Precision::Fp16 => float::write_fp16(&graph, &weights, &describe),
+        Precision::Int8 => {
             let int8 = device.int8.as_ref().ok_or_else(|| no_recipe(device))?;
             let net =
                 Int8Network::build(&graph, &weights, &int8.scheme(), &ranges(&graph), &BTreeSet::new())?;
             qdq::write(&net, &describe)
         }
-        other => Err(Error::usage(format!("precision `{other}`: wanted fp32, fp16 or int8"))),
     }
 }
 
@@ -69,7 +68,7 @@ mod tests {
                 let model = write(&graph, name, precision, &device::resolve("host").unwrap()).unwrap();
                 needs(&model, Path::new("m.onnx"), &Default::default()).unwrap()
             };
-            let (fp32, int8) = (of("fp32"), of("int8"));
+            let (fp32, int8) = (of(Precision::Fp32), of(Precision::Int8));
             println!("{name}: fp32 {fp32:?}, int8 {int8:?}");
             assert_eq!(int8.activation_bytes, int8.least_activation_bytes, "{name}");
             assert!(int8.activation_bytes * 10 <= fp32.activation_bytes * 3, "{name}: {int8:?} of {fp32:?}");

@@ -62,7 +62,7 @@ impl Subject {
             sha256: artifact::sha256(&bundle.model),
             bytes: bundle.model.len() as u64,
             target: Some(m.target.clone()),
-            precision: Some(m.precision.clone()),
+            precision: Some(m.precision),
             arch: Some(m.arch.name.clone()),
             macs: Some(m.macs),
             params: Some(m.params),

@@ -43,7 +43,7 @@ fn main() {
         format::count(cost.params),
         format::count(cost.macs)
     );
-    for precision in ["fp32", "int8"] {
+    for precision in [gtn_core::Precision::Fp32, gtn_core::Precision::Int8] {
         let started = Instant::now();
         let model = untrained::write(&graph, "mobilenetv2", precision, &device).unwrap();
         let took = started.elapsed();

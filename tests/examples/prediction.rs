@@ -8,6 +8,7 @@
 //! side, and every prediction is compared with its measurement. Needs the release programs.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement that cannot be made has no result
 
+use gtn_core::Precision;
 use gtn_core::artifacts::kit::Kit;
 use gtn_core::device;
 use gtn_core::ir::graph::Graph;
@@ -67,7 +68,7 @@ fn main() {
     );
     println!("{}", measured.ok());
     let device = device::resolve("host").unwrap();
-    for precision in ["fp32", "int8"] {
+    for precision in [Precision::Fp32, Precision::Int8] {
         let students = students(&dir, precision, threads, seconds);
         let fitted = Fitted::new(&Table::read(&table_path).unwrap(), precision, &table_path).unwrap();
         let by_table: Vec<Prediction> = students.iter().map(|s| fitted.predict(&s.graph).unwrap()).collect();
@@ -81,7 +82,7 @@ fn main() {
 }
 
 /// Measures the unseen kit's networks that the other kit does not hold.
-fn students(dir: &Path, precision: &str, threads: usize, seconds: f64) -> Vec<Student> {
+fn students(dir: &Path, precision: Precision, threads: usize, seconds: f64) -> Vec<Student> {
     let (seen, unseen) =
         (Kit::open(&dir.join("seen.gtnkit")).unwrap(), Kit::open(&dir.join("unseen.gtnkit")).unwrap());
     let known: Vec<&str> = seen.manifest.networks.iter().map(|n| n.arch.name.as_str()).collect();
@@ -104,7 +105,13 @@ fn students(dir: &Path, precision: &str, threads: usize, seconds: f64) -> Vec<St
     networks.iter().map(student).collect()
 }
 
-fn report(precision: &str, threads: usize, students: &[Student], basis: &str, predictions: &[Prediction]) {
+fn report(
+    precision: Precision,
+    threads: usize,
+    students: &[Student],
+    basis: &str,
+    predictions: &[Prediction],
+) {
     let mut rows = table::Table::new(["student", "measured", "predicted", "error"]);
     for (s, p) in students.iter().zip(predictions).filter(|_| basis == "table") {
         let ms = s.time.rest_us / 1e3;
@@ -170,7 +177,7 @@ fn score(measured: &[f64], predictions: &[Prediction]) -> Score {
 
 /// 20 random budgets. The accuracies are made up (a student's MACs and a seeded draw): what is judged is
 /// whether the choice keeps the budget when it is measured.
-fn select(precision: &str, students: &[Student], predictions: &[Prediction]) {
+fn select(precision: Precision, students: &[Student], predictions: &[Prediction]) {
     let mut rng = Rng::new(0, "prediction.budgets", 0);
     let mut candidates = Vec::new();
     for (s, p) in students.iter().zip(predictions) {
@@ -178,7 +185,7 @@ fn select(precision: &str, students: &[Student], predictions: &[Prediction]) {
         candidates.push(Candidate {
             dir: s.name.clone(),
             arch: s.name.clone(),
-            precision: precision.into(),
+            precision,
             val_top1: 0.5 + 0.02 * (cost.macs as f64).ln() + 0.02 * rng.normal(),
             val_images: 1000,
             latency: *p,

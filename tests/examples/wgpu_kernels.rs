@@ -50,7 +50,8 @@ fn main() {
         let flop = 2.0 * Cost::of(&graph).macs as f64;
         let host = device::resolve("host").unwrap();
         let model = |precision| untrained::write(&graph, name, precision, &host).unwrap();
-        let models = ["fp32", "int8"].map(|precision| (precision, model(precision)));
+        let models = [gtn_core::Precision::Fp32, gtn_core::Precision::Int8]
+            .map(|precision| (precision, model(precision)));
         for (kernels, (precision, model)) in
             Kernels::ALL.iter().flat_map(|k| models.iter().map(move |m| (*k, m)))
         {

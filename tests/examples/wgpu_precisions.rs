@@ -7,6 +7,7 @@
 //! Random weights; each turn loads a model anew and measures for a few milliseconds or five inferences.
 #![allow(clippy::unwrap_used)] // a measurement that cannot be made has no result
 
+use gtn_core::Precision;
 use gtn_core::device;
 use gtn_core::ir::arch::Input;
 use gtn_core::ir::graph::Graph;
@@ -22,7 +23,7 @@ use gtn_run::timing::bursts::Bursts;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const PRECISIONS: [&str; 3] = ["fp32", "fp16", "int8"];
+const PRECISIONS: [Precision; 3] = Precision::ALL;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -58,15 +59,15 @@ fn main() {
         Table::new(["network", "precision", "p50", "over fp32", "weights", "activations", "steps"]);
     for (name, _) in &archs {
         for precision in PRECISIONS {
-            let of = |precision: &str| &bursts.medians_us[&format!("{name} {precision}")];
-            let turns = of(precision).iter().zip(of("fp32"));
+            let of = |precision: Precision| &bursts.medians_us[&format!("{name} {precision}")];
+            let turns = of(precision).iter().zip(of(Precision::Fp32));
             let ratios: Vec<f64> = turns.map(|(us, fp32)| us / fp32).collect();
             let ratio = Summary::of(&ratios).unwrap();
             let model = &models[&format!("{name} {precision}")];
             let needs = gpu::needs(model, Path::new(name), &options).unwrap();
             table.row([
                 (*name).into(),
-                precision.into(),
+                precision.name().into(),
                 format::ms(Summary::of(of(precision)).unwrap().p50 / 1e3),
                 format!("{:.3} ({:.3} to {:.3})", ratio.p50, ratio.min, ratio.max),
                 format::bytes(needs.constant_bytes as u64),

@@ -1,6 +1,7 @@
 //! Kit, table, prediction and the choice within a budget, over the built programs.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
+use gtn_core::Precision;
 use gtn_core::artifacts::kit::{Kit, KitOp};
 use gtn_core::host::{Conditions, Host};
 use gtn_core::io::artifact;
@@ -41,7 +42,7 @@ fn a_kit_becomes_a_table_that_predicts() {
     let table = Table::read(&path).unwrap();
     assert_eq!((table.kit_sha256.as_str(), table.ops.len()), (kit.sha256.as_str(), kit.manifest.ops.len()));
     assert!(table.rounds >= 4 && table.conditions.len() >= 4, "{} rounds", table.rounds);
-    Fitted::new(&table, "fp32", &path).unwrap();
+    Fitted::new(&table, Precision::Fp32, &path).unwrap();
     let sample = |more: &str| {
         run("gtn-train", &format!("pool sample res-mini --target host --table {d}/t.json {more}"))
     };
@@ -109,7 +110,7 @@ fn a_model_that_does_not_run_costs_its_row() {
     let with = |op: &KitOp| {
         let has = |arch: &ArchSpec| {
             let graph = fold::fold_graph(&Graph::lower(arch).unwrap());
-            fused_ops(&graph).iter().any(|o| o.key("fp32") == op.op)
+            fused_ops(&graph).iter().any(|o| o.key(Precision::Fp32) == op.op)
         };
         manifest.networks.iter().filter(|n| has(&n.arch)).count()
     };
@@ -152,7 +153,7 @@ fn a_table_is_measured_with_each_backend() {
         let table = Table::read(&path).unwrap();
         assert_eq!((table.backend.name.as_str(), table.backend.threads), (backend, 1));
         assert!(table.backend.version.contains(version), "{}", table.backend.version);
-        assert!(Fitted::new(&table, "fp32", &path).is_ok());
+        assert!(Fitted::new(&table, Precision::Fp32, &path).is_ok());
     }
     let refused: [(&str, &[&str]); 4] = [
         ("--backend auto", &["--backend auto: wanted ort, wgpu or rust"]),
@@ -167,7 +168,7 @@ fn a_table_is_measured_with_each_backend() {
 
 /// A table by a rule (10 MACs a nanosecond and 2 us an operator), for the choice alone. Of each precision,
 /// so many times as long.
-fn table_by_rule(precisions: &[(&str, f64)]) -> Table {
+fn table_by_rule(precisions: &[(Precision, f64)]) -> Table {
     let pool = pool::named("res-mini").unwrap();
     let folded = |arch: &ArchSpec| fold::fold_graph(&Graph::lower(arch).unwrap());
     let us = |op: &gtn_core::latency::FusedOp| 2.0 + op.macs() as f64 / 1e4;
@@ -182,7 +183,7 @@ fn table_by_rule(precisions: &[(&str, f64)]) -> Table {
         networks.extend((0..12).map(|i| {
             let arch = pool.arch(&pool.sample(1, i), GREY, 10).unwrap();
             let sum: f64 = fused_ops(&folded(&arch)).iter().map(us).sum();
-            NetworkRow { arch, precision: precision.into(), time: time(times * (5.0 + sum)), drift: 1.0 }
+            NetworkRow { arch, precision, time: time(times * (5.0 + sum)), drift: 1.0 }
         }));
     }
     Table {
@@ -221,7 +222,7 @@ fn runs(dir: &Path) {
     }
     fs::create_dir_all(runs.join("unfinished")).unwrap();
     fs::copy(runs.join("deep/s0/arch.json"), runs.join("unfinished/arch.json")).unwrap();
-    artifact::write_json(&dir.join("t.json"), &table_by_rule(&[("fp32", 1.0)])).unwrap();
+    artifact::write_json(&dir.join("t.json"), &table_by_rule(&[(Precision::Fp32, 1.0)])).unwrap();
 }
 
 /// The choice follows the table and val accuracy; what was chosen is what is exported; nothing that fits:
@@ -232,7 +233,7 @@ fn the_most_accurate_student_that_fits_is_exported() {
     let d = temp.path().display();
     runs(temp.path());
     let path = temp.path().join("t.json");
-    let fitted = Fitted::new(&Table::read(&path).unwrap(), "fp32", &path).unwrap();
+    let fitted = Fitted::new(&Table::read(&path).unwrap(), Precision::Fp32, &path).unwrap();
     let ms: Vec<f64> =
         students().iter().map(|a| fitted.predict(&Graph::lower(a).unwrap()).unwrap().ms).collect();
     assert!(ms[0] < ms[2] && ms[2] < ms[1] && ms[1] < ms[3], "{ms:?}");
@@ -294,14 +295,14 @@ fn int8_makes_room_for_a_better_student() {
     let d = temp.path().display();
     runs(temp.path());
     let path = temp.path().join("t.json");
-    artifact::write_json(&path, &table_by_rule(&[("int8", 0.1), ("fp32", 1.0)])).unwrap();
-    let predict = |precision: &str, student: usize| {
+    artifact::write_json(&path, &table_by_rule(&[(Precision::Int8, 0.1), (Precision::Fp32, 1.0)])).unwrap();
+    let predict = |precision: Precision, student: usize| {
         let fitted = Fitted::new(&Table::read(&path).unwrap(), precision, &path).unwrap();
         fitted.predict(&Graph::lower(&students()[student]).unwrap()).unwrap().ms
     };
     // s3 fits in int8 only, s1 in fp32 as well.
-    let budget = predict("fp32", 1) * 1.001;
-    assert!(predict("int8", 3) < budget && budget < predict("fp32", 3));
+    let budget = predict(Precision::Fp32, 1) * 1.001;
+    assert!(predict(Precision::Int8, 3) < budget && budget < predict(Precision::Fp32, 3));
     let choose = |more: &str| {
         let args = format!("--target rpi5 --from {d}/runs --table {d}/t.json --latency-ms {budget} {more}");
         run("gtn-export", &args)
@@ -330,13 +331,13 @@ fn bad_candidates_tables_and_kits_are_refused_by_name() {
     write("schema.json", "gtn.table/1", "gtn.table/2");
     write("short.json", "global_avg_pool 48x7x7", "global_avg_pool 49x7x7");
     write("number.json", "\"rest_us\": ", "\"rest_us\": 1e300, \"x\": ");
-    let mut few = table_by_rule(&[("fp32", 1.0)]);
+    let mut few = table_by_rule(&[(Precision::Fp32, 1.0)]);
     few.networks.truncate(5);
     artifact::write_json(&temp.path().join("few.json"), &few).unwrap();
-    let mut slow = table_by_rule(&[("fp32", 1.0)]);
+    let mut slow = table_by_rule(&[(Precision::Fp32, 1.0)]);
     slow.networks.iter_mut().for_each(|n| n.time.rest_us *= 9.0);
     artifact::write_json(&temp.path().join("slow.json"), &slow).unwrap();
-    let mut absurd = table_by_rule(&[("fp32", 1.0)]);
+    let mut absurd = table_by_rule(&[(Precision::Fp32, 1.0)]);
     absurd.ops[3].time.rest_us = 1e12;
     artifact::write_json(&temp.path().join("absurd.json"), &absurd).unwrap();
     fs::create_dir(temp.path().join("empty")).unwrap();

@@ -15,8 +15,13 @@ fn the_gpu_holds_weights_and_plan_and_little_else() {
     for name in ["mobilenetv2", "resnet18"] {
         let input = Input { channels: 3, height: 224, width: 224 };
         let graph = Graph::lower(&zoo::named(name, input, 1000).unwrap().unwrap()).unwrap();
-        let model =
-            gtn_export::untrained::write(&graph, name, "fp32", &device::resolve("host").unwrap()).unwrap();
+        let model = gtn_export::untrained::write(
+            &graph,
+            name,
+            gtn_core::Precision::Fp32,
+            &device::resolve("host").unwrap(),
+        )
+        .unwrap();
         let options = Options { allow_software: true, ..Options::default() };
         let mut backend = WgpuBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
         backend.bind(&gtn_run::judge::bench::made_up(&backend).unwrap()).unwrap();

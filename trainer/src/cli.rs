@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gtn_core::Precision;
 use gtn_core::device;
 use gtn_core::latency::Predictor;
 use std::path::PathBuf;
@@ -249,7 +250,7 @@ impl LatencyArgs {
     /// The predictor of fp32 networks, where a target is named.
     pub fn predictor(&self) -> gtn_core::Result<Option<Predictor>> {
         let Some(target) = &self.target else { return Ok(None) };
-        Ok(Some(Predictor::new(&device::resolve(target)?, self.table.as_deref(), "fp32")?))
+        Ok(Some(Predictor::new(&device::resolve(target)?, self.table.as_deref(), Precision::Fp32)?))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::io::tensors::TensorMap;
 use crate::ir::arch::{ArchSpec, Input};
 use crate::measure::parity::Tolerance;
 use crate::text::format;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,8 +64,8 @@ pub struct Manifest {
     pub name: String,
     /// Device profile.
     pub target: String,
-    /// `fp32`, ...
-    pub precision: String,
+    /// What it computes in.
+    pub precision: Precision,
     /// ONNX operator set.
     pub opset: i64,
     /// Input `image` f32 `[N, C, H, W]`, `N` named.
@@ -179,7 +179,7 @@ impl Manifest {
             }
         }
         check_names(&self.files, path)?;
-        check_tolerance(self.tolerance, &self.precision, path)?;
+        check_tolerance(self.tolerance, self.precision, path)?;
         let bad = |e: Error| Error::input(path, e.to_string());
         self.arch.validate().map_err(bad)?;
         self.preprocess.validate().map_err(bad)?;
@@ -194,11 +194,8 @@ impl Manifest {
 }
 
 /// A file does not set its own gate: no more than the bound of its precision.
-fn check_tolerance(found: Tolerance, precision: &str, path: &Path) -> Result<()> {
-    let Some(bound) = Tolerance::of(precision) else {
-        let precision = format::shorten(precision, 60);
-        return Err(Error::input(path, format!("precision is `{precision}`, wanted fp32, fp16 or int8")));
-    };
+fn check_tolerance(found: Tolerance, precision: Precision, path: &Path) -> Result<()> {
+    let bound = Tolerance::of(precision);
     if found.is_within(bound) {
         return Ok(());
     }

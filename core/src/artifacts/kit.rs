@@ -7,7 +7,7 @@ use crate::ir::arch::ArchSpec;
 use crate::ir::fold::fold_graph;
 use crate::ir::graph::Graph;
 use crate::latency::fused_ops;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -59,8 +59,8 @@ pub struct KitOp {
 pub struct KitNetwork {
     /// Which; its weights are random.
     pub arch: ArchSpec,
-    /// `fp32`, ...
-    pub precision: String,
+    /// What it computes in.
+    pub precision: Precision,
     /// Its file.
     pub model: String,
 }
@@ -113,7 +113,7 @@ impl Kit {
         });
         for network in std::mem::take(&mut self.manifest.networks) {
             let ops = fused_ops(&fold_graph(&Graph::lower(&network.arch)?));
-            let lacks = ops.iter().any(|op| gone.contains(&op.key(&network.precision)));
+            let lacks = ops.iter().any(|op| gone.contains(&op.key(network.precision)));
             if is_there(&network.model) && !lacks {
                 networks.push(network);
             }

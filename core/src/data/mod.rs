@@ -95,6 +95,18 @@ impl FromStr for DataSource {
     }
 }
 
+impl std::fmt::Display for DataSource {
+    /// As `--data` takes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.layout {
+            Layout::FashionMnistMini => f.write_str(&self.name()),
+            Layout::FashionMnist(dir) | Layout::Cifar10(dir) | Layout::Cifar100(dir) => {
+                write!(f, "{}:{}", self.name(), dir.display())
+            }
+        }
+    }
+}
+
 impl DataSource {
     /// The name without the folder: `cifar100`, `cifar100@16`.
     pub fn name(&self) -> String {
@@ -117,24 +129,28 @@ impl DataSource {
         }
     }
 
-    /// The training part.
+    /// The training part. Apart from [`Self::test`], so that a program that never trains does not carry the embedded
+    /// training images.
     pub fn train(&self) -> Result<ImageSet> {
-        self.part(true)
+        self.at_its_side(match &self.layout {
+            Layout::FashionMnistMini => fashion_mini::train(),
+            Layout::FashionMnist(dir) => idx::read_part(dir, "train"),
+            Layout::Cifar10(dir) => cifar::read_cifar10(dir, true),
+            Layout::Cifar100(dir) => cifar::read_cifar100(dir, true),
+        }?)
     }
 
     /// The test part.
     pub fn test(&self) -> Result<ImageSet> {
-        self.part(false)
+        self.at_its_side(match &self.layout {
+            Layout::FashionMnistMini => fashion_mini::test(),
+            Layout::FashionMnist(dir) => idx::read_part(dir, "t10k"),
+            Layout::Cifar10(dir) => cifar::read_cifar10(dir, false),
+            Layout::Cifar100(dir) => cifar::read_cifar100(dir, false),
+        }?)
     }
 
-    fn part(&self, train: bool) -> Result<ImageSet> {
-        let set = match &self.layout {
-            Layout::FashionMnistMini if train => fashion_mini::train(),
-            Layout::FashionMnistMini => fashion_mini::test(),
-            Layout::FashionMnist(dir) => idx::read_part(dir, if train { "train" } else { "t10k" }),
-            Layout::Cifar10(dir) => cifar::read_cifar10(dir, train),
-            Layout::Cifar100(dir) => cifar::read_cifar100(dir, train),
-        }?;
+    fn at_its_side(&self, set: ImageSet) -> Result<ImageSet> {
         match self.side {
             Some(side) => set.shrunk(side),
             None => Ok(set),

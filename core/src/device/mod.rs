@@ -8,7 +8,7 @@ use crate::device::int8::{ActivationType, Scheme, processor_saturates};
 use crate::host::Host;
 use crate::io::artifact;
 use crate::text::format;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use performance::Performance;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -31,7 +31,6 @@ const BACKENDS: [&str; 3] = ["ort", "wgpu", "rust"];
 /// ONNX Runtime's, as its own names without `ExecutionProvider`.
 pub const EXECUTION_PROVIDERS: [&str; 9] =
     ["tensorrt", "cuda", "xnnpack", "nnapi", "qnn", "coreml", "openvino", "directml", "acl"];
-const PRECISIONS: [&str; 3] = ["fp32", "fp16", "int8"];
 
 /// A value and where it comes from: a data sheet, a measurement, `probed`, or `not measured`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +58,7 @@ pub struct Device {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub execution_providers: Vec<String>,
     /// Precisions worth trying, fastest first.
-    pub precisions: Vec<String>,
+    pub precisions: Vec<Precision>,
     /// ONNX operator set to write.
     pub opset: i64,
     /// Processor.
@@ -195,7 +194,6 @@ pub fn parse(text: &str, path: &Path) -> Result<Device> {
     for (key, list, known) in [
         ("backends", &device.backends, &BACKENDS[..]),
         ("execution_providers", &device.execution_providers, &EXECUTION_PROVIDERS[..]),
-        ("precisions", &device.precisions, &PRECISIONS[..]),
     ] {
         if list.is_empty() && key != "execution_providers" {
             return bad(format!("{key} is empty, wanted at least one of {}", known.join(", ")));
@@ -204,13 +202,16 @@ pub fn parse(text: &str, path: &Path) -> Result<Device> {
             return bad(format!("{key} holds `{odd}`, wanted some of {}", known.join(", ")));
         }
     }
+    if device.precisions.is_empty() {
+        return bad("precisions is empty, wanted at least one of fp32, fp16, int8".into());
+    }
     for (key, value) in [("cpu.cores", device.cpu.cores.value), ("cpu.threads", device.cpu.threads.value)] {
         if !(1..=1024).contains(&value) {
             return bad(format!("{key} is {value}, wanted 1 to 1024"));
         }
     }
     match &device.int8 {
-        None if device.precisions.iter().any(|p| p == "int8") => {
+        None if device.precisions.contains(&Precision::Int8) => {
             return bad("precisions holds `int8`, but there is no [int8]".into());
         }
         Some(int8) if !(7..=8).contains(&int8.weight_bits.value) => {
@@ -271,7 +272,7 @@ impl Device {
         if !self.execution_providers.is_empty() {
             row("execution providers", self.execution_providers.join(", "), "");
         }
-        row("precisions, fastest first", self.precisions.join(", "), "");
+        row("precisions, fastest first", Precision::list(&self.precisions), "");
         row("ONNX operator set", self.opset.to_string(), "");
         let cpu = &self.cpu;
         row("architecture", cpu.arch.value.clone(), &cpu.arch.source);

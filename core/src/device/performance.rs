@@ -1,7 +1,7 @@
 //! How fast a device computes: the `[performance]` table of its profile, each number with its source.
 
 use crate::device::Sourced;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub struct Performance {
     /// Half the 90 % band, as a factor: a prediction p stands for p / band to p * band.
     pub band: Sourced<f64>,
     /// By precision.
-    pub speed: BTreeMap<String, Speed>,
+    pub speed: BTreeMap<Precision, Speed>,
 }
 
 /// Multiply-accumulates a second that one thread reaches in convolutions, in 10^9.

@@ -8,7 +8,7 @@ use super::{Basis, Prediction};
 use crate::ir::fold::fold_graph;
 use crate::ir::graph::Graph;
 use crate::measure::robust::median;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const SCALE: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 #[derive(Debug, Clone)]
 pub struct Fitted {
     times: BTreeMap<String, f64>,
-    precision: String,
+    precision: Precision,
     runtime: Runtime,
     line: Line,
     /// What the machine and its sessions widen a band by: its ends are divided and multiplied by it.
@@ -37,7 +37,7 @@ pub struct Fitted {
 
 impl Fitted {
     /// Fits; `path` is for messages.
-    pub fn new(table: &Table, precision: &str, path: &Path) -> Result<Self> {
+    pub fn new(table: &Table, precision: Precision, path: &Path) -> Result<Self> {
         let times = table.ops.iter().map(|r| (r.op.clone(), r.time.rest_us.max(0.0))).collect();
         let networks: Vec<&NetworkRow> = table.networks.iter().filter(|n| n.precision == precision).collect();
         if networks.len() < MIN_NETWORKS {
@@ -70,7 +70,7 @@ impl Fitted {
         let drift: Vec<f64> = networks.iter().map(|n| n.drift.ln()).collect();
         let beyond = (1.0 + SESSIONS) * median(&drift).abs().exp();
         let runtime = table.backend.clone();
-        let mut fitted = Self { times, precision: precision.into(), runtime, line, beyond, band: 0.0 };
+        let mut fitted = Self { times, precision, runtime, line, beyond, band: 0.0 };
         let half = |&(x, _): &(f64, f64)| {
             let (ms, [low, high]) = fitted.at(x);
             (ms / low).max(high / ms) - 1.0
@@ -97,7 +97,7 @@ impl Fitted {
 
     /// What one inference at batch 1 takes on a machine at rest.
     pub fn predict(&self, graph: &Graph) -> Result<Prediction> {
-        let (ms, band) = self.at(sum(&self.times, &self.precision, graph)?);
+        let (ms, band) = self.at(sum(&self.times, self.precision, graph)?);
         Ok(Prediction { ms, band, basis: Basis::Table })
     }
 
@@ -109,7 +109,7 @@ impl Fitted {
 }
 
 /// The sum of a network's operators, microseconds.
-fn sum(times: &BTreeMap<String, f64>, precision: &str, graph: &Graph) -> Result<f64> {
+fn sum(times: &BTreeMap<String, f64>, precision: Precision, graph: &Graph) -> Result<f64> {
     let mut missing = BTreeSet::new();
     let mut sum = 0.0;
     for op in fused_ops(&fold_graph(graph)) {

@@ -19,9 +19,9 @@ pub use ops::{FusedOp, fused_ops};
 pub use roofline::Roofline;
 pub use table::{NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
 
-use crate::Result;
 use crate::device::Device;
 use crate::ir::graph::Graph;
+use crate::{Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -62,20 +62,20 @@ pub enum Predictor {
 
 /// What can be predicted.
 #[derive(Debug)]
-pub struct Known<'a> {
+pub struct Known {
     /// By precision.
-    pub predictors: Vec<(&'a str, Predictor)>,
+    pub predictors: Vec<(Precision, Predictor)>,
     /// Precisions without figures.
-    pub unknown: Vec<&'a str>,
+    pub unknown: Vec<Precision>,
 }
 
 impl Predictor {
     /// From the table where one is given, else from the profile at its own number of threads.
-    pub fn new(device: &Device, table: Option<&Path>, precision: &str) -> Result<Self> {
+    pub fn new(device: &Device, table: Option<&Path>, precision: Precision) -> Result<Self> {
         Self::of(device, read(table)?.as_ref(), precision)
     }
 
-    fn of(device: &Device, table: Option<&(Table, &Path)>, precision: &str) -> Result<Self> {
+    fn of(device: &Device, table: Option<&(Table, &Path)>, precision: Precision) -> Result<Self> {
         Ok(match table {
             Some((table, path)) => Self::Table(Box::new(Fitted::new(table, precision, path)?)),
             None => Self::Roofline(Box::new(Roofline::new(device, precision, device.cpu.threads.value)?)),
@@ -84,18 +84,18 @@ impl Predictor {
 
     /// One for each of `precisions` that the table, or else the profile, has figures for, in that order; and
     /// those that it has none for. None at all is an error.
-    pub fn known<'a>(device: &Device, table: Option<&Path>, precisions: &[&'a str]) -> Result<Known<'a>> {
+    pub fn known(device: &Device, table: Option<&Path>, precisions: &[Precision]) -> Result<Known> {
         let table = read(table)?;
-        let has: Vec<&str> = match (&table, &device.performance) {
-            (Some((table, _)), _) => table.networks.iter().map(|n| n.precision.as_str()).collect(),
-            (None, Some(performance)) => performance.speed.keys().map(String::as_str).collect(),
+        let has: Vec<Precision> = match (&table, &device.performance) {
+            (Some((table, _)), _) => table.networks.iter().map(|n| n.precision).collect(),
+            (None, Some(performance)) => performance.speed.keys().copied().collect(),
             (None, None) => Vec::new(),
         };
-        let (mut known, unknown): (Vec<&str>, Vec<&str>) = precisions.iter().partition(|p| has.contains(p));
+        let (mut known, unknown): (Vec<_>, Vec<_>) = precisions.iter().partition(|p| has.contains(p));
         if known.is_empty() {
             known.extend(precisions.first()); // whose error says what there is
         }
-        let predictor = |p: &'a str| Ok((p, Self::of(device, table.as_ref(), p)?));
+        let predictor = |p: Precision| Ok((p, Self::of(device, table.as_ref(), p)?));
         Ok(Known { predictors: known.into_iter().map(predictor).collect::<Result<_>>()?, unknown })
     }
 

@@ -1,6 +1,7 @@
 //! A network as the list of operators that a runtime executes: convolutions with the addition and the
 //! activation that ONNX Runtime fuses into them, everything else by itself.
 
+use crate::Precision;
 use crate::ir::arch::Activation;
 use crate::ir::graph::{Graph, NodeOp, Shape, ValueId};
 
@@ -61,7 +62,12 @@ fn sole_reader(graph: &Graph, value: ValueId) -> Option<usize> {
 impl FusedOp {
     /// The row's name in tables and kits: `conv k3 s2 g36 36x32x32>36x16x16 relu6 fp32`,
     /// `linear 96>10 fp32`. Equal keys are equal operators.
-    pub fn key(&self, precision: &str) -> String {
+    pub fn key(&self, precision: Precision) -> String {
+        format!("{} {precision}", self.shape_key())
+    }
+
+    /// [`Self::key`] without the precision.
+    pub fn shape_key(&self) -> String {
         let mut parts = vec![kind(&self.op).to_owned()];
         if let NodeOp::Conv { kernel, stride, groups, .. } = self.op {
             parts.push(format!("k{kernel} s{stride} g{groups}"));
@@ -76,7 +82,6 @@ impl FusedOp {
         if let Some(activation) = self.activation {
             parts.push(activation_name(activation).into());
         }
-        parts.push(precision.into());
         parts.join(" ")
     }
 
@@ -154,7 +159,7 @@ mod tests {
 
     fn keys(spec: &crate::ir::arch::ArchSpec) -> Vec<String> {
         let graph = fold_graph(&Graph::lower(spec).unwrap());
-        fused_ops(&graph).iter().map(|op| op.key("fp32")).collect()
+        fused_ops(&graph).iter().map(|op| op.key(Precision::Fp32)).collect()
     }
 
     /// A residual student: the sum and the last activation of each block are the second convolution's.

@@ -7,7 +7,7 @@ use crate::device::Device;
 use crate::device::performance::{Performance, Speed};
 use crate::ir::fold::fold_graph;
 use crate::ir::graph::Graph;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 
 /// Predicts networks of one precision on a device by its profile.
 #[derive(Debug, Clone)]
@@ -21,14 +21,14 @@ pub struct Roofline {
 
 impl Roofline {
     /// With `threads` compute threads; a profile without figures for the precision is an error.
-    pub fn new(device: &Device, precision: &str, threads: usize) -> Result<Self> {
+    pub fn new(device: &Device, precision: Precision, threads: usize) -> Result<Self> {
         let performance = device.performance.clone().ok_or_else(|| {
             let what =
                 "has no [performance]: measure a kit on the device (gtn-run table) and give --table FILE";
             Error::usage(format!("device profile {} {what}", device.name))
         })?;
-        let speed = performance.speed.get(precision).cloned().ok_or_else(|| {
-            let known: Vec<&str> = performance.speed.keys().map(String::as_str).collect();
+        let speed = performance.speed.get(&precision).cloned().ok_or_else(|| {
+            let known: Vec<&str> = performance.speed.keys().map(|p| p.name()).collect();
             Error::usage(format!(
                 "device profile {} has no performance.speed.{precision}, only {}",
                 device.name,
@@ -37,11 +37,7 @@ impl Roofline {
         })?;
         let more = (threads.clamp(1, device.cpu.cores.value) - 1) as f64;
         let threads = 1.0 + more * performance.thread_gain.value;
-        let bytes_per_value = match precision {
-            "int8" => 1.0,
-            "fp16" => 2.0,
-            _ => 4.0,
-        };
+        let bytes_per_value = precision.bytes() as f64;
         Ok(Self { performance, speed, threads, bytes_per_value })
     }
 
@@ -75,9 +71,11 @@ mod tests {
         let input = Input { channels: 3, height: 224, width: 224 };
         let device = device::resolve("rpi5").unwrap();
         let mut wrong = Vec::new();
-        for (name, precision, published) in
-            [("mobilenetv2", "fp32", 10.9), ("mobilenetv2", "int8", 4.0), ("resnet18", "int8", 8.75)]
-        {
+        for (name, precision, published) in [
+            ("mobilenetv2", Precision::Fp32, 10.9),
+            ("mobilenetv2", Precision::Int8, 4.0),
+            ("resnet18", Precision::Int8, 8.75),
+        ] {
             let graph = Graph::lower(&zoo::named(name, input, 1000).unwrap().unwrap()).unwrap();
             let p = Roofline::new(&device, precision, 4).unwrap().predict(&graph);
             assert!((p.band[1] / p.band[0] - 4.0).abs() < 1e-9);
@@ -92,10 +90,10 @@ mod tests {
     #[test]
     fn what_the_profile_does_not_know_is_said() {
         let mut device = device::resolve("rpi5").unwrap();
-        let error = Roofline::new(&device, "fp16", 4).unwrap_err().to_string();
+        let error = Roofline::new(&device, Precision::Fp16, 4).unwrap_err().to_string();
         assert!(error.contains("rpi5 has no performance.speed.fp16, only fp32, int8"), "{error}");
         device.performance = None;
-        let error = Roofline::new(&device, "fp32", 4).unwrap_err().to_string();
+        let error = Roofline::new(&device, Precision::Fp32, 4).unwrap_err().to_string();
         assert!(error.contains("measure a kit on the device"), "{error}");
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::latency::Prediction;
 use crate::text::format;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 
 /// A trained network that might be shipped.
@@ -16,7 +16,7 @@ pub struct Candidate {
     /// Architecture's name.
     pub arch: String,
     /// In which it would be shipped: `fp32`, ...
-    pub precision: String,
+    pub precision: Precision,
     /// As trained, last epoch, on val.
     pub val_top1: f64,
     /// Val images.
@@ -88,7 +88,7 @@ impl std::fmt::Display for Budget {
 pub fn choose<'a>(
     candidates: &'a [Candidate],
     budget: &Budget,
-    order: &[&str],
+    order: &[Precision],
     clearly_faster: impl FnMut(&&Candidate, &&Candidate) -> Result<bool>,
 ) -> Result<&'a Candidate> {
     let fitting: Vec<&Candidate> = candidates.iter().filter(|c| budget.fits(c)).collect();
@@ -165,7 +165,7 @@ mod tests {
         Candidate {
             dir: dir.into(),
             arch: "a".into(),
-            precision: "fp32".into(),
+            precision: Precision::Fp32,
             val_top1,
             val_images: 1000,
             latency: Prediction { ms, band: [0.9 * ms, 1.1 * ms], basis: Basis::Table },
@@ -189,7 +189,7 @@ mod tests {
             candidate("fast", 0.7, 0.5, 1),
         ];
         let pick = |latency_ms, memory_mib| {
-            choose(&all, &Budget { latency_ms, memory_mib }, &["fp32"], by_band)
+            choose(&all, &Budget { latency_ms, memory_mib }, &[Precision::Fp32], by_band)
                 .map(|c| c.dir.clone())
                 .map_err(|e| e.to_string())
         };
@@ -211,19 +211,19 @@ mod tests {
     /// One student in two precisions: the profile's first, unless the other is faster beyond both bands.
     #[test]
     fn where_noise_cannot_tell_the_profile_s_order_stands() {
-        let precise = |precision: &str, ms: f64| Candidate {
-            precision: precision.into(),
-            ..candidate("s", 0.9, ms, if precision == "int8" { 1 } else { 4 })
+        let precise = |precision: Precision, ms: f64| Candidate {
+            precision,
+            ..candidate("s", 0.9, ms, if precision == Precision::Int8 { 1 } else { 4 })
         };
-        let choice = |int8: f64, fp32: f64, order: &[&str]| {
-            let all = [precise("fp32", fp32), precise("int8", int8)];
-            choose(&all, &Budget::default(), order, by_band).unwrap().precision.clone()
+        let choice = |int8: f64, fp32: f64, order: &[Precision]| {
+            let all = [precise(Precision::Fp32, fp32), precise(Precision::Int8, int8)];
+            choose(&all, &Budget::default(), order, by_band).unwrap().precision
         };
-        assert_eq!(choice(1.05, 1.0, &["int8", "fp32"]), "int8");
-        assert_eq!(choice(1.05, 1.0, &["fp32", "int8"]), "fp32");
-        assert_eq!(choice(1.0, 1.05, &["fp32", "int8"]), "fp32");
-        assert_eq!(choice(1.5, 1.0, &["int8", "fp32"]), "fp32");
-        assert_eq!(choice(1.0, 1.5, &["fp32", "int8"]), "int8");
+        assert_eq!(choice(1.05, 1.0, &[Precision::Int8, Precision::Fp32]), Precision::Int8);
+        assert_eq!(choice(1.05, 1.0, &[Precision::Fp32, Precision::Int8]), Precision::Fp32);
+        assert_eq!(choice(1.0, 1.05, &[Precision::Fp32, Precision::Int8]), Precision::Fp32);
+        assert_eq!(choice(1.5, 1.0, &[Precision::Int8, Precision::Fp32]), Precision::Fp32);
+        assert_eq!(choice(1.0, 1.5, &[Precision::Fp32, Precision::Int8]), Precision::Int8);
         let next = |a: &f64, b: &f64| Ok(*a < 0.9 * *b);
         assert_eq!(unbeaten(&[1.0, 0.95, 0.88, 0.85], next).unwrap(), Some(&0.88));
         assert_eq!(unbeaten(&[], next).unwrap(), None);
@@ -282,7 +282,7 @@ mod tests {
         let mut chosen = std::collections::BTreeSet::new();
         for _ in 0..200 {
             let budget = Budget { latency_ms: Some(0.2 + rng.unit_f64()), memory_mib: None };
-            let Ok(best) = choose(&all, &budget, &["fp32"], by_band) else { continue };
+            let Ok(best) = choose(&all, &budget, &[Precision::Fp32], by_band) else { continue };
             assert!(budget.fits(best));
             assert!(all.iter().all(|c| !budget.fits(c) || c.val_top1 <= best.val_top1));
             // On the front, or as good as one there for all that noise can tell.

@@ -4,7 +4,7 @@ use crate::host::{Conditions, Host};
 use crate::io::artifact;
 use crate::ir::arch::ArchSpec;
 use crate::measure::stats::percentile;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -91,8 +91,8 @@ pub struct OpRow {
 pub struct NetworkRow {
     /// Which.
     pub arch: ArchSpec,
-    /// `fp32`, ...
-    pub precision: String,
+    /// What it computes in.
+    pub precision: Precision,
     /// Of one inference at batch 1.
     pub time: Time,
     /// Of the rounds' second half over that of the first: the machine's drift.

@@ -142,7 +142,7 @@ mod tests {
                 (block.se, block.activation) = (Some(8), Activation::HardSwish);
             }
             for op in fused_ops(&fold_graph(&Graph::lower(&spec).unwrap())) {
-                ops.insert(op.key("fp32"), op);
+                ops.insert(op.key(crate::Precision::Fp32), op);
             }
         }
         let kinds: std::collections::BTreeSet<&str> =
@@ -174,7 +174,7 @@ mod tests {
             let reference = op.reference_model();
             for (other, theirs) in &seen {
                 let same = other.reference_key() == op.reference_key();
-                assert_eq!(same, *theirs == reference, "{} / {}", other.key(""), op.key(""));
+                assert_eq!(same, *theirs == reference, "{} / {}", other.shape_key(), op.shape_key());
                 shared += usize::from(same);
             }
             seen.push((op, reference));

@@ -107,7 +107,7 @@ fn facts(reports: &[Report]) -> Vec<Fact> {
         fact("backend", each(|r| format!("{} {}", r.backend.name, r.backend.version)), plain),
         fact("providers", each(|r| r.backend.providers.join(", ")), |v| format!("on {v}")),
         fact("settings", each(settings), plain),
-        fact("precision", each(|r| r.model.precision.clone().unwrap_or_else(dash)), plain),
+        fact("precision", each(|r| r.model.precision.map_or_else(dash, |p| p.name().into())), plain),
         fact("threads", each(|r| r.backend.threads.to_string()), |v| {
             format!("{v} thread{}", if v == "1" { "" } else { "s" })
         }),
@@ -226,7 +226,7 @@ mod tests {
             ("backend", |r| r.backend.version = "2".into()),
             ("backend", |r| r.backend.name = "wgpu".into()),
             ("providers", |r| r.backend.providers = vec!["CUDA".into()]),
-            ("precision", |r| r.model.precision = Some("int8".into())),
+            ("precision", |r| r.model.precision = Some(crate::Precision::Int8)),
             ("threads", |r| r.backend.threads = 4),
             ("batch", |r| r.backend.batch = 8),
             ("settings", |r| drop(r.backend.options.insert("spin".into(), "off".into()))),

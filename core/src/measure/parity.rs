@@ -1,6 +1,6 @@
 //! Whether two sets of logits agree, and whether they are numbers at all: one rule for every program and test.
 
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -25,13 +25,12 @@ impl Tolerance {
 }
 
 impl Tolerance {
-    /// The bound of a precision, by its name in a manifest; none where it is not known.
-    pub fn of(precision: &str) -> Option<Self> {
+    /// The bound of a precision.
+    pub fn of(precision: Precision) -> Self {
         match precision {
-            "fp32" => Some(Self::FP32),
-            "fp16" => Some(Self::FP16),
-            "int8" => Some(Self::INT8),
-            _ => None,
+            Precision::Fp32 => Self::FP32,
+            Precision::Fp16 => Self::FP16,
+            Precision::Int8 => Self::INT8,
         }
     }
 
@@ -230,8 +229,7 @@ mod tests {
         {
             assert!(!with(relative, margin), "{relative} {margin}");
         }
-        assert_eq!(Tolerance::of("fp32"), Some(Tolerance::FP32));
-        assert_eq!(Tolerance::of("fp8"), None);
+        assert_eq!(Tolerance::of(Precision::Fp32), Tolerance::FP32);
     }
 
     /// Near ties that turn: the margin lets each pass, their number does not.

@@ -6,7 +6,7 @@ use crate::measure::parity::{Parity, check_finite, correct_in_top};
 use crate::measure::samples::Latency;
 use crate::measure::shares::share_ci95;
 use crate::measure::warning::Warning;
-use crate::{Error, Result};
+use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -65,9 +65,9 @@ pub struct Model {
     /// Device profile the bundle was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// `fp32`, ...
+    /// What it computes in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub precision: Option<String>,
+    pub precision: Option<Precision>,
     /// Architecture's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arch: Option<String>,

@@ -6,23 +6,23 @@
 use crate::candidates::choose::{Duel, Side};
 use crate::candidates::outlook::Outlook;
 use crate::candidates::{Candidate, Source};
-use crate::cli::{ExportArgs, Precision};
 use crate::int8::calibration::Calibration;
 use crate::int8::search::{Judged, Stated};
+use crate::plan::ExportPlan;
 use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::DataSource;
 use gtn_core::io::tensors::Tensor;
 use gtn_core::latency::Prediction;
 use gtn_core::latency::select::unbeaten;
 use gtn_core::measure::compare::Verdict;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use gtn_run::backend::Options;
 use serde::Serialize;
 
 /// What there is to decide on.
 pub struct Contest<'a> {
-    /// Command line.
-    pub args: &'a ExportArgs,
+    /// What was asked for.
+    pub plan: &'a ExportPlan,
     /// The trained network.
     pub student: &'a ModelDir,
     /// What it was trained on.
@@ -50,8 +50,8 @@ pub struct Choice {
 /// One precision in the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Considered {
-    /// `fp32`, ...
-    pub precision: String,
+    /// What it computes in.
+    pub precision: Precision,
     /// Size of its file.
     pub bytes: Option<usize>,
     /// On the val images that the gate judges by.
@@ -67,37 +67,35 @@ pub struct Considered {
 }
 
 impl Contest<'_> {
-    /// Makes all `precisions` and picks one.
-    pub fn decide(&self, fp32: Candidate, precisions: &[&str]) -> Result<Choice> {
-        let asked = self.args.precision;
+    /// Makes the plan's precisions and picks one.
+    pub fn decide(&self, fp32: Candidate) -> Result<Choice> {
+        let precisions = &self.plan.precisions;
         let mut failed = Vec::new();
         let mut candidates = Vec::new();
-        if precisions.iter().any(|p| *p != "fp32") {
-            let source = match &self.args.int8.calib {
-                Some(data) => data.parse::<DataSource>()?,
-                None => self.data.clone(),
-            };
-            let ort_lib = self.args.ort_lib.clone();
-            let images = self.args.int8.calib_images;
-            let calibration = Calibration::load(&source, self.student, images, ort_lib)?;
+        if precisions.iter().any(|p| *p != Precision::Fp32) {
+            let source = self.plan.int8.data.as_ref().unwrap_or(self.data);
+            let ort_lib = self.plan.ort_lib.clone();
+            let images = self.plan.int8.images;
+            let calibration = Calibration::load(source, self.student, images, ort_lib)?;
             let reference = calibration.reference(&fp32.model)?;
-            calibration.check_labels(&reference, &source, self.student)?;
-            for &precision in precisions.iter().filter(|p| **p != "fp32") {
+            calibration.check_labels(&reference, source, self.student)?;
+            for &precision in precisions {
                 let made = match precision {
-                    "int8" => self.source.int8(&calibration, &reference),
-                    _ => self.source.fp16(&calibration, &reference),
+                    Precision::Fp32 => continue,
+                    Precision::Int8 => self.source.int8(&calibration, &reference),
+                    Precision::Fp16 => self.source.fp16(&calibration, &reference),
                 };
                 match made {
                     Ok(candidate) => candidates.push(candidate),
                     // Alone it is an error; among others it has lost.
-                    Err(Error::Failed(why)) if asked == Precision::Auto => {
+                    Err(Error::Failed(why)) if self.plan.asked.is_none() => {
                         failed.push(considered_lost(precision, why));
                     }
                     Err(e) => return Err(e),
                 }
             }
         }
-        if let Some(place) = precisions.iter().position(|p| *p == "fp32") {
+        if let Some(place) = precisions.iter().position(|p| *p == Precision::Fp32) {
             let before = precisions.get(..place).unwrap_or_default();
             let at = candidates.iter().take_while(|c| before.contains(&c.precision)).count();
             candidates.insert(at, fp32);
@@ -127,42 +125,43 @@ impl Contest<'_> {
             duels.push(duel);
             Ok(wins)
         })?;
-        let winner = winner.copied().unwrap_or_default();
-        let names: Vec<&str> = candidates.iter().map(|c| c.precision).collect();
+        let none = || Error::Failed("of several precisions none was chosen".into());
+        let winner = *winner.ok_or_else(none)?;
+        let chosen = candidates.get(winner).ok_or_else(none)?.precision;
+        let names: Vec<Precision> = candidates.iter().map(|c| c.precision).collect();
         let why = match (several, self.decided) {
             (_, Some(decided)) => decided.to_owned(),
-            (false, _) if self.args.precision != Precision::Auto => "asked for".to_owned(),
+            (false, _) if self.plan.asked.is_some() => "asked for".to_owned(),
             (false, _) => "the only precision that keeps its accuracy".to_owned(),
             (true, _) if measures => measured_why(&duels, winner == 0),
             (true, _) => self.predicted_why(&names, winner),
         };
-        let chosen = names.get(winner).copied().unwrap_or_default().to_owned();
         let considered = candidates.iter().enumerate().map(|(i, c)| Considered {
-            precision: c.precision.into(),
+            precision: c.precision,
             bytes: Some(c.model.len()),
             judged: c.judged,
             stated: c.stated,
-            measured_on_this_machine_ms: p50_of(&duels, c.precision),
+            measured_on_this_machine_ms: p50_of(&duels, c.precision.name()),
             predicted_for_target: self.outlook.of_precision(c.precision),
-            lost: (i != winner).then(|| self.lost(&duels, c.precision, &chosen)),
+            lost: (i != winner).then(|| self.lost(&duels, c.precision, chosen)),
         });
         let considered = considered.collect();
         Ok(Choice { candidate: candidates.swap_remove(winner), why, considered, duels })
     }
 
     /// Without figures for both nothing is clear.
-    fn clearly_predicted_below(&self, next: &str, best: &str) -> bool {
+    fn clearly_predicted_below(&self, next: Precision, best: Precision) -> bool {
         let both = self.outlook.of_precision(next).zip(self.outlook.of_precision(best));
         both.is_some_and(|(next, best)| next.clearly_below(&best))
     }
 
-    fn predicted_why(&self, names: &[&str], winner: usize) -> String {
+    fn predicted_why(&self, names: &[Precision], winner: usize) -> String {
         let device = &self.source.device.name;
-        let each = |name: &&str| match self.outlook.of_precision(name) {
+        let each = |name: &Precision| match self.outlook.of_precision(*name) {
             Some(p) => format!("{name} {p}"),
             None => format!("{name} not known"),
         };
-        let basis = names.iter().find_map(|name| self.outlook.of_precision(name)).map(|p| p.basis);
+        let basis = names.iter().find_map(|name| self.outlook.of_precision(*name)).map(|p| p.basis);
         let Some(basis) = basis else {
             return format!(
                 "the first of {device}'s profile that keeps its accuracy: there are no figures to predict latency from"
@@ -178,7 +177,8 @@ impl Contest<'_> {
     }
 
     /// Why one that kept its accuracy does not ship.
-    fn lost(&self, duels: &[Duel], name: &str, chosen: &str) -> String {
+    fn lost(&self, duels: &[Duel], loser: Precision, winner: Precision) -> String {
+        let (name, chosen) = (loser.name(), winner.name());
         let of_both =
             |d: &&Duel| (d.first == name || d.second == name) && (d.first == chosen || d.second == chosen);
         let duel = duels.iter().find(of_both).or_else(|| duels.iter().find(|d| d.second == name));
@@ -187,7 +187,7 @@ impl Contest<'_> {
                 format!("later in the profile; {duel}")
             }
             Some(duel) => format!("slower on this machine: {duel}"),
-            None if self.clearly_predicted_below(chosen, name) => "predicted to be slower".into(),
+            None if self.clearly_predicted_below(winner, loser) => "predicted to be slower".into(),
             None => "later in the profile".into(),
         }
     }
@@ -200,10 +200,10 @@ impl Contest<'_> {
         let options = Options {
             threads: Some(threads),
             batch: Some(1),
-            ort_lib: self.args.ort_lib.clone(),
+            ort_lib: self.plan.ort_lib.clone(),
             ..Options::default()
         };
-        let [first, second] = [first, second].map(|c| Side { name: c.precision, model: &c.model });
+        let [first, second] = [first, second].map(|c| Side { name: c.precision.name(), model: &c.model });
         Duel::of(first, second, &input, &options)
     }
 }
@@ -226,9 +226,9 @@ fn p50_of(duels: &[Duel], name: &str) -> Option<f64> {
     duels.iter().rev().find_map(of)
 }
 
-fn considered_lost(precision: &str, why: String) -> Considered {
+fn considered_lost(precision: Precision, why: String) -> Considered {
     Considered {
-        precision: precision.into(),
+        precision,
         bytes: None,
         judged: None,
         stated: None,

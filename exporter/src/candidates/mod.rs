@@ -5,28 +5,27 @@ pub mod contest;
 pub mod outlook;
 pub mod timing;
 
-use crate::cli::Int8Args;
 use crate::int8::calibration::{Calibration, Reference};
-use crate::int8::search::{Asked, Judged, Recipe, Search, Stated, Tried, judge, state};
+use crate::int8::search::{Judged, Recipe, Search, Stated, Tried, judge, state};
 use crate::int8::sqnr;
 use crate::int8::sqnr::LayerNoise;
 use crate::onnx::float;
 use crate::onnx::float::Describe;
+use crate::plan::Int8Plan;
 use gtn_core::device::Device;
 use gtn_core::device::int8::Scheme;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::weights::Weights;
 use gtn_core::measure::parity::Tolerance;
-use gtn_core::quant::Method;
 use gtn_core::quant::equalise::Equalised;
 use gtn_core::quant::norm_to_depthwise;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use serde::Serialize;
 
 /// One precision's model.
 pub struct Candidate {
-    /// `fp32`, `fp16`, `int8`.
-    pub precision: &'static str,
+    /// What it computes in.
+    pub precision: Precision,
     /// model.onnx.
     pub model: Vec<u8>,
     /// How far another machine may be from its answers.
@@ -79,8 +78,8 @@ pub struct Source<'a> {
     pub describe: &'a Describe<'a>,
     /// Made for.
     pub device: &'a Device,
-    /// `--max-drop`, ...
-    pub args: &'a Int8Args,
+    /// How int8 and fp16 are made and judged.
+    pub plan: &'a Int8Plan,
 }
 
 impl Source<'_> {
@@ -88,7 +87,7 @@ impl Source<'_> {
     pub fn fp32(&self) -> Result<Candidate> {
         let model = float::write(self.graph, self.weights, self.describe)?;
         Ok(Candidate {
-            precision: "fp32",
+            precision: Precision::Fp32,
             model,
             tolerance: Tolerance::FP32,
             judged: None,
@@ -101,15 +100,22 @@ impl Source<'_> {
     pub fn fp16(&self, calibration: &Calibration, fp32: &Reference) -> Result<Candidate> {
         let model = float::write_fp16(self.graph, self.weights, self.describe)?;
         let judged = judge(calibration, &model, fp32)?;
-        if !judged.within(self.args.max_drop) {
+        if !judged.within(self.plan.asked.max_drop) {
             return Err(Error::Failed(format!(
                 "fp16 loses {:.2} points of top-1 on {} val images, --max-drop allows {}",
-                judged.drop, judged.images, self.args.max_drop
+                judged.drop, judged.images, self.plan.asked.max_drop
             )));
         }
-        let stated = state(calibration, ("fp16", &model), fp32, self.args.max_drop)?;
+        let stated = state(calibration, (Precision::Fp16, &model), fp32, self.plan.asked.max_drop)?;
         let tolerance = Tolerance::FP16;
-        Ok(Candidate { precision: "fp16", model, tolerance, judged: Some(judged), stated, int8: None })
+        Ok(Candidate {
+            precision: Precision::Fp16,
+            model,
+            tolerance,
+            judged: Some(judged),
+            stated,
+            int8: None,
+        })
     }
 
     /// int8 in the device's recipe.
@@ -119,11 +125,11 @@ impl Source<'_> {
                 format!("target {}: its profile has no [int8]: how to quantise for it?", self.device.name);
             return Err(Error::usage(what));
         };
-        let scheme = Scheme { per_channel: !self.args.per_tensor, ..int8.scheme() };
+        let scheme = Scheme { per_channel: !self.plan.per_tensor, ..int8.scheme() };
         let (graph, weights) = norm_to_depthwise::norm_to_depthwise(self.graph, self.weights)?;
         let mut search = Search::start(graph, weights, scheme, calibration, self.describe)?;
-        let found = search.find(&asked(self.args)?, fp32)?;
-        let stated = state(calibration, ("int8", &found.model), fp32, self.args.max_drop)?;
+        let found = search.find(&self.plan.asked, fp32)?;
+        let stated = state(calibration, (Precision::Int8, &found.model), fp32, self.plan.asked.max_drop)?;
         let equalised = &search.prepared(found.recipe.equalise)?.equalised;
         let report = Int8Report {
             scheme,
@@ -135,7 +141,7 @@ impl Source<'_> {
             layers: sqnr::by_layer(&found.net, calibration, self.describe)?,
         };
         Ok(Candidate {
-            precision: "int8",
+            precision: Precision::Int8,
             model: found.model,
             tolerance: Tolerance::INT8,
             judged: Some(found.judged),
@@ -153,47 +159,22 @@ fn short(e: &Equalised) -> EqualisedValue {
     }
 }
 
-/// What the flags decide; a value that no recipe has is an error.
-pub fn asked(args: &Int8Args) -> Result<Asked> {
-    let method = match args.calibration.as_str() {
-        "auto" => None,
-        name => Some(Method::ALL.into_iter().find(|m| m.name() == name).ok_or_else(|| {
-            Error::usage(format!("--calibration {name}: wanted auto, minmax, percentile, entropy or mse"))
-        })?),
-    };
-    if !(0.0..=100.0).contains(&args.max_drop) {
-        return Err(Error::usage(format!("--max-drop {}: wanted 0 to 100 points", args.max_drop)));
-    }
-    let fp32 = match args.keep_fp32.as_str() {
-        "auto" => None,
-        "none" => Some(Default::default()),
-        names => Some(names.split(',').map(|n| n.trim().to_owned()).collect()),
-    };
-    Ok(Asked {
-        method,
-        equalise: args.equalise.decided(),
-        bias_correction: args.bias_correction.decided(),
-        fp32,
-        max_drop: args.max_drop,
-    })
-}
-
 /// Flags that make the same bundle again without a search.
-pub fn replay(candidate: &Candidate, args: &Int8Args) -> String {
+pub fn replay(candidate: &Candidate, plan: &Int8Plan) -> String {
     let Some(report) = &candidate.int8 else { return format!("--precision {}", candidate.precision) };
     let on = |x: bool| if x { "on" } else { "off" };
     let r = &report.recipe;
     let fp32: Vec<&str> = r.fp32.iter().map(String::as_str).collect();
     let fp32 = if fp32.is_empty() { "none".to_owned() } else { fp32.join(",") };
-    let per_tensor = if args.per_tensor { " --per-tensor" } else { "" };
-    let calib = args.calib.as_ref().map(|data| format!(" --calib {data}")).unwrap_or_default();
+    let per_tensor = if plan.per_tensor { " --per-tensor" } else { "" };
+    let calib = plan.data.as_ref().map(|data| format!(" --calib {data}")).unwrap_or_default();
     format!(
         "--precision int8{calib} --calib-images {} --calibration {} --equalise {} --bias-correction {} --keep-fp32 {fp32} \
          --max-drop {}{per_tensor}",
-        args.calib_images,
+        plan.images,
         r.method.name(),
         on(r.equalise),
         on(r.bias_correction),
-        args.max_drop
+        plan.asked.max_drop
     )
 }

@@ -1,6 +1,5 @@
 //! What is predicted for the target, and what was measured here: two numbers that are never mixed.
 
-use gtn_core::Result;
 use gtn_core::device::Device;
 use gtn_core::host::Host;
 use gtn_core::ir::graph::Graph;
@@ -8,13 +7,14 @@ use gtn_core::latency::{Prediction, Predictor};
 use gtn_core::measure::report::Report;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
+use gtn_core::{Precision, Result};
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// A network's latency on the target, by precision.
 #[derive(Debug, Default)]
 pub struct Outlook {
-    predicted: Vec<(String, Prediction)>,
+    predicted: Vec<(Precision, Prediction)>,
     threads: usize,
 }
 
@@ -22,29 +22,34 @@ impl Outlook {
     /// From the table where one is given, else from the profile; a precision that it has no figures for has no
     /// prediction, and where nothing is known there is none at all. `host` is measured instead, unless there is
     /// a table. A table that cannot be read, or lacks one of the network's operators, is an error.
-    pub fn of(device: &Device, table: Option<&Path>, precisions: &[&str], graph: &Graph) -> Result<Self> {
+    pub fn of(
+        device: &Device,
+        table: Option<&Path>,
+        precisions: &[Precision],
+        graph: &Graph,
+    ) -> Result<Self> {
         let silent = table.is_none() && (device.performance.is_none() || device.name == "host");
         if silent {
             return Ok(Self::default());
         }
         // None of the precisions known is an error of `known`; here it is what there is to say.
-        let has = |p: &&&str| device.performance.as_ref().is_some_and(|f| f.speed.contains_key(**p));
+        let has = |p: &&Precision| device.performance.as_ref().is_some_and(|f| f.speed.contains_key(*p));
         if table.is_none() && !precisions.iter().any(|p| has(&p)) {
             return Ok(Self::default());
         }
         let known = Predictor::known(device, table, precisions)?.predictors;
         let threads = known.first().map_or(1, |(_, p)| p.threads(device));
-        let predict = |(precision, p): &(&str, Predictor)| Ok(((*precision).to_owned(), p.predict(graph)?));
+        let predict = |(precision, p): &(Precision, Predictor)| Ok((*precision, p.predict(graph)?));
         Ok(Self { predicted: known.iter().map(predict).collect::<Result<_>>()?, threads })
     }
 
     /// Of one precision, where there are figures.
-    pub fn of_precision(&self, precision: &str) -> Option<Prediction> {
-        self.predicted.iter().find(|(p, _)| p == precision).map(|(_, prediction)| *prediction)
+    pub fn of_precision(&self, precision: Precision) -> Option<Prediction> {
+        self.predicted.iter().find(|(p, _)| *p == precision).map(|(_, prediction)| *prediction)
     }
 
     /// Both latencies side by side, each under its device's name.
-    pub fn table(&self, device: &Device, precision: &str, measured: &Report) -> Table {
+    pub fn table(&self, device: &Device, precision: Precision, measured: &Report) -> Table {
         let mut rows = vec![("device", device.title.clone(), machine(&measured.host))];
         let here = measured.latency.as_ref();
         let p50 = here.map_or_else(|| "-".into(), |l| format::ms(l.summary.p50));
@@ -82,7 +87,7 @@ impl Outlook {
     }
 
     /// The same for export-report.json.
-    pub fn json(&self, device: &Device, precision: &str, measured: &Report) -> Value {
+    pub fn json(&self, device: &Device, precision: Precision, measured: &Report) -> Value {
         let predicted = self.of_precision(precision).map(|p| {
             json!({"target": device.name, "threads": self.threads, "p50_ms": p.ms, "band_ms": p.band, "basis": p.basis})
         });
@@ -123,12 +128,20 @@ mod tests {
     #[test]
     fn what_has_no_figures_is_not_made_up() {
         let (rpi5, host) = (device::resolve("rpi5").unwrap(), device::resolve("host").unwrap());
-        let all = Outlook::of(&rpi5, None, &["int8", "fp32"], &student()).unwrap();
-        assert!(all.of_precision("int8").unwrap().ms < all.of_precision("fp32").unwrap().ms);
-        let fp16 = Outlook::of(&rpi5, None, &["fp16"], &student()).unwrap();
-        assert!(fp16.of_precision("fp16").is_none());
-        assert!(Outlook::of(&host, None, &["fp32"], &student()).unwrap().of_precision("fp32").is_none());
-        let missing = Outlook::of(&host, Some(Path::new("/no/t.json")), &["fp32"], &student()).unwrap_err();
+        let all = Outlook::of(&rpi5, None, &[Precision::Int8, Precision::Fp32], &student()).unwrap();
+        assert!(
+            all.of_precision(Precision::Int8).unwrap().ms < all.of_precision(Precision::Fp32).unwrap().ms
+        );
+        let fp16 = Outlook::of(&rpi5, None, &[Precision::Fp16], &student()).unwrap();
+        assert!(fp16.of_precision(Precision::Fp16).is_none());
+        assert!(
+            Outlook::of(&host, None, &[Precision::Fp32], &student())
+                .unwrap()
+                .of_precision(Precision::Fp32)
+                .is_none()
+        );
+        let missing =
+            Outlook::of(&host, Some(Path::new("/no/t.json")), &[Precision::Fp32], &student()).unwrap_err();
         assert!(missing.to_string().contains("/no/t.json"), "{missing}");
     }
 }

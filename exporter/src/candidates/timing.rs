@@ -3,10 +3,9 @@
 //! them.
 
 use crate::candidates::choose::{Duel, Side, made_up_image};
-use crate::cli::ExportArgs;
+use crate::plan::ExportPlan;
 use crate::students::{Skipped, Student};
 use crate::untrained;
-use gtn_core::device::Device;
 use gtn_core::io::artifact;
 use gtn_core::ir::cost::Cost;
 use gtn_core::latency::select::Candidate;
@@ -15,7 +14,7 @@ use gtn_core::measure::quantiles::independent_quantile;
 use gtn_core::program::exit;
 use gtn_core::program::progress::Progress;
 use gtn_core::text::format;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use gtn_run::backend::{Kind, Options};
 use gtn_run::timing::bursts::Bursts;
 use std::collections::BTreeMap;
@@ -41,7 +40,7 @@ pub struct Timed {
     /// What the table was measured with, where there is one.
     pub runtime: Option<Runtime>,
     /// Precisions of the profile that nothing is known of.
-    pub unknown: Vec<String>,
+    pub unknown: Vec<Precision>,
     /// What the measured networks are made from, by [`key`].
     pub(crate) models: BTreeMap<String, Vec<u8>>,
     /// What was measured in turn, by the keys of both.
@@ -52,11 +51,12 @@ pub struct Timed {
 
 /// From the table where one is given; measured here where the target is this machine; else from the
 /// profile.
-pub fn timed(args: &ExportArgs, device: &Device, precisions: &[&str], students: &[Student]) -> Result<Timed> {
-    if args.table.is_none() && device.name == "host" {
-        return measured(args, device, precisions, students);
+pub fn timed(plan: &ExportPlan, students: &[Student]) -> Result<Timed> {
+    let device = &plan.device;
+    if plan.table.is_none() && device.name == "host" {
+        return measured(plan, students);
     }
-    let Known { predictors, unknown } = Predictor::known(device, args.table.as_deref(), precisions)?;
+    let Known { predictors, unknown } = Predictor::known(device, plan.table.as_deref(), &plan.precisions)?;
     let runtime = predictors.first().and_then(|(_, p)| p.runtime()).cloned();
     if let (Some(runtime), Some(first)) = (&runtime, device.backends.first())
         && runtime.name != *first
@@ -67,11 +67,10 @@ pub fn timed(args: &ExportArgs, device: &Device, precisions: &[&str], students: 
         ));
     }
     let threads = predictors.first().map_or(1, |(_, p)| p.threads(device));
-    let unknown = unknown.into_iter().map(str::to_owned).collect();
     let mut timed = Timed { threads, runtime, unknown, ..Timed::default() };
     for student in students {
-        let predict = |(precision, predictor): &(&str, Predictor)| {
-            Ok(candidate(student, precision, predictor.predict(&student.graph)?))
+        let predict = |(precision, predictor): &(Precision, Predictor)| {
+            Ok(candidate(student, *precision, predictor.predict(&student.graph)?))
         };
         match predictors.iter().map(predict).collect::<Result<Vec<_>>>() {
             Ok(candidates) => timed.candidates.extend(candidates),
@@ -82,21 +81,22 @@ pub fn timed(args: &ExportArgs, device: &Device, precisions: &[&str], students: 
 }
 
 /// Networks side by side, with random weights: time does not depend on them.
-fn measured(args: &ExportArgs, device: &Device, precisions: &[&str], students: &[Student]) -> Result<Timed> {
+fn measured(plan: &ExportPlan, students: &[Student]) -> Result<Timed> {
+    let ExportPlan { device, precisions, .. } = plan;
     let threads = device.cpu.threads.value;
     let options = Options {
         kind: Kind::Ort,
         threads: Some(threads),
         batch: Some(1),
-        ort_lib: args.ort_lib.clone(),
+        ort_lib: plan.ort_lib.clone(),
         ..Options::default()
     };
     let mut timed = Timed { threads, options, ..Timed::default() };
     let mut fit: Vec<&Student> = Vec::new();
     for student in students {
-        let write = |precision: &&str| -> Result<(String, Vec<u8>)> {
-            let model = untrained::write(&student.graph, &student.arch.name, precision, device)?;
-            Ok((key(student, precision)?, model))
+        let write = |precision: &Precision| -> Result<(String, Vec<u8>)> {
+            let model = untrained::write(&student.graph, &student.arch.name, *precision, device)?;
+            Ok((key(student, *precision)?, model))
         };
         match precisions.iter().map(write).collect::<Result<Vec<_>>>() {
             Ok(models) => {
@@ -109,9 +109,9 @@ fn measured(args: &ExportArgs, device: &Device, precisions: &[&str], students: &
     let bursts = measure(&timed.models, &timed.options)?;
     for student in fit {
         for precision in precisions {
-            let us = bursts.medians_us.get(&key(student, precision)?).map_or(&[][..], Vec::as_slice);
+            let us = bursts.medians_us.get(&key(student, *precision)?).map_or(&[][..], Vec::as_slice);
             let latency = at_rest(us).ok_or_else(|| Error::Failed("a candidate was not measured".into()))?;
-            timed.candidates.push(candidate(student, precision, latency));
+            timed.candidates.push(candidate(student, *precision, latency));
         }
     }
     Ok(timed)
@@ -144,7 +144,7 @@ fn at_rest(us: &[f64]) -> Option<Prediction> {
 }
 
 /// One architecture in one precision, whatever its name and folder.
-fn key(student: &Student, precision: &str) -> Result<String> {
+fn key(student: &Student, precision: Precision) -> Result<String> {
     let mut arch = student.arch.clone();
     arch.name.clear();
     Ok(format!("{}-{precision}", artifact::sha256(artifact::to_json(&arch)?.as_bytes())))
@@ -154,21 +154,16 @@ fn skipped(student: &Student, why: &Error) -> Skipped {
     Skipped { dir: student.dir.display().to_string(), why: format!("its latency cannot be told: {why}") }
 }
 
-fn candidate(student: &Student, precision: &str, latency: Prediction) -> Candidate {
+fn candidate(student: &Student, precision: Precision, latency: Prediction) -> Candidate {
     let cost = Cost::of(&student.graph);
-    let bytes_per_value = match precision {
-        "int8" => 1,
-        "fp16" => 2,
-        _ => 4,
-    };
     Candidate {
         dir: student.dir.display().to_string(),
         arch: student.arch.name.clone(),
-        precision: precision.into(),
+        precision,
         val_top1: student.val.top1,
         val_images: student.val.n,
         latency,
-        memory_bytes: (cost.weight_bytes + cost.peak_activation_bytes) / 4 * bytes_per_value,
+        memory_bytes: (cost.weight_bytes + cost.peak_activation_bytes) / 4 * precision.bytes(),
         params: cost.params,
         macs: cost.macs,
     }
@@ -184,7 +179,7 @@ impl Timed {
         let of = |c: &Candidate| -> Result<(&Student, String)> {
             let student = students.iter().find(|s| s.dir.display().to_string() == c.dir);
             let student = student.ok_or_else(|| Error::Failed(format!("{}: no such student", c.dir)))?;
-            Ok((student, key(student, &c.precision)?))
+            Ok((student, key(student, c.precision)?))
         };
         let ((student, key_a), (_, key_b)) = (of(a)?, of(b)?);
         if key_a == key_b {
@@ -195,7 +190,7 @@ impl Timed {
             return Ok(known.second_wins());
         }
         let name = |c: &Candidate| {
-            if a.dir == b.dir { c.precision.clone() } else { format!("{}, {}", c.dir, c.precision) }
+            if a.dir == b.dir { c.precision.name().to_owned() } else { format!("{}, {}", c.dir, c.precision) }
         };
         let (first, second) = (name(b), name(a));
         let model = |key: &String| self.models.get(key).map(Vec::as_slice).unwrap_or_default();

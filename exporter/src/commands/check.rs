@@ -10,12 +10,12 @@ use gtn_core::io::artifact;
 use gtn_core::program::exit;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use gtn_run::backend::Options;
 use gtn_run::backend::sizes;
 use gtn_run::backend::sizes::Sizes;
 use gtn_run::judge::bench::inputs;
-use gtn_run::onnx::arithmetic::Arithmetic;
+use gtn_run::onnx::arithmetic::{Arithmetic, Numbers};
 use gtn_run::onnx::{self, Dim, OnnxModel, Value};
 use gtn_run::subject::Subject;
 use serde::Serialize;
@@ -156,14 +156,15 @@ fn input(declared: &Value, known: &Value) -> Finding {
 
 /// The arithmetic beside what the profile knows to be worth running.
 fn precision(found: &Arithmetic, device: &Device) -> Vec<Finding> {
-    let known = device.precisions.join(", ");
-    let listed = device.precisions.iter().any(|p| p == found.precision);
-    let precision =
-        Finding::yes("precision", found.precision.into(), known.clone()).unless(!listed, Verdict::No, || {
-            format!("it computes in {}, {}'s profile has {known}", found.precision, device.name)
-        });
+    let known = Precision::list(&device.precisions);
+    let listed = device.precisions.iter().any(|p| found.numbers == Numbers::Of(*p));
+    let precision = Finding::yes("precision", found.numbers.name().into(), known.clone()).unless(
+        !listed,
+        Verdict::No,
+        || format!("it computes in {}, {}'s profile has {known}", found.numbers.name(), device.name),
+    );
     let mut all = vec![precision];
-    if let (Some(int8), true) = (&device.int8, found.precision == "int8") {
+    if let (Some(int8), true) = (&device.int8, found.numbers == Numbers::Of(Precision::Int8)) {
         all.extend(recipe(found, int8));
     }
     all
@@ -277,7 +278,7 @@ mod tests {
 
     fn int8(activations: &'static str, largest: u32, asymmetric: bool) -> Arithmetic {
         Arithmetic {
-            precision: "int8",
+            numbers: Numbers::Of(Precision::Int8),
             activations: BTreeSet::from([activations]),
             asymmetric,
             largest_weight: Some(largest),
@@ -290,11 +291,11 @@ mod tests {
     #[test]
     fn each_rule_has_a_verdict() {
         use Verdict::{No, Note, Yes};
-        let plain = |precision| Arithmetic { precision, ..Arithmetic::default() };
+        let plain = |numbers| Arithmetic { numbers, ..Arithmetic::default() };
         for (target, found, wanted) in [
-            ("rpi5", plain("fp32"), vec![Yes]),
-            ("rpi5", plain("fp16"), vec![No]),
-            ("jetson-orin-nano", plain("fp16"), vec![Yes]),
+            ("rpi5", plain(Numbers::Of(Precision::Fp32)), vec![Yes]),
+            ("rpi5", plain(Numbers::Of(Precision::Fp16)), vec![No]),
+            ("jetson-orin-nano", plain(Numbers::Of(Precision::Fp16)), vec![Yes]),
             ("rpi5", int8("int8", 127, true), vec![Yes, Yes, Yes]),
             ("rpi5", int8("uint8", 127, true), vec![Yes, Note, Yes]),
             ("x86-vnni", int8("uint8", 127, true), vec![Yes, Yes, Yes]),

@@ -6,17 +6,18 @@ use crate::candidates;
 use crate::candidates::contest::{Choice, Contest};
 use crate::candidates::outlook::Outlook;
 use crate::candidates::{Candidate, Source};
-use crate::cli::{ExportArgs, Precision};
+use crate::cli::ExportArgs;
 use crate::int8::sqnr;
 use crate::lanes::Feed;
 use crate::onnx::float::Describe;
+use crate::plan::ExportPlan;
+use crate::students;
 use crate::students::OWN_DATA;
-use crate::{flags, students};
 use gtn_core::artifacts::bundle::{Bundle, EXPORT_REPORT, Manifest, Parents, SCHEMA};
 use gtn_core::artifacts::model_dir::{ModelDir, images_map};
 use gtn_core::data::split::stratified;
 use gtn_core::data::{DataSource, ImageSet, Part};
-use gtn_core::device::{self, Device};
+use gtn_core::device::Device;
 use gtn_core::io::artifact;
 use gtn_core::io::tensors::Tensor;
 use gtn_core::ir::cost::Cost;
@@ -28,7 +29,7 @@ use gtn_core::measure::warning::Warning;
 use gtn_core::program::exit;
 use gtn_core::quant::norm_to_depthwise::norm_to_depthwise;
 use gtn_core::text::format;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use gtn_run::backend::Options;
 use gtn_run::backend::ort::providers::Providers;
 use gtn_run::judge::bench::Settings;
@@ -44,48 +45,45 @@ const EVAL_SEED: u64 = 0;
 
 /// `gtn-export --target T STUDENT_DIR --out DIR`
 pub fn run(args: &ExportArgs) -> Result<()> {
-    flags::check(args)?;
-    run_decided(args, None)
+    let plan = ExportPlan::resolve(args)?;
+    let missing = || Error::usage("wanted STUDENT_DIR, --target and --out (gtn-export --help)");
+    let student = args.student.as_deref().ok_or_else(missing)?;
+    let target = bundle_path(args.out.as_deref().ok_or_else(missing)?, student, &plan.device)?;
+    export(&plan, student, &target, None)
 }
 
-/// The same where the precision is decided already, and why: `--from` chose it.
-pub fn run_decided(args: &ExportArgs, decided: Option<&str>) -> Result<()> {
-    let missing = || Error::usage("wanted STUDENT_DIR, --target and --out (gtn-export --help)");
-    let student_dir = args.student.as_deref().ok_or_else(missing)?;
-    let device = device::resolve(args.target.as_deref().ok_or_else(missing)?)?;
-    let target = bundle_path(args.out.as_deref().ok_or_else(missing)?, student_dir, &device)?;
-    let precisions = precisions(args.precision, &device)?;
+/// One student to one bundle, `target`. `decided`: why the precision is decided already, where `--from` chose it.
+pub fn export(plan: &ExportPlan, student_dir: &Path, target: &Path, decided: Option<&str>) -> Result<()> {
+    let ExportPlan { device, precisions, .. } = plan;
     let student = ModelDir::read(student_dir)?;
     students::check_finite(&student, student_dir)?;
-    let outlook = Outlook::of(&device, args.table.as_deref(), &precisions, &student.graph)?;
+    let outlook = Outlook::of(device, plan.table.as_deref(), precisions, &student.graph)?;
     let (graph, weights) = fold::fold_batch_norm(&student.graph, &student.weights)?;
-    if precisions.contains(&"int8") {
-        flags::check_layers(&args.int8, &norm_to_depthwise(&graph, &weights)?.0)?;
+    if precisions.contains(&Precision::Int8) {
+        plan.int8.check_layers(&norm_to_depthwise(&graph, &weights)?.0)?;
     }
-    let data = data_source(args, &student)?;
+    let data = data_source(plan, &student)?;
     let test = test_images(&data, &student)?;
-    let eval = test.subset(&stratified(&test.labels, test.classes, args.eval_set, EVAL_SEED));
+    let eval = test.subset(&stratified(&test.labels, test.classes, plan.eval_set, EVAL_SEED));
 
-    let mut draft = Draft::start(&target)?;
+    let mut draft = Draft::start(target)?;
     let metadata = metadata(&student)?;
     let describe = Describe { name: &student.file.arch.name, opset: device.opset, metadata: &metadata };
-    let source =
-        Source { graph: &graph, weights: &weights, describe: &describe, device: &device, args: &args.int8 };
+    let source = Source { graph: &graph, weights: &weights, describe: &describe, device, plan: &plan.int8 };
     let fp32 = source.fp32()?;
-    check_trained(&fp32.model, &student, args)?;
+    check_trained(&fp32.model, &student, plan)?;
     let contest =
-        Contest { args, student: &student, data: &data, source: &source, outlook: &outlook, decided };
-    let choice = contest.decide(fp32, &precisions)?;
+        Contest { plan, student: &student, data: &data, source: &source, outlook: &outlook, decided };
+    let choice = contest.decide(fp32)?;
 
-    check_limits(&choice.candidate.model, &device)?;
-    fill(&mut draft, &student, (&device, &target), (&choice.candidate, &eval), args)?;
-    let report = proved(&draft, args, &device)?;
-    let export_report = export_report(args, (&device, &outlook), &student, &choice, &report);
+    check_limits(&choice.candidate.model, device)?;
+    fill(&mut draft, &student, (device, target), (&choice.candidate, &eval), plan)?;
+    let report = proved(&draft, plan)?;
+    let export_report = export_report(plan, &outlook, &student, &choice, &report);
     draft.add_sealed(EXPORT_REPORT, &export_report)?;
     draft.publish()?;
-    let done =
-        Done { device: &device, outlook: &outlook, student: &student, choice: &choice, report: &report };
-    if args.json { exit::print(&artifact::to_json(&export_report)?) } else { done.print(&target) }
+    let done = Done { device, outlook: &outlook, student: &student, choice: &choice, report: &report };
+    if plan.json { exit::print(&artifact::to_json(&export_report)?) } else { done.print(target) }
 }
 
 /// Every file of the bundle that its manifest lists, and the manifest.
@@ -94,13 +92,13 @@ fn fill(
     student: &ModelDir,
     (device, target): (&Device, &Path),
     (shipped, eval): (&Candidate, &ImageSet),
-    args: &ExportArgs,
+    plan: &ExportPlan,
 ) -> Result<()> {
     let model_path = draft.add("model.onnx", &shipped.model)?;
     draft.add("device.toml", device.to_toml()?.as_bytes())?;
     let arch = &student.file.arch;
     let mut golden = student.golden.to_map(arch);
-    let logits = golden_logits(&model_path, student, args)?;
+    let logits = golden_logits(&model_path, student, plan)?;
     golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], logits));
     draft.add("golden.safetensors", &golden.to_bytes()?)?;
     draft.add("eval.safetensors", &images_map(&eval.pixels, &eval.labels, arch).to_bytes()?)?;
@@ -112,22 +110,22 @@ fn fill(
 }
 
 fn export_report(
-    args: &ExportArgs,
-    (device, outlook): (&Device, &Outlook),
+    plan: &ExportPlan,
+    outlook: &Outlook,
     student: &ModelDir,
     choice: &Choice,
     report: &Report,
 ) -> serde_json::Value {
-    let shipped = &choice.candidate;
+    let (shipped, device) = (&choice.candidate, &plan.device);
     json!({
         "schema": "gtn.export/1.1",
         "program": PROGRAM,
         "target": device.name,
-        "asked": {"precision": format!("{:?}", args.precision).to_lowercase(), "eval_set": args.eval_set},
+        "asked": {"precision": plan.asked_name(), "eval_set": plan.eval_set},
         "chosen": {
             "precision": shipped.precision,
             "why": choice.why,
-            "replay": candidates::replay(shipped, &args.int8),
+            "replay": candidates::replay(shipped, &plan.int8),
         },
         "latency": outlook.json(device, shipped.precision, report),
         "candidates": choice.considered,
@@ -181,29 +179,11 @@ pub fn bundle_path(out: &Path, student: &Path, device: &Device) -> Result<PathBu
     Ok(out.join(format!("{name}-{}.gtn", device.name)))
 }
 
-/// The precisions to consider, the profile's favourite first.
-pub fn precisions(asked: Precision, device: &Device) -> Result<Vec<&'static str>> {
-    let one = match asked {
-        Precision::Auto => {
-            let known = ["fp32", "fp16", "int8"];
-            return Ok(device.precisions.iter().filter_map(|p| known.into_iter().find(|k| k == p)).collect());
-        }
-        Precision::Fp32 => "fp32",
-        Precision::Fp16 => "fp16",
-        Precision::Int8 => "int8",
-    };
-    if device.precisions.iter().any(|p| p == one) {
-        return Ok(vec![one]);
-    }
-    let have = device.precisions.join(", ");
-    Err(Error::usage(format!("--precision {one}: target {}'s profile has {have}", device.name)))
-}
-
 /// The data the student was trained on.
-fn data_source(args: &ExportArgs, student: &ModelDir) -> Result<DataSource> {
+fn data_source(plan: &ExportPlan, student: &ModelDir) -> Result<DataSource> {
     let trained_on = &student.train.data;
-    let source: DataSource = match &args.data {
-        Some(data) => data.parse()?,
+    let source: DataSource = match &plan.data {
+        Some(data) => data.clone(),
         None => trained_on.parse().map_err(|_| {
             Error::usage(format!("the student was trained on `{trained_on}`: give --data {trained_on}:DIR"))
         })?,
@@ -261,17 +241,17 @@ fn check_limits(model: &[u8], device: &Device) -> Result<()> {
 }
 
 /// What a model answers on the golden images (one thread: sums in one order).
-fn golden_logits(model: &Path, student: &ModelDir, args: &ExportArgs) -> Result<Vec<f32>> {
+fn golden_logits(model: &Path, student: &ModelDir, plan: &ExportPlan) -> Result<Vec<f32>> {
     let options =
-        Options { threads: Some(1), batch: Some(1), ort_lib: args.ort_lib.clone(), ..Options::default() };
+        Options { threads: Some(1), batch: Some(1), ort_lib: plan.ort_lib.clone(), ..Options::default() };
     Subject::open(model, &options)?.logits(&student.golden.images, |_| ())
 }
 
 /// In fp32 the network must answer the golden images as the trainer's did, whatever ships in the end.
-fn check_trained(fp32: &[u8], student: &ModelDir, args: &ExportArgs) -> Result<()> {
+fn check_trained(fp32: &[u8], student: &ModelDir, plan: &ExportPlan) -> Result<()> {
     let images = &student.golden.images;
     let preprocess = &student.file.preprocess;
-    let logits = Feed { images, preprocess, batch: 1, ort_lib: args.ort_lib.clone() }.logits(fp32)?;
+    let logits = Feed { images, preprocess, batch: 1, ort_lib: plan.ort_lib.clone() }.logits(fp32)?;
     let parity = compare(&student.golden.logits, &logits, student.file.arch.classes, Tolerance::FP32);
     if parity.pass {
         return Ok(());
@@ -290,7 +270,7 @@ fn manifest(student: &ModelDir, device: &Device, shipped: &Candidate, target: &P
         schema: SCHEMA.into(),
         name: target.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         target: device.name.clone(),
-        precision: shipped.precision.into(),
+        precision: shipped.precision,
         opset: device.opset,
         input: file.arch.input,
         classes: file.arch.classes,
@@ -313,13 +293,14 @@ fn manifest(student: &ModelDir, device: &Device, shipped: &Candidate, target: &P
 }
 
 /// Opens the draft as gtn-run would and judges it.
-fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
-    let threads = device.cpu.threads.value.min(std::thread::available_parallelism().map_or(1, usize::from));
+fn proved(draft: &Draft, plan: &ExportPlan) -> Result<Report> {
+    let threads =
+        plan.device.cpu.threads.value.min(std::thread::available_parallelism().map_or(1, usize::from));
     // The device's own execution providers are not here.
     let options = Options {
         threads: Some(threads),
         batch: Some(1),
-        ort_lib: args.ort_lib.clone(),
+        ort_lib: plan.ort_lib.clone(),
         providers: Providers::Cpu,
         ..Options::default()
     };
@@ -332,7 +313,7 @@ fn proved(draft: &Draft, args: &ExportArgs, device: &Device) -> Result<Report> {
         let (images, labels) = bundle.eval_set()?;
         let m = &bundle.manifest;
         let feed =
-            Feed { images: &images, preprocess: &m.preprocess, batch: 1, ort_lib: args.ort_lib.clone() };
+            Feed { images: &images, preprocess: &m.preprocess, batch: 1, ort_lib: plan.ort_lib.clone() };
         let accuracy = Accuracy::of("test", &feed.logits(&bundle.model)?, &labels, &m.labels)?;
         report.warnings.extend((accuracy.n < FEW_IMAGES).then_some(Warning::FewImages { n: accuracy.n }));
         report.accuracy.push(accuracy);

@@ -11,7 +11,7 @@ use gtn_core::ir::graph::Graph;
 use gtn_core::latency::{FusedOp, fused_ops};
 use gtn_core::nets::pool;
 use gtn_core::program::exit;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `gtn-export kit --target T --pool P --out K.gtnkit`
@@ -37,7 +37,7 @@ pub fn run(args: &KitArgs) -> Result<()> {
         let pool = pool::named(name)?;
         for path in pool.coverage() {
             let graph = fold_graph(&Graph::lower(&pool.arch(&path, input, args.classes)?)?);
-            ops.extend(fused_ops(&graph).into_iter().map(|op| (op.key(""), op)));
+            ops.extend(fused_ops(&graph).into_iter().map(|op| (op.shape_key(), op)));
         }
         networks.extend(drawn(&pool, args, input)?);
     }
@@ -46,7 +46,7 @@ pub fn run(args: &KitArgs) -> Result<()> {
         for (i, arch) in networks.iter().enumerate() {
             let model = format!("net-{i:03}-{precision}.onnx");
             draft.add(&model, &untrained::write(&Graph::lower(arch)?, &arch.name, precision, &device)?)?;
-            manifest.networks.push(KitNetwork { arch: arch.clone(), precision: precision.into(), model });
+            manifest.networks.push(KitNetwork { arch: arch.clone(), precision, model });
         }
     }
     manifest.files.clone_from(draft.files());
@@ -76,15 +76,15 @@ fn drawn(pool: &pool::Pool, args: &KitArgs, input: Input) -> Result<Vec<ArchSpec
 }
 
 /// Those asked for, else those that the profile thinks worth trying.
-fn precisions<'a>(args: &'a KitArgs, device: &'a Device) -> BTreeSet<&'a str> {
+fn precisions(args: &KitArgs, device: &Device) -> BTreeSet<Precision> {
     let wanted = if args.precision.is_empty() { &device.precisions } else { &args.precision };
-    wanted.iter().map(String::as_str).collect()
+    wanted.iter().copied().collect()
 }
 
 fn add_ops<'a>(
     draft: &mut Draft,
     manifest: &mut Manifest,
-    (device, precision): (&Device, &str),
+    (device, precision): (&Device, Precision),
     ops: impl Iterator<Item = &'a FusedOp>,
 ) -> Result<()> {
     let mut write =

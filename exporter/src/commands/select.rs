@@ -3,13 +3,13 @@
 
 use crate::candidates::choose::Duel;
 use crate::candidates::timing::{Timed, timed};
-use crate::cli::{ExportArgs, Precision};
+use crate::cli::ExportArgs;
 use crate::commands::export;
+use crate::plan::ExportPlan;
+use crate::students;
 use crate::students::{Skipped, Student};
-use crate::{flags, students};
-use clap::ValueEnum;
 use gtn_core::artifacts::model_dir::ModelDir;
-use gtn_core::device::{self, Device};
+use gtn_core::device::Device;
 use gtn_core::html::page::Page;
 use gtn_core::html::plot::{Point, scatter};
 use gtn_core::io::artifact;
@@ -18,7 +18,7 @@ use gtn_core::latency::select::{Budget, Candidate, choose, pareto, students as s
 use gtn_core::program::exit;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,10 @@ use std::path::{Path, PathBuf};
 /// Chooses; exports the choice where there is an `--out`. A choice that cannot be shipped (its accuracy gate is
 /// missed, its weights are broken) is out, and the next best is taken.
 pub fn run(args: &ExportArgs) -> Result<()> {
-    flags::check(args)?;
+    let plan = ExportPlan::resolve(args)?;
     budget(args)?;
     args.out.as_deref().map_or(Ok(()), artifact::check_creatable)?;
-    let mut selection = Selection::start(args)?;
+    let mut selection = Selection::start(&plan, args)?;
     let mut told = Ok(()); // words that cannot be written do not end the work
     loop {
         let chosen = selection.choose()?;
@@ -48,10 +48,9 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             }
             return told;
         };
-        let bundle = export::bundle_path(out, &student, &selection.device)?;
-        let precision = Precision::from_str(&chosen.precision, true).map_err(Error::usage)?;
-        let one = ExportArgs { student: Some(student), from: None, precision, ..args.clone() };
-        match export::run_decided(&one, Some(&selection.why(&chosen))) {
+        let bundle = export::bundle_path(out, &student, &plan.device)?;
+        let one = plan.of_precision(chosen.precision);
+        match export::export(&one, &student, &bundle, Some(&selection.why(&chosen))) {
             Err(Error::Failed(why)) => {
                 selection.missed.push(Missed { dir: chosen.dir, precision: chosen.precision, why });
                 continue;
@@ -69,7 +68,7 @@ struct Selection {
     budget: Budget,
     device: Device,
     /// The profile's, or the one asked for.
-    precisions: Vec<&'static str>,
+    precisions: Vec<Precision>,
     students: Vec<Student>,
     timed: Timed,
     skipped: Vec<Skipped>,
@@ -80,7 +79,7 @@ struct Selection {
 #[derive(Serialize)]
 struct Missed {
     dir: String,
-    precision: String,
+    precision: Precision,
     why: String,
 }
 
@@ -95,12 +94,8 @@ fn budget(args: &ExportArgs) -> Result<Budget> {
 
 impl Selection {
     /// Finds the students and how long each takes.
-    fn start(args: &ExportArgs) -> Result<Self> {
+    fn start(plan: &ExportPlan, args: &ExportArgs) -> Result<Self> {
         let budget = budget(args)?;
-        let target =
-            args.target.as_deref().ok_or_else(|| Error::usage("wanted --target (gtn-export --help)"))?;
-        let device = device::resolve(target)?;
-        let precisions = export::precisions(args.precision, &device)?;
         let found = match (&args.from, &args.student) {
             (Some(runs), _) => students::find(runs)?,
             (None, Some(dir)) => students::one(dir)?,
@@ -108,13 +103,14 @@ impl Selection {
                 return Err(Error::usage("wanted STUDENT_DIR or --from RUNS_DIR (gtn-export --help)"));
             }
         };
-        let mut timed = timed(args, &device, &precisions, &found.students)?;
+        let mut timed = timed(plan, &found.students)?;
         let mut skipped = found.skipped;
         skipped.append(&mut timed.skipped);
         if timed.candidates.is_empty() {
             let what = format!("there is no student to choose from{}", students::tell(&skipped));
             return Err(Error::usage(what));
         }
+        let (device, precisions) = (plan.device.clone(), plan.precisions.clone());
         Ok(Self { budget, device, precisions, students: found.students, timed, skipped, missed: Vec::new() })
     }
 
@@ -240,7 +236,7 @@ impl Selection {
         for c in shown {
             table.row([
                 c.dir.clone(),
-                c.precision.clone(),
+                c.precision.name().into(),
                 format::percent(c.val_top1),
                 format::ms(c.latency.ms),
                 format!("{} to {}", format::ms(c.latency.band[0]), format::ms(c.latency.band[1])),
@@ -299,10 +295,10 @@ mod tests {
     /// What missed its gate in int8 is weighed in fp32; when nothing is left, every reason is told.
     #[test]
     fn a_choice_that_misses_its_gate_makes_way() {
-        let candidate = |dir: &str, precision: &str, val_top1: f64, ms: f64| Candidate {
+        let candidate = |dir: &str, precision: Precision, val_top1: f64, ms: f64| Candidate {
             dir: dir.into(),
             arch: dir.into(),
-            precision: precision.into(),
+            precision,
             val_top1,
             val_images: 1000,
             latency: Prediction { ms, band: [ms, ms], basis: Basis::Table },
@@ -312,15 +308,15 @@ mod tests {
         };
         let mut selection = Selection {
             budget: Budget { latency_ms: Some(1.0), memory_mib: None },
-            device: device::resolve("rpi5").unwrap(),
-            precisions: vec!["int8", "fp32"],
+            device: gtn_core::device::resolve("rpi5").unwrap(),
+            precisions: vec![Precision::Int8, Precision::Fp32],
             students: Vec::new(),
             timed: Timed {
                 candidates: vec![
-                    candidate("big", "int8", 0.9, 0.9),
-                    candidate("big", "fp32", 0.9, 2.0),
-                    candidate("small", "int8", 0.8, 0.4),
-                    candidate("small", "fp32", 0.8, 0.8),
+                    candidate("big", Precision::Int8, 0.9, 0.9),
+                    candidate("big", Precision::Fp32, 0.9, 2.0),
+                    candidate("small", Precision::Int8, 0.8, 0.4),
+                    candidate("small", Precision::Fp32, 0.8, 0.8),
                 ],
                 ..Timed::default()
             },

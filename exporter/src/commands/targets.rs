@@ -35,7 +35,7 @@ fn list() -> Result<Table> {
             d.cpu.cores.value.to_string(),
             format::bytes(d.memory.ram_mib.value << 20),
             d.cpu.arch.value,
-            d.precisions.join(", "),
+            gtn_core::Precision::list(&d.precisions),
             recipe.unwrap_or_default(),
         ]);
     }

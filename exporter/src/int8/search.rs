@@ -17,7 +17,7 @@ use gtn_core::quant::histogram::ValueStats;
 use gtn_core::quant::placement::quantisable;
 use gtn_core::quant::{Int8Network, Method};
 use gtn_core::text::format;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -91,7 +91,7 @@ pub struct Stated {
 
 impl Stated {
     /// `int8: 91.20 % on 600 val images that chose nothing, -0.17 points beside fp32 (95 % CI -0.90 to +0.55)`.
-    pub fn sentence(&self, precision: &str) -> String {
+    pub fn sentence(&self, precision: Precision) -> String {
         let [low, high] = self.drop_ci95;
         format!(
             "{precision}: {} on {} val images that chose nothing, {:+.2} points beside fp32 (95 % CI {:+.2} to {:+.2})",
@@ -279,7 +279,7 @@ pub fn judge(calibration: &Calibration, model: &[u8], fp32: &Reference) -> Resul
 /// that lies above `max_drop` as a whole is an error: the gate was passed by luck.
 pub fn state(
     calibration: &Calibration,
-    (precision, model): (&str, &[u8]),
+    (precision, model): (Precision, &[u8]),
     fp32: &Reference,
     max_drop: f64,
 ) -> Result<Option<Stated>> {
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!((found.found.images, found.found.fp32_top1, found.found.top1), (10, 1.0, 0.8));
         let (_, wanted) = paired_share_ci95(2, 0, 10);
         assert_eq!(found.drop_ci95, wanted.map(|x| 100.0 * x));
-        let text = found.sentence("int8");
+        let text = found.sentence(Precision::Int8);
         assert!(
             text.starts_with("int8: 80.00 % on 10 val images that chose nothing, -20.00 points"),
             "{text}"

@@ -5,12 +5,12 @@ use crate::int8::calibration::Calibration;
 use crate::lanes::{Feed, values};
 use crate::onnx::nodes::Describe;
 use crate::onnx::qdq;
-use gtn_core::Result;
 use gtn_core::data::ImageSet;
 use gtn_core::data::split::stratified;
 use gtn_core::ir::graph::{NodeOp, ValueId};
 use gtn_core::quant::Int8Network;
 use gtn_core::quant::placement::{Placement, quantisable};
+use gtn_core::{Precision, Result};
 use serde::Serialize;
 
 /// Images the ratios are taken over.
@@ -24,7 +24,7 @@ pub struct LayerNoise {
     /// `conv`, `depthwise`, `linear`, `add`, ...
     pub op: &'static str,
     /// `int8` or `fp32`.
-    pub precision: &'static str,
+    pub precision: Precision,
     /// Of the layer alone, dB; none for a layer in fp32.
     pub own_db: Option<f64>,
     /// Of all up to and with it, dB; none where its output is exact.
@@ -97,7 +97,7 @@ pub fn by_layer(
         Some(LayerNoise {
             name: node.name.clone(),
             op: kind(&node.op),
-            precision: if int8 && !kept { "int8" } else { "fp32" },
+            precision: if int8 && !kept { Precision::Int8 } else { Precision::Fp32 },
             own_db: db(noise.own),
             total_db: db(noise.total),
         })

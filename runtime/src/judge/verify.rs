@@ -3,7 +3,7 @@
 use crate::subject::Subject;
 use gtn_core::measure::parity::{Tolerance, compare};
 use gtn_core::measure::report::ParityCheck;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 
 /// Compares with what the shipped model answered when it was made, and with the network as trained.
 pub fn verify(subject: &mut Subject) -> Result<Vec<ParityCheck>> {
@@ -13,7 +13,7 @@ pub fn verify(subject: &mut Subject) -> Result<Vec<ParityCheck>> {
     let classes = bundle.manifest.classes;
     let tolerance = bundle.manifest.tolerance;
     let (golden, shipped) = (bundle.golden.clone(), bundle.logits_shipped.clone());
-    let fp32 = bundle.manifest.precision == "fp32";
+    let fp32 = bundle.manifest.precision == Precision::Fp32;
     let found = subject.logits(&golden.images, |_| ())?;
     let mut checks = vec![ParityCheck {
         against: "the shipped model's answers".into(),

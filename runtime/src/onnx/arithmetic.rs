@@ -1,6 +1,7 @@
 //! What a model computes in: its floating-point type, and how it is quantised.
 
 use crate::onnx::{Initializer, Node, OnnxModel};
+use gtn_core::Precision;
 use gtn_core::device::int8;
 use std::collections::BTreeSet;
 
@@ -10,11 +11,39 @@ const DYNAMIC: [&str; 4] = ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "C
 /// ONNX's TensorProto.DataType of signed bytes.
 const INT8: i32 = 3;
 
+/// What any model may compute in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// What a bundle can be of, too; `int8` where anything is quantised.
+    Of(Precision),
+    /// bfloat16.
+    Bf16,
+    /// 64-bit floats.
+    Fp64,
+}
+
+impl Numbers {
+    /// `fp32`, `bf16`, ...
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Of(precision) => precision.name(),
+            Self::Bf16 => "bf16",
+            Self::Fp64 => "fp64",
+        }
+    }
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::Of(Precision::Fp32)
+    }
+}
+
 /// A model's numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Arithmetic {
-    /// `fp32`, `fp16`, `bf16`, `fp64`, or `int8` where anything is quantised.
-    pub precision: &'static str,
+    /// Its weights and activations.
+    pub numbers: Numbers,
     /// Types of quantised activations.
     pub activations: BTreeSet<&'static str>,
     /// Whether a quantised activation has a zero point other than 0, or one that is computed.
@@ -61,7 +90,7 @@ impl Arithmetic {
                 _ => {}
             }
         }
-        found.precision = if quantised { "int8" } else { float(model) };
+        found.numbers = if quantised { Numbers::Of(Precision::Int8) } else { float(model) };
         found
     }
 
@@ -73,7 +102,8 @@ impl Arithmetic {
 
     /// Whether sums of it would saturate on x86 without VNNI.
     pub fn saturates(&self) -> bool {
-        self.precision == "int8" && self.largest_signed_weight.is_some_and(|w| w > int8::SAFE_WEIGHT)
+        self.numbers == Numbers::Of(Precision::Int8)
+            && self.largest_signed_weight.is_some_and(|w| w > int8::SAFE_WEIGHT)
     }
 
     /// Notes the activation whose zero point is input `i`; left out it is a uint8 0 (ONNX,
@@ -105,12 +135,17 @@ fn folds_to_weight(model: &OnnxModel, node: &Node) -> bool {
 }
 
 /// The floating-point type that most constants have.
-fn float(model: &OnnxModel) -> &'static str {
+fn float(model: &OnnxModel) -> Numbers {
     let count = |elem_type: i32| model.initializers.values().filter(|c| c.elem_type == elem_type).count();
-    let types = [(1, "fp32"), (10, "fp16"), (16, "bf16"), (11, "fp64")];
+    let types = [
+        (1, Numbers::Of(Precision::Fp32)),
+        (10, Numbers::Of(Precision::Fp16)),
+        (16, Numbers::Bf16),
+        (11, Numbers::Fp64),
+    ];
     // The first of equally many: a model without constants is taken to be fp32.
     let most = types.into_iter().rev().max_by_key(|(elem_type, _)| count(*elem_type));
-    most.map_or("fp32", |(_, name)| name)
+    most.map_or_else(Numbers::default, |(_, numbers)| numbers)
 }
 
 /// ONNX's TensorProto.DataType, for those that quantised values have.

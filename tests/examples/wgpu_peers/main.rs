@@ -59,7 +59,13 @@ fn main() {
 fn models(dir: &Path) {
     fs::create_dir_all(dir).unwrap();
     for name in MODELS {
-        let model = untrained::write(&graph(name), name, "fp32", &device::resolve("host").unwrap()).unwrap();
+        let model = untrained::write(
+            &graph(name),
+            name,
+            gtn_core::Precision::Fp32,
+            &device::resolve("host").unwrap(),
+        )
+        .unwrap();
         let path = onnx(dir, name);
         // Unchanged files keep their times: what was made of them need not be made again.
         if fs::read(&path).ok().as_ref() != Some(&model) {

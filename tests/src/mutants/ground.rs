@@ -83,7 +83,7 @@ fn loose_json(dir: &Path) -> Result<()> {
         seconds: 2.5,
         rounds: 4,
         ops: ["conv a", "conv b"].map(|op| OpRow { op: op.into(), time }).into(),
-        networks: vec![NetworkRow { arch, precision: "fp32".into(), time, drift: 1.0 }],
+        networks: vec![NetworkRow { arch, precision: gtn_core::Precision::Fp32, time, drift: 1.0 }],
         conditions: vec![Conditions::read()],
         warnings: Vec::new(),
         ext: BTreeMap::new(),

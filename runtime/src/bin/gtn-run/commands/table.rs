@@ -14,7 +14,7 @@ use gtn_core::program::progress::Progress;
 use gtn_core::program::signals::Signals;
 use gtn_core::text::format;
 use gtn_core::text::table;
-use gtn_core::{Error, Result};
+use gtn_core::{Error, Precision, Result};
 use gtn_run::auto::{self, Choice};
 use gtn_run::backend::{Kind, Options};
 use gtn_run::judge::bench::made_up;
@@ -227,7 +227,7 @@ fn finish(kit: &Kit, part: Part, failures: &[Error]) -> Result<Table> {
         let bursts = medians(&n.model);
         let (first, second) = bursts.split_at(bursts.len() / 2);
         let drift = Summary::of(second).zip(Summary::of(first)).map_or(1.0, |(b, a)| b.p50 / a.p50);
-        Ok(NetworkRow { arch: n.arch.clone(), precision: n.precision.clone(), time: time(&n.model)?, drift })
+        Ok(NetworkRow { arch: n.arch.clone(), precision: n.precision, time: time(&n.model)?, drift })
     };
     let ops = kit.manifest.ops.iter().map(op).collect::<Result<_>>()?;
     let networks: Vec<NetworkRow> = kit.manifest.networks.iter().map(network).collect::<Result<_>>()?;
@@ -303,7 +303,7 @@ fn summary(measured: &Table, path: &Path) -> Result<String> {
     if let Some(more) = slowest.len().checked_sub(SHOWN).filter(|&n| n > 0) {
         text.push_str(&format!("and {more} faster ones\n"));
     }
-    let precisions: BTreeSet<&str> = measured.networks.iter().map(|n| n.precision.as_str()).collect();
+    let precisions: BTreeSet<Precision> = measured.networks.iter().map(|n| n.precision).collect();
     let mut fits =
         table::Table::new(["precision", "networks", "overhead", "scale", "mean error", "worst", "90 % band"]);
     for precision in precisions {
@@ -312,7 +312,7 @@ fn summary(measured: &Table, path: &Path) -> Result<String> {
         let Some(errors) = Summary::of(&sizes) else { continue };
         let [overhead, scale] = fit.line();
         fits.row([
-            precision.to_owned(),
+            precision.name().to_owned(),
             sizes.len().to_string(),
             us(overhead),
             format!("{scale:.3}"),
