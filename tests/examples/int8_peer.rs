@@ -11,7 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that cannot be made has no result
 
 use gtn_core::artifacts::model_dir::ModelDir;
-use gtn_core::data::split::{split, stratified};
+use gtn_core::data::split::stratified;
 use gtn_core::data::{DataSource, ImageSet};
 use gtn_core::device;
 use gtn_core::io::artifact;
@@ -150,14 +150,7 @@ struct Images {
 impl Images {
     /// The val images that gtn-export calibrates and judges on, and test.
     fn load(source: &DataSource, student: &ModelDir) -> Self {
-        let recipe = &student.train.recipe;
-        let train = source.train().unwrap();
-        let train = match recipe["train_images"].as_u64().unwrap() as usize {
-            0 => train,
-            n => train.subset(&stratified(&train.labels, train.classes, n, 0)),
-        };
-        let parts = split(&train.labels, train.classes, recipe["val_fraction"].as_f64().unwrap(), 0).unwrap();
-        let val = train.subset(&parts.val);
+        let (_, val) = student.train.split_rule().unwrap().apply(&source.train().unwrap()).unwrap();
         let of = |n: usize| val.subset(&stratified(&val.labels, val.classes, n, SEED));
         Self { calibration: of(CALIBRATION), judging: of(5000), test: source.test().unwrap() }
     }

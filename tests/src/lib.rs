@@ -11,6 +11,7 @@ use gtn_core::Result;
 use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, Golden, SplitAccuracy, TRAIN_SCHEMA, TrainFile};
 use gtn_core::data::DataSource;
 use gtn_core::data::preprocess::{Preprocess, Resize};
+use gtn_core::data::split::SplitRule;
 use gtn_core::io::artifact;
 use gtn_core::ir::arch::{ArchSpec, Input};
 use gtn_core::ir::eval;
@@ -186,7 +187,8 @@ pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usi
         teacher_sha256: None,
         teacher_arch: None,
         seconds: 0.0,
-        recipe: serde_json::Value::Null,
+        recipe: serde_json::to_value(SplitRule::default())
+            .map_err(|e| gtn_core::Error::Failed(e.to_string()))?,
         ext: BTreeMap::new(),
     };
     artifact::write_json(&dir.join("train.json"), &train)

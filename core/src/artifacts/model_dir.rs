@@ -2,6 +2,7 @@
 
 use crate::data::DataSha256;
 use crate::data::preprocess::Preprocess;
+use crate::data::split::SplitRule;
 use crate::io::artifact;
 use crate::io::tensors::{Tensor, TensorMap};
 use crate::ir::arch::ArchSpec;
@@ -138,6 +139,14 @@ impl ArchFile {
             return Err(Error::input(path, what));
         }
         Ok(file)
+    }
+}
+
+impl TrainFile {
+    /// How the run cut val from its training images: two keys of its recipe, which every run's has.
+    pub fn split_rule(&self) -> Result<SplitRule> {
+        SplitRule::deserialize(&self.recipe)
+            .map_err(|e| Error::usage(format!("train.json: recipe does not say how val was cut: {e}")))
     }
 }
 

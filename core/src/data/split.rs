@@ -1,7 +1,44 @@
 //! Val: a seeded, class-stratified share of the training images.
 
+use crate::data::ImageSet;
 use crate::rng::Rng;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Val is the same for every run of one data set and rule, whatever the run's seed: runs are compared on it.
+const SEED: u64 = 0;
+
+/// How a run cuts val from the training images: two keys of its recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SplitRule {
+    /// Training images taken before val is cut, equally many of each class (0: all).
+    pub train_images: usize,
+    /// Share of them that becomes val, 0 to 0.5.
+    pub val_fraction: f64,
+}
+
+impl Default for SplitRule {
+    fn default() -> Self {
+        Self { train_images: 0, val_fraction: 0.1 }
+    }
+}
+
+impl SplitRule {
+    /// What is left to train on, and val. An error names the key that asks for more than there is.
+    pub fn apply(&self, train: &ImageSet) -> Result<(ImageSet, ImageSet)> {
+        let taken = match self.train_images {
+            0 => None,
+            n if n <= train.len() => Some(train.subset(&stratified(&train.labels, train.classes, n, SEED))),
+            n => {
+                let what = format!("train_images is {n}, there are {} training images", train.len());
+                return Err(Error::usage(what));
+            }
+        };
+        let taken = taken.as_ref().unwrap_or(train);
+        let parts = split(&taken.labels, taken.classes, self.val_fraction, SEED)?;
+        Ok((taken.subset(&parts.train), taken.subset(&parts.val)))
+    }
+}
 
 /// Sorted, disjoint, together complete.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,9 +16,12 @@ use std::path::Path;
 /// Schema of a profile.
 pub const SCHEMA: &str = "gtn.device/1";
 
+/// Name of the profile of the machine that this program runs on.
+pub const HOST: &str = "host";
+
 /// The profiles that come with the programs.
 const EMBEDDED: [(&str, &str); 8] = [
-    ("host", include_str!("../../../devices/host.toml")),
+    (HOST, include_str!("../../../devices/host.toml")),
     ("rpi5", include_str!("../../../devices/rpi5.toml")),
     ("rpi4", include_str!("../../../devices/rpi4.toml")),
     ("jetson-orin-nano", include_str!("../../../devices/jetson-orin-nano.toml")),
@@ -162,7 +165,7 @@ pub fn names() -> Vec<&'static str> {
 pub fn resolve(target: &str) -> Result<Device> {
     if let Some((name, text)) = EMBEDDED.iter().find(|(name, _)| *name == target) {
         let mut device = parse(text, Path::new(&format!("devices/{name}.toml")))?;
-        if *name == "host" {
+        if *name == HOST {
             probe(&mut device, &Host::read());
         }
         return Ok(device);
@@ -261,6 +264,11 @@ fn probe(device: &mut Device, host: &Host) {
 }
 
 impl Device {
+    /// Whether it is the machine that this program runs on: measured, not predicted.
+    pub fn is_host(&self) -> bool {
+        self.name == HOST
+    }
+
     /// What counts, for people: name, value and who says so.
     pub fn rows(&self) -> Vec<[String; 3]> {
         let mut rows: Vec<[String; 3]> = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::html::page::Page;
 use crate::html::plot;
-use crate::measure::compare::{Comparison, Verdict};
+use crate::measure::compare::{Comparison, How, Verdict};
 use crate::measure::robust;
 use crate::text::format;
 
@@ -27,7 +27,7 @@ pub fn page(c: &Comparison) -> String {
         name: name.into(),
         points: y.iter().enumerate().map(|(i, y)| (i as f64 + 1.0, *y)).collect(),
     };
-    let unit = if c.how == "reports" { "report" } else { "round" };
+    let unit = if c.how == How::Reports { "report" } else { "round" };
     let lines = [series("A", &c.a.p50_ms), series("B", &c.b.p50_ms)];
     page.plot(&plot::lines(&lines, unit, "median, ms", "medians"), &format!("The median of each {unit}."));
     page.finish()
@@ -61,7 +61,7 @@ mod tests {
             program: "gtn-run 0".into(),
             unix_time: 0,
             host: Host::default(),
-            how: "in turn".into(),
+            how: How::InTurn,
             a: side("<a>", vec![1.0; 6]),
             b: side("b", vec![2.0; 6]),
             result: Ratio::of_rounds(&[2f64.ln(); 6], 0.01).unwrap(),

@@ -1,8 +1,7 @@
-//! Pages for people: plots, and the pages of reports, comparisons and training runs.
+//! Pages for people: plots, and the pages of reports and comparisons.
 
 pub mod compare;
 pub mod page;
 pub mod plot;
 mod plot_rows;
 pub mod report;
-pub mod training;

@@ -5,7 +5,7 @@ use crate::html::page::Page;
 use crate::html::plot;
 use crate::measure::overview::{interval, labels, name as machine, overview};
 use crate::measure::report::{Memory, Report};
-use crate::measure::samples::{Latency, Pace};
+use crate::measure::samples::{Io, Latency, Pace};
 use crate::text::format;
 use crate::text::table::Table;
 
@@ -88,7 +88,7 @@ fn measured(l: &Latency) -> String {
     if let Pace::Paced { interval_ms, late } = l.pace {
         text.push_str(&format!(" every {interval_ms} ms ({late} late)"));
     }
-    if l.io != "bound" {
+    if l.io != Io::Bound {
         text.push_str(", inputs and outputs copied each time");
     }
     text

@@ -58,6 +58,26 @@ pub struct Side {
     pub p50_ms: Vec<f64>,
 }
 
+/// What was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum How {
+    /// Two models measured round by round, in random order.
+    #[serde(rename = "in turn")]
+    InTurn,
+    /// Saved reports, one p50 each.
+    #[serde(rename = "reports")]
+    Reports,
+}
+
+impl std::fmt::Display for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::InTurn => "in turn",
+            Self::Reports => "reports",
+        })
+    }
+}
+
 /// A comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,8 +90,8 @@ pub struct Comparison {
     pub unix_time: u64,
     /// On which machine.
     pub host: Host,
-    /// `in turn` or `reports`.
-    pub how: String,
+    /// What was compared.
+    pub how: How,
     /// The one compared with.
     pub a: Side,
     /// The one judged.
@@ -162,7 +182,7 @@ impl Ratio {
 /// What two reports must share before their latencies mean the same; the first that differs.
 pub fn unlike(a: &Report, b: &Report) -> Option<String> {
     let text = |r: &Report| {
-        let io = r.latency.as_ref().map_or("", |l| l.io.as_str()).to_owned();
+        let io = r.latency.as_ref().map_or_else(String::new, |l| l.io.to_string());
         let pace = r.latency.as_ref().map(|l| match l.pace {
             crate::measure::samples::Pace::Paced { interval_ms, .. } => format!("every {interval_ms} ms"),
             _ => "back to back".into(),
@@ -195,7 +215,7 @@ impl Comparison {
     pub fn table(&self) -> Table {
         let mut table =
             Table::new(["", "model", "file", "backend", "threads", "p50", "lowest", "highest", "of"]);
-        let unit = if self.how == "reports" { "reports" } else { "rounds" };
+        let unit = if self.how == How::Reports { "reports" } else { "rounds" };
         for (name, side) in [("A", &self.a), ("B", &self.b)] {
             let edge =
                 |pick: fn(f64, f64) -> f64| side.p50_ms.iter().copied().reduce(pick).unwrap_or(f64::NAN);

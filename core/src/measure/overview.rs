@@ -2,7 +2,7 @@
 //! share is said once. A number is never without its device and day.
 
 use crate::measure::report::Report;
-use crate::measure::samples::{Latency, Pace};
+use crate::measure::samples::{Io, Latency, Pace};
 use crate::text::format;
 use crate::text::table::Table;
 
@@ -154,7 +154,7 @@ fn settings(r: &Report) -> String {
         r.backend.options.iter().map(|(name, value)| format!("{name} {value}")).collect();
     if let Some(l) = &r.latency {
         all.extend(l.cpus.as_ref().map(|cpus| format!("CPUs {cpus}")));
-        all.extend((l.io != "bound").then(|| format!("io {}", l.io)));
+        all.extend((l.io != Io::Bound).then(|| format!("io {}", l.io)));
         match l.pace {
             Pace::BackToBack => {}
             Pace::Paced { interval_ms, .. } => all.push(format!("every {interval_ms} ms")),

@@ -1,7 +1,7 @@
 //! A report for tests.
 
 use super::report::{Accuracy, BackendInfo, Model, Report, SCHEMA};
-use super::samples::{Latency, Pace, Robust};
+use super::samples::{Io, Latency, Pace, Robust};
 use super::stats::Summary;
 use super::warning::Warning;
 use crate::host::{Conditions, Host};
@@ -44,7 +44,7 @@ pub fn report(name: &str) -> Report {
             warmup_runs: 3,
             warmup_s: 0.1,
             pace: Pace::BackToBack,
-            io: "bound".into(),
+            io: Io::Bound,
             cpus: None,
             inferences: samples.len(),
             kept_every: 1,

@@ -24,6 +24,26 @@ pub enum Pace {
     SingleStream,
 }
 
+/// What a timed inference includes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Io {
+    /// Inputs and outputs stay where the backend wants them (ONNX Runtime's IoBinding).
+    #[default]
+    Bound,
+    /// Both are copied each time.
+    Copied,
+}
+
+impl std::fmt::Display for Io {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bound => "bound",
+            Self::Copied => "copied",
+        })
+    }
+}
+
 /// 95 % intervals (batch means) and a robust spread, in the samples' unit. An interval is absent where the
 /// samples are too few for one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -84,9 +104,9 @@ pub struct Latency {
     /// How inferences followed each other.
     #[serde(default)]
     pub pace: Pace,
-    /// `bound`: inputs and outputs stay where the backend wants them; `copied`: both are copied each time.
-    #[serde(default = "bound")]
-    pub io: String,
+    /// What of handing tensors over is timed.
+    #[serde(default)]
+    pub io: Io,
     /// CPUs the process was confined to (`0-3,7`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<String>,
@@ -117,10 +137,6 @@ pub struct Latency {
 
 fn one() -> usize {
     1
-}
-
-fn bound() -> String {
-    "bound".into()
 }
 
 /// Collects samples without limit on their number: beyond a cap every second one is forgotten, then only

@@ -317,7 +317,7 @@ pub fn activity(d: &Disturbance, cores: usize) -> Vec<Warning> {
 mod tests {
     use super::*;
     use crate::host::Conditions;
-    use crate::measure::samples::{Moment, Robust};
+    use crate::measure::samples::{Io, Moment, Robust};
     use crate::measure::stats::Summary;
 
     fn latency(samples: Vec<f64>) -> Latency {
@@ -328,7 +328,7 @@ mod tests {
             warmup_runs: 0,
             warmup_s: 0.0,
             pace: Pace::BackToBack,
-            io: "bound".into(),
+            io: Io::Bound,
             cpus: None,
             inferences: samples.len(),
             kept_every: 1,

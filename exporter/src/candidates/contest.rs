@@ -110,7 +110,7 @@ impl Contest<'_> {
             return Err(Error::Failed("no precision of the profile keeps its accuracy".into()));
         }
         let several = candidates.len() > 1;
-        let measures = several && self.source.device.name == "host";
+        let measures = several && self.source.device.is_host();
         let mut duels = Vec::new();
         let order: Vec<usize> = (0..candidates.len()).collect();
         let winner = unbeaten(&order, |&next, &best| {

@@ -28,7 +28,7 @@ impl Outlook {
         precisions: &[Precision],
         graph: &Graph,
     ) -> Result<Self> {
-        let silent = table.is_none() && (device.performance.is_none() || device.name == "host");
+        let silent = table.is_none() && (device.performance.is_none() || device.is_host());
         if silent {
             return Ok(Self::default());
         }
@@ -71,7 +71,7 @@ impl Outlook {
                 rows.push(("threads", "-".into(), threads));
             }
         }
-        if device.name == "host" && predicted.is_none() {
+        if device.is_host() && predicted.is_none() {
             let mut table = Table::new(["latency", "measured on this machine"]);
             for (what, _, here) in rows {
                 table.row([what.to_owned(), here]);

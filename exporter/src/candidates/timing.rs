@@ -53,7 +53,7 @@ pub struct Timed {
 /// profile.
 pub fn timed(plan: &ExportPlan, students: &[Student]) -> Result<Timed> {
     let device = &plan.device;
-    if plan.table.is_none() && device.name == "host" {
+    if plan.table.is_none() && device.is_host() {
         return measured(plan, students);
     }
     let Known { predictors, unknown } = Predictor::known(device, plan.table.as_deref(), &plan.precisions)?;

@@ -7,7 +7,7 @@ use crate::onnx::float::Describe;
 use crate::students::OWN_DATA;
 use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::preprocess::Preprocess;
-use gtn_core::data::split::{split, stratified};
+use gtn_core::data::split::{SplitRule, stratified};
 use gtn_core::data::{DataSource, ImageSet, Part};
 use gtn_core::io::artifact;
 use gtn_core::ir::graph::{Graph, ValueId};
@@ -124,7 +124,7 @@ impl Calibration {
                 source.name()
             )));
         }
-        let val = val(train, &source.name(), student)?;
+        let val = val(&train, &source.name(), student)?;
         if val.is_empty() {
             let what = format!(
                 "no images to calibrate on: the student was trained on all of `{}` (val_fraction 0, or too few \
@@ -241,21 +241,11 @@ fn batch_for(graph: &Graph, sites: &[ValueId]) -> usize {
     (MAX_VALUES / per_image.max(1)).clamp(1, BATCH)
 }
 
-/// Val as gtn-train cut it from `train`: the recipe in train.json says how. A folder without a recipe
-/// gets the trainer's default, a tenth.
-fn val(train: ImageSet, name: &str, student: &ModelDir) -> Result<ImageSet> {
-    let recipe = &student.train.recipe;
-    let (mut taken, mut fraction) = (0, 0.1);
-    if student.train.data == name {
-        taken = recipe.get("train_images").and_then(serde_json::Value::as_u64).unwrap_or(0) as usize;
-        fraction = recipe.get("val_fraction").and_then(serde_json::Value::as_f64).unwrap_or(fraction);
-    }
-    let train = match taken {
-        0 => train,
-        n => train.subset(&stratified(&train.labels, train.classes, n, 0)),
-    };
-    let parts = split(&train.labels, train.classes, fraction, 0)?;
-    Ok(train.subset(&parts.val))
+/// Val as gtn-train cut it from the student's own data; of other data, the default share.
+fn val(train: &ImageSet, name: &str, student: &ModelDir) -> Result<ImageSet> {
+    let own = student.train.data == name;
+    let rule = if own { student.train.split_rule()? } else { SplitRule::default() };
+    Ok(rule.apply(train)?.1)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::subject::Subject;
 use gtn_core::host::{self, Activity, Conditions};
 use gtn_core::io::element::Element;
 use gtn_core::io::tensors::{Data, Tensor};
-use gtn_core::measure::samples::{Latency, Moment, Pace, Robust, Samples};
+use gtn_core::measure::samples::{Io, Latency, Moment, Pace, Robust, Samples};
 use gtn_core::rng::Rng;
 use gtn_core::{Error, Result};
 use half::{bf16, f16};
@@ -19,16 +19,6 @@ const MAX_SAMPLES: usize = 200_000;
 const MAX_MADE_UP: usize = 1 << 30;
 /// Clock and temperature are looked at this often, between two inferences.
 const GLANCE_S: f64 = 0.5;
-
-/// What a timed inference includes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Io {
-    /// Inputs and outputs stay where the backend wants them (ONNX Runtime's IoBinding).
-    #[default]
-    Bound,
-    /// Both are copied each time.
-    Copied,
-}
 
 /// How long to measure, and at what pace.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,7 +81,7 @@ pub fn bench(subject: &mut Subject, settings: Settings) -> Result<Latency> {
         warmup_runs,
         warmup_s,
         pace: measured.pace,
-        io: if settings.io == Io::Bound { "bound" } else { "copied" }.into(),
+        io: settings.io,
         cpus: host::affinity(),
         inferences,
         kept_every,

@@ -7,6 +7,7 @@ use crate::judge::evaluate::{Evaluation, evaluate};
 use crate::judge::verify::verify;
 use crate::subject::Subject;
 use gtn_core::Result;
+use gtn_core::device::HOST;
 use gtn_core::host::{Host, peak_rss_bytes};
 use gtn_core::measure::report::{Report, SCHEMA};
 use gtn_core::measure::warning::Warning;
@@ -63,7 +64,7 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proo
         parity.extend(found.parity);
         logits = found.logits;
     }
-    if let Some(target) = subject.model.target.as_ref().filter(|t| latency.is_some() && *t != "host") {
+    if let Some(target) = subject.model.target.as_ref().filter(|t| latency.is_some() && *t != HOST) {
         warnings.push(Warning::OtherTarget { target: target.clone() });
     }
     let nodes = &subject.backend.info().nodes;

@@ -10,7 +10,7 @@ use crate::engine::params::Params;
 use crate::method::supernet::{PathNet, Supernet};
 use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::preprocess::Preprocess;
-use gtn_core::data::split::{split, stratified};
+use gtn_core::data::split::stratified;
 use gtn_core::data::{Dataset, ImageSet, Part};
 use gtn_core::html::page::Page;
 use gtn_core::html::plot;
@@ -155,18 +155,11 @@ impl Judge {
             let owner = format!("{}'s training", args.teacher.display());
             recorded.check(Part::Train, &data.train, (&args.data, &owner, OWN_DATA))?;
         }
-        // The teacher's own val: same subset, same split.
-        let train_images = dir.train.recipe["train_images"].as_u64().unwrap_or(0) as usize;
-        let fraction = dir.train.recipe["val_fraction"].as_f64().unwrap_or(0.1);
-        let all = match train_images {
-            0 => data.train,
-            n => data.train.subset(&stratified(&data.train.labels, data.train.classes, n, 0)),
-        };
-        let parts = split(&all.labels, all.classes, fraction, 0)?;
-        if parts.val.is_empty() {
+        // The teacher's own val.
+        let (train, val) = dir.train.split_rule()?.apply(&data.train)?;
+        if val.is_empty() {
             return Err(bad("was trained with val_fraction = 0: there is nothing to judge students on"));
         }
-        let train = all.subset(&parts.train);
         let chosen = train.subset(&stratified(&train.labels, train.classes, RECALIBRATION, 0));
         let preprocess = dir.file.preprocess;
         let shape = [-1, preprocess.channels as i64, preprocess.height as i64, preprocess.width as i64];
@@ -177,7 +170,7 @@ impl Judge {
             chosen.pixels.chunks(BATCH * preprocess.image_len()).map(batch).collect::<Result<_>>()?;
         let limits = Limits { macs: args.macs, params: args.params, latency_ms: args.latency_ms };
         let predictor = args.latency.predictor()?;
-        let (val, seen) = (all.subset(&parts.val), BTreeMap::new());
+        let seen = BTreeMap::new();
         Ok(Self { supernet, tensors, images, val, preprocess, device, limits, predictor, seen })
     }
 

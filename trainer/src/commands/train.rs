@@ -9,15 +9,14 @@ use crate::engine::loader::Source;
 use crate::engine::net::Net;
 use crate::engine::run_dir::{Config, NUMERICS_VERSION, RunDir};
 use crate::engine::train_loop::{Outcome, Training};
-use crate::engine::{checkpoint, device};
+use crate::engine::{checkpoint, device, report};
 use crate::method::classifiers::{Classifiers, Lesson};
 use crate::method::generic::Generic;
 use crate::recipe::Recipe;
 use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir, TRAIN_SCHEMA, TrainFile};
 use gtn_core::data::preprocess::{Preprocess, Resize};
-use gtn_core::data::split::{split, stratified};
+use gtn_core::data::split::SplitRule;
 use gtn_core::data::{DataSha256, Dataset, ImageSet, short};
-use gtn_core::html;
 use gtn_core::io::artifact;
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::fold;
@@ -179,29 +178,16 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
 
 /// The training part and val.
 fn sources(data: &Dataset, preprocess: &Preprocess, recipe: &Recipe) -> Result<(Arc<Source>, ImageSet)> {
-    let (labels, classes) = (&data.train.labels, data.train.classes);
-    let subset = match recipe.train_images {
-        0 => None,
-        n if n <= labels.len() => Some(data.train.subset(&stratified(labels, classes, n, 0))),
-        n => {
-            return Err(Error::usage(format!(
-                "recipe: train_images is {n}, {} has {}",
-                data.name,
-                labels.len()
-            )));
-        }
-    };
-    let train = subset.as_ref().unwrap_or(&data.train);
-    // Val is the same for every seed: runs of one data set are compared on it.
-    let parts = split(&train.labels, classes, recipe.val_fraction, 0)?;
+    let rule = SplitRule { train_images: recipe.train_images, val_fraction: recipe.val_fraction };
+    let (set, val) = rule.apply(&data.train).map_err(|e| Error::usage(format!("recipe: {e}")))?;
     let source = Source {
-        set: train.subset(&parts.train),
+        set,
         preprocess: preprocess.clone(),
         augment: recipe.augment,
         seed: recipe.seed,
         batch_size: recipe.batch_size,
     };
-    Ok((Arc::new(source), train.subset(&parts.val)))
+    Ok((Arc::new(source), val))
 }
 
 /// What is saved where: one network in `--out` itself, several each in a folder named for it.
@@ -398,7 +384,7 @@ fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
     }
     let title = format!("{} ({})", plan.command, plan.method);
     let subtitle = format!("{}, {epochs} epochs, seed {}", plan.data_name(), recipe.seed);
-    html::training::write(out, &title, &subtitle, &table)?;
+    report::write(out, &title, &subtitle, &table)?;
     checkpoint::clear(out)?;
     let told = exit::print(&format!("{}\n{}\n", table.render(), out.display()));
     exit::work_first(verdict(out, outputs), told)

@@ -8,6 +8,7 @@ pub mod learner;
 pub mod loader;
 pub mod net;
 pub mod params;
+pub mod report;
 pub mod run_dir;
 pub mod schedule;
 pub mod sgd;

@@ -3,7 +3,7 @@
 use crate::cli::{BackendArgs, BenchSettings, Int8Switch, Switch};
 use gtn_core::host::{self, Host};
 use gtn_core::measure::report::Report;
-use gtn_core::measure::samples::Pace;
+use gtn_core::measure::samples::{Io, Pace};
 use gtn_core::measure::warning::Warning;
 use gtn_core::program::exit;
 use gtn_core::{Error, Result};
@@ -11,7 +11,6 @@ use gtn_run::affinity;
 use gtn_run::backend::ort::providers::Providers;
 use gtn_run::backend::{Int8, Kernels, Kind, Options};
 use gtn_run::judge::bench;
-use gtn_run::judge::bench::Io;
 use gtn_run::judge::prove::known;
 use gtn_run::settings::Settings;
 use gtn_run::subject::Subject;

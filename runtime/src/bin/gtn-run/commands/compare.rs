@@ -6,7 +6,7 @@ use crate::prepare::{Prepared, prepare, seconds};
 use gtn_core::host::{Activity, Conditions, Host};
 use gtn_core::html;
 use gtn_core::io::artifact;
-use gtn_core::measure::compare::{Comparison, Ratio, SCHEMA, Side, unlike};
+use gtn_core::measure::compare::{Comparison, How, Ratio, SCHEMA, Side, unlike};
 use gtn_core::measure::overview;
 use gtn_core::measure::report::Report;
 use gtn_core::measure::warning::{self, Warning};
@@ -88,7 +88,7 @@ fn in_turn(args: &CompareArgs) -> Result<Comparison> {
     let [mut a, mut b] = sides;
     warnings.extend(both(a.backend.warnings(), b.backend.warnings()));
     [a.p50_ms, b.p50_ms] = rounds.p50_ms;
-    Ok(comparison("in turn", [a, b], Host::read(), result, warnings))
+    Ok(comparison(How::InTurn, [a, b], Host::read(), result, warnings))
 }
 
 /// The warnings of both sides, each once.
@@ -138,7 +138,7 @@ fn of_reports(args: &CompareArgs) -> Result<Comparison> {
     }
     let host = b[0].host.clone();
     let side = |r: &Report, p50_ms| Side { model: r.model.clone(), backend: r.backend.clone(), p50_ms };
-    Ok(comparison("reports", [side(&a[0], times_a), side(&b[0], times_b)], host, result, warnings))
+    Ok(comparison(How::Reports, [side(&a[0], times_a), side(&b[0], times_b)], host, result, warnings))
 }
 
 /// The reports; what was beside them is told.
@@ -149,14 +149,14 @@ fn told(found: reports::Found) -> Vec<Report> {
     found.reports
 }
 
-fn comparison(how: &str, [a, b]: [Side; 2], host: Host, result: Ratio, warnings: Vec<Warning>) -> Comparison {
+fn comparison(how: How, [a, b]: [Side; 2], host: Host, result: Ratio, warnings: Vec<Warning>) -> Comparison {
     let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     Comparison {
         schema: SCHEMA.into(),
         program: PROGRAM.into(),
         unix_time,
         host,
-        how: how.into(),
+        how,
         a,
         b,
         result,

@@ -1,11 +1,11 @@
 //! A training run for people: report.html beside loss.jsonl, from that file alone.
 
-use crate::html::page::Page;
-use crate::html::plot::{Series, lines};
-use crate::io::artifact;
-use crate::text::format;
-use crate::text::table::Table;
-use crate::{Error, Result};
+use gtn_core::html::page::Page;
+use gtn_core::html::plot::{Series, lines};
+use gtn_core::io::artifact;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
 use std::path::Path;
 
 /// Points of a curve: more cannot be seen.
