@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Keeps the house in order: no import climbs from a lower wing to a higher one (floors: scripts/wings.txt), no folder below
-# a src/ holds more than 20 source files side by side (gpu/ops apart), no file has more than 500 lines.
+# a src/ holds more than 20 source files side by side (gpu/ops apart), no file has more than 500 lines,
+# and the files that the guides name are there.
 #   scripts/wings.sh [--arrows]    --arrows: prints every import between wings, with how many files have it
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -71,6 +72,11 @@ for root in ["core", "exporter", "runtime", "trainer", "tests"]:
     for folder, files in folders.items():
         if files > MOST_FILES and not str(folder).endswith("gpu/ops"):
             complaints.append(f"{folder}: {files} source files side by side, at most {MOST_FILES}")
+# What the guides name must be there.
+for guide in ["docs/architecture.md", "docs/adding.md"]:
+    for name in re.findall(r"`((?:core|exporter|runtime|trainer|tests|devices|scripts)/[^`\s]*)`", pathlib.Path(guide).read_text()):
+        if "NAME" not in name and not pathlib.Path(name).exists():
+            complaints.append(f"{guide}: names `{name}`, which is not there")
 if "--arrows" in sys.argv:
     for (crate, wing, other), files in sorted(arrows.items()):
         print(f"{crate}: {wing} -> {other} ({files})")

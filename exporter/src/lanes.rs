@@ -69,9 +69,10 @@ impl Feed<'_> {
     /// Logits `[n, classes]` of a model; one that is not finite is an error that names its image.
     pub fn logits(&self, model: &[u8]) -> Result<Vec<f32>> {
         let lanes = self.run(&[model], |rows: &mut Vec<(usize, Vec<f32>)>, first, n, outputs| {
-            let logits = outputs.first().and_then(|o| o.first()).map(values).transpose()?.unwrap_or_default();
+            let nothing = || Error::Failed("a model on a lane gives no logits".into());
+            let logits = values(outputs.first().and_then(|o| o.first()).ok_or_else(nothing)?)?;
             let width = (logits.len() / self.batch).max(1);
-            let logits = logits.get(..n * width).unwrap_or_default();
+            let logits = logits.get(..n * width).ok_or_else(nothing)?;
             if let Some(NotFinite { image, value, .. }) = not_finite(logits, width) {
                 let image = first + image;
                 return Err(Error::Failed(format!(

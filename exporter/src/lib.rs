@@ -1,5 +1,13 @@
 //! gtn-export's library: from a trained network to a bundle that fits a target device, proved before it exists.
 //!
+//! ```no_run
+//! use clap::Parser;
+//! use gtn_export::{cli::Cli, commands::export};
+//! let line = "gtn-export --target rpi5 --precision int8 runs/student --out bundles/";
+//! export::run(&Cli::parse_from(line.split(' ')).export)?;
+//! # Ok::<(), gtn_core::Error>(())
+//! ```
+//!
 //! The wings, ground floor first:
 //!
 //! - [`onnx`]: writing ONNX files

@@ -1,4 +1,13 @@
-//! The library under gtn-run, and what an application embeds: open a bundle, prove it, infer.
+//! The library under gtn-run, and what an application embeds: open a bundle, prove it, infer. What is on a photograph:
+//!
+//! ```no_run
+//! use gtn_run::{backend::Options, subject::Subject};
+//! let mut subject = Subject::open("student.gtn".as_ref(), &Options::default())?;
+//! let photo = gtn_core::image::Image::open("photo.jpg".as_ref())?;
+//! let best = &subject.classify(&[photo])?[0][0];
+//! println!("{}: {:.1} %", best.label, 100.0 * best.probability);
+//! # Ok::<(), gtn_core::Error>(())
+//! ```
 //!
 //! The wings, ground floor first:
 //!

@@ -1,5 +1,11 @@
 //! gtn-train: teachers, their baselines and distilled students, with libtorch.
 //!
+//! ```text
+//! gtn-train teacher --method gtn --pool res-mini --teacher resnet14 --data fashion-mnist-mini --out runs/teacher
+//! gtn-train student --teacher runs/teacher --arch pool:res-mini:d111-k333-e111 --data fashion-mnist-mini --out runs/student
+//! gtn-train eval runs/student --data fashion-mnist-mini
+//! ```
+//!
 //! The wings, ground floor first:
 //!
 //! - `recipe`: every number of a run

@@ -194,22 +194,20 @@ impl ImageSet {
         self.input.channels * self.input.height * self.input.width
     }
 
-    /// Image `i`, planar; empty beyond the end.
+    /// Image `i`, planar; there must be so many.
     pub fn image(&self, i: usize) -> &[u8] {
         let len = self.image_len();
-        self.pixels.get(i * len..(i + 1) * len).unwrap_or_default()
+        &self.pixels[i * len..(i + 1) * len]
     }
 
-    /// The images at `indices`, in that order; indices beyond the end are left out.
+    /// The images at `indices`, in that order; all of them must be there.
     pub fn subset(&self, indices: &[u32]) -> Self {
         let mut pixels = Vec::with_capacity(indices.len() * self.image_len());
         let mut labels = Vec::with_capacity(indices.len());
         for &i in indices {
             let i = i as usize;
-            if let Some(&label) = self.labels.get(i) {
-                pixels.extend_from_slice(self.image(i));
-                labels.push(label);
-            }
+            pixels.extend_from_slice(self.image(i));
+            labels.push(self.labels[i]);
         }
         Self { input: self.input, classes: self.classes, pixels, labels }
     }

@@ -136,7 +136,7 @@ impl Preprocess {
         }
         self.apply_rows(h, w, |y, out| {
             for (plane, out) in image.chunks_exact(h * w).zip(out.chunks_exact_mut(w)) {
-                out.copy_from_slice(plane.get(y * w..(y + 1) * w).unwrap_or_default());
+                out.copy_from_slice(&plane[y * w..(y + 1) * w]);
             }
         })
     }
@@ -162,7 +162,7 @@ impl Preprocess {
             let plane = self.height * self.width;
             for (((above, below), (&mean, &std)), out) in planes.zip(scales).zip(out.chunks_exact_mut(plane))
             {
-                let line = out.chunks_exact_mut(self.width).nth(y).unwrap_or_default();
+                let line = &mut out[y * self.width..(y + 1) * self.width];
                 for (out, &(x0, x1, fx)) in line.iter_mut().zip(&columns) {
                     let between = |row: &[u8]| {
                         let (a, b) = (f32::from(row[x0]), f32::from(row[x1]));

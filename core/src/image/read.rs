@@ -104,7 +104,7 @@ impl Image {
         };
         let width = self.width();
         let place = |x: usize| if back { start - x * step } else { start + x * step };
-        let pixel = |x: usize| self.rgb.get(3 * place(x)..3 * place(x) + 3).unwrap_or(&[0; 3]);
+        let pixel = |x: usize| &self.rgb[3 * place(x)..3 * place(x) + 3];
         if channels == 1 {
             out.iter_mut().enumerate().for_each(|(x, out)| *out = luma(pixel(x)));
             return;

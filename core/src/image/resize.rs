@@ -58,7 +58,7 @@ pub fn bilinear(
         row(y, &mut source);
         for (plane, out) in source.chunks_exact(columns.from).zip(line.chunks_exact_mut(width)) {
             for (taps, out) in across.iter().zip(out) {
-                *out = byte(dot(plane.get(taps.start..taps.end()).unwrap_or_default(), &taps.weights));
+                *out = byte(dot(&plane[taps.start..taps.end()], &taps.weights));
             }
         }
         done += down.iter().skip(done).take_while(|t| t.end() <= y).count();

@@ -29,7 +29,7 @@ pub fn fold_graph(graph: &Graph) -> Graph {
     let folds = foldable(graph);
     let mut renumbered = vec![ValueId(0)];
     let mut nodes: Vec<Node> = Vec::new();
-    let map = |ids: &[ValueId], v: ValueId| ids.get(v.0).copied().unwrap_or(v);
+    let map = |ids: &[ValueId], v: ValueId| ids[v.0];
     for (node, &fold) in graph.nodes.iter().zip(&folds) {
         if fold {
             let producer = map(&renumbered, node.inputs[0]);

@@ -203,7 +203,7 @@ impl Pool {
         let mut rng = Rng::new(seed, "pool.sample", index);
         let mut pick = |from: &[usize]| {
             let i = rng.below(from.len() as u64) as usize;
-            from.get(i).copied().unwrap_or_default()
+            from[i]
         };
         let stage = |s: &PoolStage| {
             let depths: Vec<usize> = s.depths.clone().collect();

@@ -16,12 +16,13 @@ pub fn corrected(layer: &Int8Layer, weight: &[f32], bias: &[f32], means: &[f64],
         let first = o / (out / groups.max(1)).max(1) * per_group;
         let channel = weight.iter().zip(&rounded).skip(o * fan_in).take(fan_in);
         let one = |(i, (w, r)): (usize, (&f32, &f32))| {
-            let mean = means.get(first + i / taps.max(1)).copied().unwrap_or(0.0);
+            let mean = means[first + i / taps.max(1)];
             (f64::from(*r) - f64::from(*w)) * mean
         };
         channel.enumerate().map(one).sum::<f64>()
     };
-    (0..out).map(|o| (f64::from(bias.get(o).copied().unwrap_or(0.0)) - shift(o)) as f32).collect()
+    let bias = |o: usize| if bias.is_empty() { 0.0 } else { f64::from(bias[o]) };
+    (0..out).map(|o| (bias(o) - shift(o)) as f32).collect()
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ fn scale_columns(weights: &mut Weights, to: &Node, factors: &[f64]) -> Result<()
     let out_per_group = (out / groups.max(1)).max(1);
     for (i, column) in values.chunks_mut(taps).enumerate() {
         let (o, c) = (i / per_group.max(1), i % per_group.max(1));
-        let f = factors.get(o / out_per_group * per_group + c).copied().unwrap_or(1.0);
+        let f = factors[o / out_per_group * per_group + c];
         column.iter_mut().for_each(|w| *w = (f64::from(*w) / f) as f32);
     }
     weights.0.insert(name, values);

@@ -53,11 +53,11 @@ fn node_value(net: &Int8Network, i: usize, node: &Node, values: &[Value]) -> Res
         value.ok_or_else(|| Error::Failed(format!("node `{}` lacks input {k}", node.name)))
     };
     let x = input(0)?;
+    let shape = net.graph.shape(node.inputs[0]); // it has an input, as was just seen
     if net.absorbed.get(i) == Some(&true) {
         return Ok(x.real.iter().map(|&v| f64::from(v)).collect());
     }
     if let (Some(layer), Some((q, affine))) = (net.layers.get(&i), &x.integers) {
-        let shape = net.graph.shape(node.inputs.first().copied().unwrap_or(ValueId(0)));
         let centred: Vec<f32> = q.iter().map(|q| (q - affine.zero_point) as f32).collect();
         // Integers below 2^24 are exact in f32, their products and sums in f64.
         let weight: Vec<f32> = layer.weight.iter().map(|&w| f32::from(w)).collect();
@@ -79,11 +79,10 @@ fn node_value(net: &Int8Network, i: usize, node: &Node, values: &[Value]) -> Res
     match (&node.op, other) {
         (NodeOp::Add, Some(y)) => Ok(wide(&x.real).iter().zip(wide(&y.real)).map(|(a, b)| a + b).collect()),
         (NodeOp::GlobalAvgPool, _) => {
-            let [_, h, w] = net.graph.shape(node.inputs.first().copied().unwrap_or(ValueId(0)));
+            let [_, h, w] = shape;
             Ok(wide(&x.real).chunks(h * w).map(|c| c.iter().sum::<f64>() / (h * w) as f64).collect())
         }
         _ => {
-            let shape = net.graph.shape(node.inputs.first().copied().unwrap_or(ValueId(0)));
             let other = other.map(|v| v.real.as_slice());
             Ok(wide(&eval::node_value(node, &x.real, shape, other, &net.weights)?))
         }

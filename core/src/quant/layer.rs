@@ -40,16 +40,16 @@ impl Int8Layer {
         if !scheme.per_channel {
             scales = vec![scales.iter().copied().fold(0.0, f32::max)];
         }
-        let scale = |c: usize| scales.get(c).or(scales.first()).copied().unwrap_or(1.0);
         let to_i8 = |(c, channel): (usize, &[f32])| {
-            let s = f64::from(scale(c));
+            let s = f64::from(of_channel(&scales, c));
             let q = move |&w: &f32| (f64::from(w) / s).round_ties_even().clamp(-top, top) as i8;
             channel.iter().map(q).collect::<Vec<i8>>()
         };
         let bias_scales: Vec<f32> = scales.iter().map(|s| s * input_scale).collect();
-        let bias_scale = |c: usize| bias_scales.get(c).or(bias_scales.first()).copied().unwrap_or(1.0);
         let to_i32 = |(c, &b): (usize, &f32)| {
-            (f64::from(b) / f64::from(bias_scale(c))).round_ties_even().clamp(-MAX_BIAS, MAX_BIAS) as i32
+            (f64::from(b) / f64::from(of_channel(&bias_scales, c)))
+                .round_ties_even()
+                .clamp(-MAX_BIAS, MAX_BIAS) as i32
         };
         Self {
             weight: weight.chunks(fan_in).enumerate().flat_map(to_i8).collect(),
@@ -61,7 +61,7 @@ impl Int8Layer {
 
     /// Weight scale of output channel `c`.
     pub fn scale(&self, c: usize) -> f32 {
-        self.scales.get(c).or(self.scales.first()).copied().unwrap_or(1.0)
+        of_channel(&self.scales, c)
     }
 
     /// The weights that the integers stand for.
@@ -83,6 +83,11 @@ fn channel_scale(channel: &[f32], bias: f32, input_scale: f32, top: f64) -> f32 
     let scale = (largest / top).max(for_bias) as f32;
     // The product with the input's scale must be a normal number too.
     if scale.is_normal() && (scale * input_scale).is_normal() { scale } else { 1.0 }
+}
+
+/// One scale for all channels, or one each.
+fn of_channel(scales: &[f32], c: usize) -> f32 {
+    if scales.len() == 1 { scales[0] } else { scales[c] }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::candidates::{Candidate, Source};
 use crate::int8::calibration::Calibration;
 use crate::int8::search::{Judged, Stated};
 use crate::plan::ExportPlan;
+use gtn_core::error::Kind;
 use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::DataSource;
 use gtn_core::io::tensors::Tensor;
@@ -88,8 +89,8 @@ impl Contest<'_> {
                 match made {
                     Ok(candidate) => candidates.push(candidate),
                     // Alone it is an error; among others it has lost.
-                    Err(Error::Failed(why)) if self.plan.asked.is_none() => {
-                        failed.push(considered_lost(precision, why));
+                    Err(e) if e.kind() == Kind::Failed && self.plan.asked.is_none() => {
+                        failed.push(considered_lost(precision, e.to_string()));
                     }
                     Err(e) => return Err(e),
                 }
@@ -194,7 +195,8 @@ impl Contest<'_> {
 
     fn duel(&self, first: &Candidate, second: &Candidate) -> Result<Duel> {
         let p = &self.student.file.preprocess;
-        let image = self.student.golden.images.get(..p.image_len()).unwrap_or_default();
+        let image = self.student.golden.images.get(..p.image_len());
+        let image = image.ok_or_else(|| Error::Failed("the student has no golden image".into()))?;
         let input = Tensor::f32(&[1, p.channels, p.height, p.width], p.normalise(image)?);
         let threads = self.source.device.cpu.threads.value;
         let options = Options {

@@ -193,12 +193,15 @@ impl Timed {
             if a.dir == b.dir { c.precision.name().to_owned() } else { format!("{}, {}", c.dir, c.precision) }
         };
         let (first, second) = (name(b), name(a));
-        let model = |key: &String| self.models.get(key).map(Vec::as_slice).unwrap_or_default();
+        let model = |key: &String| {
+            let found = self.models.get(key).map(Vec::as_slice);
+            found.ok_or_else(|| Error::Failed("a candidate's model is not there to be measured".into()))
+        };
         let input = student.arch.input;
         let image = made_up_image([input.channels, input.height, input.width])?;
         let duel = Duel::of(
-            Side { name: &first, model: model(&keys[0]) },
-            Side { name: &second, model: model(&keys[1]) },
+            Side { name: &first, model: model(&keys[0])? },
+            Side { name: &second, model: model(&keys[1])? },
             &image,
             &self.options,
         )?;

@@ -2,6 +2,7 @@
 //! What can be tried is tried: ONNX Runtime loads the model here and runs it once.
 
 use crate::cli::CheckArgs;
+use gtn_core::error::Kind;
 use gtn_core::artifacts::bundle::Bundle;
 use gtn_core::device::int8::ActivationType;
 use gtn_core::device::{self, Device, Int8};
@@ -219,6 +220,10 @@ fn tried(model: &OnnxModel, path: &Path, device: &Device, options: &Options) -> 
         Err(Error::Input { what, .. }) => {
             return Ok(vec![operators("ONNX Runtime".into()).unless(true, Verdict::No, || what)]);
         }
+        Err(Error::Node { node, what, .. }) => {
+            let what = format!("{node}: {what}");
+            return Ok(vec![operators("ONNX Runtime".into()).unless(true, Verdict::No, || what)]);
+        }
         Err(e) => return Err(e),
     };
     let runtime = format!("ONNX Runtime {}", subject.backend.info().version);
@@ -242,7 +247,8 @@ fn tried(model: &OnnxModel, path: &Path, device: &Device, options: &Options) -> 
             return Ok(all);
         }
     };
-    if let Err(Error::Failed(what)) = subject.backend.run(&given) {
+    if let Err(e) = subject.backend.run(&given) && e.kind() == Kind::Failed {
+        let what = e.to_string();
         let inference = Finding::yes("inference", "fails".into(), runtime);
         all.push(inference.unless(true, Verdict::No, || what));
         return Ok(all);

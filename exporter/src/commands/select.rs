@@ -8,6 +8,7 @@ use crate::commands::export;
 use crate::plan::ExportPlan;
 use crate::students;
 use crate::students::{Skipped, Student};
+use gtn_core::error::Kind;
 use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::device::Device;
 use gtn_core::html::page::Page;
@@ -51,7 +52,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         let bundle = export::bundle_path(out, &student, &plan.device)?;
         let one = plan.of_precision(chosen.precision);
         match export::export(&one, &student, &bundle, Some(&selection.why(&chosen))) {
-            Err(Error::Failed(why)) => {
+            Err(e) if e.kind() == Kind::Failed => {
+                let why = e.to_string();
                 selection.missed.push(Missed { dir: chosen.dir, precision: chosen.precision, why });
                 continue;
             }

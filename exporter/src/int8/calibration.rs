@@ -201,7 +201,9 @@ impl Calibration {
             let inner = outputs.first().into_iter().flat_map(|o| o.iter().skip(1));
             for ((stats, &site), output) in stats.iter_mut().zip(&sites).zip(inner) {
                 let [c, h, w] = graph.shape(site);
-                let values = values(output)?.get(..n * c * h * w).unwrap_or_default();
+                let values = values(output)?.get(..n * c * h * w);
+                let values =
+                    values.ok_or_else(|| Error::Failed("a calibration run answers too little".into()))?;
                 if !stats.add(values, c, h * w) {
                     let name = producer(graph, site).map_or("image", |n| &n.name);
                     return Err(Error::Failed(format!(

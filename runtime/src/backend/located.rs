@@ -2,47 +2,51 @@
 //! kit's hundreds a reader must know which.
 
 use crate::backend::{Backend, Named, NodeTime, Slot};
+use gtn_core::error::ShapeOf;
 use gtn_core::measure::report::BackendInfo;
 use gtn_core::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A loaded model with its file's name.
 pub struct Located {
     backend: Box<dyn Backend>,
-    file: String,
-    /// Of what is bound, for messages.
-    bound: String,
+    path: PathBuf,
+    /// What is bound.
+    bound: Vec<ShapeOf>,
 }
 
 impl Located {
     /// `path` is for messages.
     pub fn new(backend: Box<dyn Backend>, path: &Path) -> Self {
-        Self { backend, file: path.display().to_string(), bound: String::new() }
+        Self { backend, path: path.to_owned(), bound: Vec::new() }
     }
 }
 
 /// What failed while a model was loaded names the file; what is not there at all has none.
 pub fn loading(path: &Path, error: Error) -> Error {
     match error {
-        Error::Failed(what) => Error::Failed(format!("{}: {what}", path.display())),
+        Error::Failed(what) => Error::Run { path: path.to_owned(), what, inputs: Vec::new() },
         other => other,
     }
 }
 
-fn running(file: &str, inputs: &str, error: Error) -> Error {
+fn running(path: &Path, inputs: &[ShapeOf], error: Error) -> Error {
+    let file = path.display();
     match error {
-        Error::Failed(what) if inputs.is_empty() => Error::Failed(format!("{file}: {what}")),
-        Error::Failed(what) => Error::Failed(format!("{file}: {what} (with {inputs})")),
+        Error::Failed(what) => Error::Run { path: path.to_owned(), what, inputs: inputs.to_vec() },
         Error::Usage(what) => Error::Usage(format!("{file}: {what}")),
         Error::Unavailable(what) => Error::Unavailable(format!("{file}: {what}")),
         other => other,
     }
 }
 
-/// `image float [1, 3, 224, 224]`
-fn signature(inputs: &[Named]) -> String {
-    let one = |i: &Named| format!("{} {} {:?}", i.name, i.tensor.data.element().name(), i.tensor.shape);
-    inputs.iter().map(one).collect::<Vec<_>>().join(", ")
+fn shapes(inputs: &[Named]) -> Vec<ShapeOf> {
+    let one = |i: &Named| ShapeOf {
+        name: i.name.clone(),
+        element: i.tensor.data.element().name(),
+        shape: i.tensor.shape.clone(),
+    };
+    inputs.iter().map(one).collect()
 }
 
 impl Backend for Located {
@@ -59,20 +63,20 @@ impl Backend for Located {
     }
 
     fn run(&mut self, inputs: &[Named]) -> Result<Vec<Named>> {
-        self.backend.run(inputs).map_err(|e| running(&self.file, &signature(inputs), e))
+        self.backend.run(inputs).map_err(|e| running(&self.path, &shapes(inputs), e))
     }
 
     fn bind(&mut self, inputs: &[Named]) -> Result<()> {
-        self.bound = signature(inputs);
-        self.backend.bind(inputs).map_err(|e| running(&self.file, &self.bound, e))
+        self.bound = shapes(inputs);
+        self.backend.bind(inputs).map_err(|e| running(&self.path, &self.bound, e))
     }
 
     fn run_bound(&mut self) -> Result<()> {
-        self.backend.run_bound().map_err(|e| running(&self.file, &self.bound, e))
+        self.backend.run_bound().map_err(|e| running(&self.path, &self.bound, e))
     }
 
     fn node_times(&mut self) -> Result<Vec<NodeTime>> {
-        self.backend.node_times().map_err(|e| running(&self.file, "", e))
+        self.backend.node_times().map_err(|e| running(&self.path, &[], e))
     }
 }
 

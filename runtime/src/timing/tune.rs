@@ -71,10 +71,11 @@ pub fn tune(
     drop(bar);
     move_to(&home)?;
     candidates.sort_by(|a, b| median(&a.rounds).total_cmp(&median(&b.rounds)));
-    let fastest = candidates.first().map(|c| c.rounds.clone()).unwrap_or_default();
+    let nothing = || Error::Failed("nothing to tune".into());
+    let fastest = candidates.first().map(|c| c.rounds.clone()).ok_or_else(nothing)?;
     let tried = candidates.iter().map(|c| judge(c, &fastest)).collect::<Result<Vec<_>>>()?;
-    let (chosen, why) = choose(&tried).ok_or_else(|| Error::Failed("nothing to tune".into()))?;
-    let at = candidates.iter().position(|c| c.choice == chosen).unwrap_or(0);
+    let (chosen, why) = choose(&tried).ok_or_else(nothing)?;
+    let at = candidates.iter().position(|c| c.choice == chosen).ok_or_else(nothing)?;
     Ok((candidates.swap_remove(at).subject, tried, chosen, why))
 }
 

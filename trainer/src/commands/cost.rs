@@ -261,9 +261,11 @@ fn print(all: &[Contestant]) -> Result<()> {
             ratio,
         ]);
     }
-    let seconds =
-        |name: &str| all.iter().find(|c| c.name == name).map(|c| c.seconds.as_slice()).unwrap_or_default();
-    let shares: Vec<f64> = seconds(TOGETHER).iter().zip(seconds(APART)).map(|(a, b)| a / b).collect();
+    let seconds = |name: &str| {
+        let found = all.iter().find(|c| c.name == name).map(|c| c.seconds.as_slice());
+        found.ok_or_else(|| Error::Failed(format!("{name} was not measured")))
+    };
+    let shares: Vec<f64> = seconds(TOGETHER)?.iter().zip(seconds(APART)?).map(|(a, b)| a / b).collect();
     let share = Summary::of(&shares).map_or("-".into(), |s| format!("{:.2}", s.p50));
     exit::print(&format!("{}\n4 students in one teacher pass: {share} times 4 apart\n", table.render()))
 }

@@ -48,7 +48,7 @@ impl Source {
     /// Which images step `step` (of the whole run) sees.
     fn indices(&self, order: &[u32], step: usize) -> Vec<u32> {
         let start = step % self.steps_per_epoch() * self.batch_size;
-        order.get(start..start + self.batch_size).unwrap_or_default().to_vec()
+        order[start..start + self.batch_size].to_vec()
     }
 
     fn host_batch(&self, order: &[u32], epoch: u64, step: usize) -> Result<(Vec<f32>, Vec<i64>)> {

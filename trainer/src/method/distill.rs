@@ -29,7 +29,7 @@ pub fn kd_divergence(student: &Tensor, teacher: &Tensor, temperature: f64) -> Te
 /// two-way (target, others) distributions, NCKD that of the non-target classes among themselves.
 pub fn dkd_divergence(student: &Tensor, teacher: &Tensor, labels: &Tensor, kd: &Kd) -> Tensor {
     let t = kd.temperature;
-    let target = labels.one_hot(student.size().last().copied().unwrap_or(1)).to_kind(wide(student));
+    let target = labels.one_hot(student.size()[1]).to_kind(wide(student));
     let (s, z) = (student / t, teacher / t);
     let two_way = |x: &Tensor| {
         let p = (x.softmax(-1, wide(x)) * &target).sum_dim_intlist([1i64].as_slice(), true, wide(x));

@@ -216,15 +216,14 @@ fn measure(kit: &Kit, part: &mut Part, (path, options): (&Path, &Options), secon
 
 fn finish(kit: &Kit, part: Part, failures: &[Error]) -> Result<Table> {
     let Part { runtime, host, bursts, kit_sha256, .. } = part;
-    let medians = |model: &str| bursts.medians_us.get(model).map(Vec::as_slice).unwrap_or_default();
-    let time = |model: &str| {
-        Time::of(medians(model)).ok_or_else(|| Error::Failed(format!("{model} was not measured")))
-    };
+    let missing = |model: &str| Error::Failed(format!("{model} was not measured"));
+    let medians = |model: &str| bursts.medians_us.get(model).ok_or_else(|| missing(model));
+    let time = |model: &str| Time::of(medians(model)?).ok_or_else(|| missing(model));
     let op = |o: &gtn_core::artifacts::kit::KitOp| {
         Ok(OpRow { op: o.op.clone(), time: time(&o.model)?.beyond(&time(&o.reference)?, o.copies) })
     };
     let network = |n: &gtn_core::artifacts::kit::KitNetwork| {
-        let bursts = medians(&n.model);
+        let bursts = medians(&n.model)?;
         let (first, second) = bursts.split_at(bursts.len() / 2);
         let drift = Summary::of(second).zip(Summary::of(first)).map_or(1.0, |(b, a)| b.p50 / a.p50);
         Ok(NetworkRow { arch: n.arch.clone(), precision: n.precision, time: time(&n.model)?, drift })
