@@ -1,9 +1,11 @@
-//! From a checked file to a graph of steps: constants, the inputs' shapes, one operator after another.
+//! From a checked file to a graph: constants, the inputs' shapes, one operator after another.
 
 use crate::backend::sizes::{Sizes, still_open};
 use crate::backend::{Named, Options, Slot};
-use crate::gpu::ir::graph::{DType, Graph, ValueId};
-use crate::gpu::ops::{self, Node};
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::graph::{Graph, ValueId};
+use crate::gpu::ops;
+use crate::gpu::ops::file_node::FileNode;
 use crate::onnx::{Constant, Dim, Numbers, Value, decode, value};
 use gtn_core::io::tensors::Data;
 use gtn_core::{Error, Result};
@@ -19,7 +21,7 @@ const SPARE_BYTES: usize = 64 << 20;
 /// A graph and its ends.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Values and steps.
+    /// Values and nodes.
     pub graph: Graph,
     /// Name, value; every size is filled in.
     pub inputs: Vec<(Slot, ValueId)>,
@@ -29,7 +31,7 @@ pub struct Loaded {
     pub images: usize,
 }
 
-/// Reads a model; open dimensions become what `options` say, and inputs named in `bound` become constants (a shape
+/// Reads a model and adds what its nodes compute, as they have it; open dimensions become what `options` say, and inputs named in `bound` become constants (a shape
 /// must be known at loading).
 pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Result<Loaded> {
     let bad = |what: String| Error::input(path, what);
@@ -45,7 +47,7 @@ pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Re
     let mut graph = Graph::new(SPARE_BYTES + 4 * model.len());
     let mut names: BTreeMap<String, ValueId> = BTreeMap::new();
     for tensor in &proto.initializer {
-        let add = || graph.add_constant(Constant::read(tensor)?, used(&tensor.name));
+        let add = || graph.add_constant(Constant::read(tensor)?, used(&tensor.name), 0);
         let id = { add }().map_err(|what| bad(format!("initializer `{}` {what}", tensor.name)))?;
         names.insert(tensor.name.clone(), id);
     }
@@ -59,7 +61,7 @@ pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Re
     for info in &sizes.inputs {
         let bad = |what: String| bad(format!("input `{}`: {what}", info.name));
         let id = match bound.iter().find(|b| b.name == info.name) {
-            Some(b) => graph.add_constant(constant(b).map_err(bad)?, used(&info.name)).map_err(bad)?,
+            Some(b) => graph.add_constant(constant(b).map_err(bad)?, used(&info.name), 0).map_err(bad)?,
             None => {
                 let (slot, dtype, shape) = slot(info).map_err(bad)?;
                 let id = graph.add(dtype, &shape, used(&info.name)).map_err(bad)?;
@@ -70,7 +72,7 @@ pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Re
         names.insert(info.name.clone(), id);
     }
     for (i, node) in proto.node.iter().enumerate() {
-        let mut n = Node::new(&mut graph, &mut names, node, opset, &used);
+        let mut n = FileNode::new(&mut graph, &mut names, (i + 1, node), opset, &used);
         ops::lower(&mut n).map_err(|what| {
             bad(format!("node {i} `{}` ({}): {what} (backend wgpu)", node.name, node.op_type))
         })?;
@@ -87,9 +89,8 @@ pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Re
         if !matches!(v.dtype, DType::F32 | DType::U8) {
             return Err(bad(&format!("is {}, wanted float or uint8", v.dtype.name())));
         }
-        outputs.push((out_slot(&info.name, v.dtype, &v.shape), id));
+        outputs.push((out_slot(&info.name, v.dtype, &v.shape).map_err(|e| bad(&e))?, id));
     }
-    graph.prune(&outputs.iter().map(|o| o.1).collect::<Vec<_>>());
     let slots: Vec<Slot> = inputs.iter().map(|i: &(Slot, ValueId)| i.0.clone()).collect();
     // Inputs that are known already are no images.
     let images = if bound.is_empty() { sizes.images(&slots, options.batch).map_err(bad)? } else { 1 };
@@ -126,10 +127,11 @@ fn slot(v: &Value) -> Result<(Slot, DType, Vec<usize>), String> {
         Dim::Open(name) => Err(format!("dimension `{name}` is open")),
     };
     let shape = v.dims.iter().map(size).collect::<Result<Vec<usize>, String>>()?;
-    Ok((out_slot(&v.name, dtype, &shape), dtype, shape))
+    Ok((out_slot(&v.name, dtype, &shape)?, dtype, shape))
 }
 
-fn out_slot(name: &str, dtype: DType, shape: &[usize]) -> Slot {
-    let shape = shape.iter().map(|&d| i64::try_from(d).unwrap_or(i64::MAX)).collect();
-    Slot { name: name.into(), dtype: dtype.name().into(), shape }
+fn out_slot(name: &str, dtype: DType, shape: &[usize]) -> Result<Slot, String> {
+    let size = |&d: &usize| i64::try_from(d).map_err(|_| format!("has a dimension {d}"));
+    let shape = shape.iter().map(size).collect::<Result<_, _>>()?;
+    Ok(Slot { name: name.into(), dtype: dtype.name().into(), shape })
 }

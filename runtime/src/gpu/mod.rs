@@ -1,21 +1,27 @@
 //! Our own executor on any GPU with Vulkan, Metal, DX12 or OpenGL ES: `--backend wgpu`.
 //!
-//! One way through: a file, checked by [`crate::onnx`] -> `load` walks its nodes once and lets each operator
-//! of `ops` (one file each, a `.wgsl` of the same stem beside it) infer shapes and add the steps it needs to a
-//! `graph` (typed values, steps, fusion with the step before) -> `layout` gives convolutions the kernels that
-//! suit the adapter, with channels in fours and packed weights -> `plan` places every value in one buffer,
-//! constants first, then activations that share memory when their lives do not meet -> `executor` compiles
-//! one pipeline per distinct step (`pipelines`, kept on disk by `cache`) and runs them in order, `timing` each
-//! where asked; `tune` finds the fastest kernels, `peak` what any could do. `adapter` finds the GPU and turns
-//! whatever goes wrong on it into an error.
+//! A small compiler, one way through. A file, checked by [`crate::onnx`], becomes a graph of values and typed operators
+//! (`ir`): `load` walks its nodes once and lets each operator's `lower` (`ops`, one file each) check attributes and infer
+//! shapes. `passes` change that graph: `quantise` makes operators of dequantised integers operators of the integers, `fuse`
+//! lets an operator take in the one behind it, `tables` adds the numbers that kernels read from memory; then, for an
+//! adapter, `layout` puts channels in fours and packs weights, and `plan` places every value in one buffer: constants first,
+//! then activations that share memory when their lives do not meet. `kernels`, the last stage, asks each operator for its
+//! shader, constants and invocations (a `.wgsl` beside the operator's file). What comes out is a `program`: kernels, places
+//! and labels, all that `exec` sees.
+//!
+//! `exec`: `executor` compiles one pipeline for each distinct kernel (`pipelines`, kept on disk by `cache`) and runs them in
+//! order, `timing` each where asked; `peak` says what any could do; `adapter` finds the GPU and turns whatever goes wrong on
+//! it into an error.
 //!
 //! An operator, type or attribute that is not computed exactly is an error at loading, naming the node.
 
 pub(crate) mod exec;
 mod ir;
+mod kernels;
 mod load;
 mod ops;
 mod passes;
+mod program;
 
 pub use exec::adapter::quiet;
 pub use exec::cache::default_dir;
@@ -46,17 +52,15 @@ pub fn look(allow_software: bool) -> Result<()> {
 
 /// Loads and plans a model as [`WgpuBackend::load`] does.
 pub fn needs(model: &[u8], path: &Path, options: &Options) -> Result<Needs> {
-    let mut loaded = load::load(model, path, options, &[])?;
-    let bad = |what| gtn_core::Error::input(path, what);
-    passes::layout::apply(&mut loaded, options.kernels.unwrap_or_default(), exec::adapter::Abilities::ALL)
-        .map_err(bad)?;
-    let ids =
-        |ends: &[(crate::backend::Slot, ir::graph::ValueId)]| ends.iter().map(|e| e.1).collect::<Vec<_>>();
-    let plan = passes::plan::plan(&loaded.graph, &ids(&loaded.inputs), &ids(&loaded.outputs));
+    let loaded = program::read(model, path, options, &[])?;
+    let kernels = options.kernels.unwrap_or_default();
+    let program = program::compile(loaded, kernels, kernels::Abilities::ALL)
+        .map_err(|what| gtn_core::Error::input(path, what))?;
+    let memory = program.memory;
     Ok(Needs {
-        constant_bytes: 4 * (plan.constants + plan.packed),
-        activation_bytes: 4 * plan.activations,
-        least_activation_bytes: 4 * plan.lower_bound,
-        steps: loaded.graph.steps.len(),
+        constant_bytes: 4 * (memory.constants + memory.packed),
+        activation_bytes: 4 * memory.activations,
+        least_activation_bytes: 4 * memory.least_activations,
+        steps: program.steps.len(),
     })
 }

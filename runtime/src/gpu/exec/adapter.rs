@@ -1,6 +1,7 @@
 //! The GPU: finding one, opening it with the limits of a small one, and hearing of everything that goes wrong.
 
 use crate::backend::Kernels;
+use crate::gpu::kernels::Abilities;
 use gtn_core::{Error, Result};
 use std::future::Future;
 use std::pin::pin;
@@ -28,20 +29,6 @@ pub struct Gpu {
 pub struct Found {
     adapter: wgpu::Adapter,
     info: wgpu::AdapterInfo,
-}
-
-/// What shaders may use beyond what every adapter has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Abilities {
-    /// Packing two float16 into a word (nearly every adapter).
-    pub halves: bool,
-    /// Sums over a subgroup.
-    pub subgroups: bool,
-}
-
-impl Abilities {
-    /// All of them.
-    pub const ALL: Self = Self { halves: true, subgroups: true };
 }
 
 /// Lets Mesa's layer that asks a window system for its favourite adapter be: without one it writes `error: XDG_RUNTIME_DIR

@@ -2,9 +2,10 @@
 
 use crate::gpu::exec::adapter;
 use crate::gpu::exec::adapter::Gpu;
-use crate::gpu::exec::executor::{bindings, buffer, dispatch};
+use crate::gpu::exec::buffers::{bindings, buffer};
+use crate::gpu::exec::executor::dispatch;
 use crate::gpu::exec::pipelines::{Compiled, compile};
-use crate::gpu::ir::graph::{Form, Fuse, GROUP, Shader, Step, ValueId};
+use crate::gpu::kernels::{GROUP, Kernel, Shader};
 use gtn_core::{Error, Result};
 use wgpu::BufferUsages;
 
@@ -32,24 +33,15 @@ impl Peak {
         let packed = buffer(&gpu, "none", 0, BufferUsages::STORAGE)?;
         let at = buffer(&gpu, "none", 0, BufferUsages::UNIFORM)?;
         let (layout, bind_group) = gpu.scoped(|| bindings(&gpu.device, &memory, &packed, &at))?;
-        let step = Step {
-            node: "peak".into(),
-            op: "peak".into(),
+        let kernel = Kernel {
             shader: &SHADER,
-            narrow: None,
             entry: "main",
             constants: vec![("rounds", ROUNDS as f64)],
-            reads: Vec::new(),
-            write: ValueId(0),
-            of: ValueId(0),
-            of_reads: Vec::new(),
             invocations: INVOCATIONS,
             group: GROUP,
             params: Vec::new(),
-            form: Form::Plain,
-            fuse: Fuse::No,
         };
-        let step = compile(&gpu, &layout, &[step], None)?.pop();
+        let step = compile(&gpu, &layout, [(&kernel, "peak")], None)?.pop();
         let step = step.ok_or_else(|| Error::Failed("no pipeline was made".into()))?;
         Ok(Self { gpu, bind_group, step })
     }
@@ -62,7 +54,7 @@ impl Peak {
     /// Computes, waits, and says how many floating-point operations that were (a multiply-add is two).
     pub fn run(&self) -> Result<f64> {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        dispatch(&mut encoder.begin_compute_pass(&Default::default()), &self.bind_group, 0, &self.step);
+        dispatch(&mut encoder.begin_compute_pass(&Default::default()), &self.bind_group, &self.step);
         self.gpu.queue.submit([encoder.finish()]);
         self.gpu.finish()?;
         Ok((INVOCATIONS * ROUNDS * FLOP_OF_A_ROUND) as f64)

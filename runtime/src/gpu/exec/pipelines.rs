@@ -1,46 +1,51 @@
-//! One compiled pipeline for each distinct step.
+//! One compiled pipeline for each distinct kernel.
 
 use crate::gpu::exec::adapter::Gpu;
-use crate::gpu::ir::graph::Step;
+use crate::gpu::exec::buffers::AT_STRIDE;
+use crate::gpu::kernels::Kernel;
 use gtn_core::{Error, Result};
 use std::collections::HashMap;
 
 /// Workgroups along a dimension, at most.
 const MAX_GROUPS: usize = 65_535;
 
-/// A step that can be dispatched.
+/// A kernel that can be dispatched.
 pub struct Compiled {
     /// Its pipeline.
     pub pipeline: wgpu::ComputePipeline,
     /// Workgroups.
     pub groups: [u32; 2],
+    /// Where its offsets begin, in bytes.
+    pub at: u32,
 }
 
-/// A pipeline for each step; equal ones are compiled once.
-pub fn compile(
+/// A pipeline for each kernel, whose node's name is beside it; equal ones are compiled once.
+pub fn compile<'a>(
     gpu: &Gpu,
     layout: &wgpu::PipelineLayout,
-    steps: &[Step],
+    kernels: impl IntoIterator<Item = (&'a Kernel, &'a str)>,
     cache: Option<&wgpu::PipelineCache>,
 ) -> Result<Vec<Compiled>> {
     let mut modules: HashMap<&'static str, wgpu::ShaderModule> = HashMap::new();
     let mut pipelines: HashMap<String, wgpu::ComputePipeline> = HashMap::new();
-    let mut all = Vec::with_capacity(steps.len());
-    for step in steps {
-        let mut constants = step.constants.clone();
+    let mut all = Vec::new();
+    for (i, (kernel, node)) in kernels.into_iter().enumerate() {
+        let mut constants = kernel.constants.clone();
         constants.sort_by(|a, b| a.0.cmp(b.0));
-        let key = format!("{} {} {constants:?}", step.shader.name, step.entry);
+        let key = format!("{} {} {constants:?}", kernel.shader.name, kernel.entry);
         let pipeline = match pipelines.get(&key) {
             Some(pipeline) => pipeline.clone(),
             None => {
                 let pipeline = gpu
-                    .scoped(|| pipeline(gpu, layout, &mut modules, step, &constants, cache))
-                    .map_err(|e| Error::Unavailable(format!("{e} (pipeline of node `{}`)", step.node)))?;
+                    .scoped(|| pipeline(gpu, layout, &mut modules, kernel, &constants, cache))
+                    .map_err(|e| Error::Unavailable(format!("{e} (pipeline of node `{node}`)")))?;
                 pipelines.insert(key, pipeline.clone());
                 pipeline
             }
         };
-        all.push(Compiled { pipeline, groups: groups(step)? });
+        let at = u32::try_from(i * AT_STRIDE);
+        let at = at.map_err(|_| Error::Unavailable("backend wgpu: there are too many steps".into()))?;
+        all.push(Compiled { pipeline, groups: groups(kernel, node)?, at });
     }
     Ok(all)
 }
@@ -49,21 +54,21 @@ fn pipeline(
     gpu: &Gpu,
     layout: &wgpu::PipelineLayout,
     modules: &mut HashMap<&'static str, wgpu::ShaderModule>,
-    step: &Step,
+    kernel: &Kernel,
     constants: &[(&'static str, f64)],
     cache: Option<&wgpu::PipelineCache>,
 ) -> wgpu::ComputePipeline {
-    let module = modules.entry(step.shader.name).or_insert_with(|| {
+    let module = modules.entry(kernel.shader.name).or_insert_with(|| {
         gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(step.shader.name),
-            source: wgpu::ShaderSource::Wgsl(step.shader.source.into()),
+            label: Some(kernel.shader.name),
+            source: wgpu::ShaderSource::Wgsl(kernel.shader.source.into()),
         })
     });
     gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(step.shader.name),
+        label: Some(kernel.shader.name),
         layout: Some(layout),
         module,
-        entry_point: Some(step.entry),
+        entry_point: Some(kernel.entry),
         compilation_options: wgpu::PipelineCompilationOptions {
             constants,
             zero_initialize_workgroup_memory: true,
@@ -73,12 +78,12 @@ fn pipeline(
 }
 
 /// Workgroups for the wanted invocations: a second dimension where one is not enough.
-fn groups(step: &Step) -> Result<[u32; 2]> {
-    let all = step.invocations.div_ceil(step.group).max(1);
+fn groups(kernel: &Kernel, node: &str) -> Result<[u32; 2]> {
+    let all = kernel.invocations.div_ceil(kernel.group).max(1);
     let y = all.div_ceil(MAX_GROUPS);
     let x = all.div_ceil(y);
     match (u32::try_from(x), u32::try_from(y)) {
         (Ok(x), Ok(y)) if y as usize <= MAX_GROUPS => Ok([x, y]),
-        _ => Err(Error::Unavailable(format!("backend wgpu: node `{}` has too much to compute", step.node))),
+        _ => Err(Error::Unavailable(format!("backend wgpu: node `{node}` has too much to compute"))),
     }
 }

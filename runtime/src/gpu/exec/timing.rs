@@ -1,7 +1,8 @@
 //! Times of single steps: by timestamps on the GPU where it has them, else by the clock around each.
 
 use crate::gpu::exec::adapter::Gpu;
-use crate::gpu::exec::executor::buffer;
+use crate::gpu::exec::buffers::buffer;
+use crate::gpu::exec::pipelines::Compiled;
 use gtn_core::{Error, Result};
 use std::time::Instant;
 use wgpu::BufferUsages;
@@ -53,12 +54,17 @@ impl Timing {
         if self.gpu_clock.is_some() { "timestamps on the GPU" } else { "the host's clock around each step" }
     }
 
-    /// Runs every step (`dispatch` puts the i-th into a pass), timing each.
-    pub fn run(&mut self, gpu: &Gpu, dispatch: impl Fn(usize, &mut wgpu::ComputePass)) -> Result<()> {
+    /// Runs every step (`dispatch` puts one into a pass), timing each.
+    pub fn run(
+        &mut self,
+        gpu: &Gpu,
+        steps: &[Compiled],
+        dispatch: impl Fn(&Compiled, &mut wgpu::ComputePass),
+    ) -> Result<()> {
         let Some(clock) = &self.gpu_clock else {
-            for (i, times) in self.us.iter_mut().enumerate() {
+            for (times, step) in self.us.iter_mut().zip(steps) {
                 let mut encoder = gpu.device.create_command_encoder(&Default::default());
-                dispatch(i, &mut encoder.begin_compute_pass(&Default::default()));
+                dispatch(step, &mut encoder.begin_compute_pass(&Default::default()));
                 let start = Instant::now();
                 gpu.queue.submit([encoder.finish()]);
                 gpu.finish()?;
@@ -68,14 +74,14 @@ impl Timing {
         };
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         let mut query = 0;
-        for i in 0..self.us.len() {
+        for step in steps {
             let writes = wgpu::ComputePassTimestampWrites {
                 query_set: &clock.queries,
                 beginning_of_pass_write_index: Some(query),
                 end_of_pass_write_index: Some(query + 1),
             };
             let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(writes) };
-            dispatch(i, &mut encoder.begin_compute_pass(&descriptor));
+            dispatch(step, &mut encoder.begin_compute_pass(&descriptor));
             query += 2;
         }
         encoder.resolve_query_set(&clock.queries, 0..query, &clock.resolved, 0);

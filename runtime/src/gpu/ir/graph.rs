@@ -1,84 +1,15 @@
-//! The typed graph: values with types and shapes, and the steps that compute them.
+//! The typed graph: values with types and shapes, and the nodes that compute them.
 
-use crate::gpu::ops::{Groups, Window};
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::op::Op;
 use crate::onnx::{Constant, Numbers};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Largest tensor, in elements: one storage binding of 2 GiB.
 const MAX_ELEMENTS: usize = 1 << 29;
 /// Most dimensions of a tensor.
 pub const MAX_RANK: usize = 6;
-/// Values that a step reads, at most.
-pub const READS: usize = 5;
-/// Invocations of a workgroup, as a rule.
-pub const GROUP: usize = 64;
-
-/// Element types. On the GPU every element takes 4 bytes: a float, or an integer as i32 (bytes and float16 less where
-/// channels are in fours: see `layout`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // the names are the types'
-pub enum DType {
-    F32,
-    F16,
-    U8,
-    I8,
-    U16,
-    I16,
-    I32,
-    U32,
-    /// On the host only: shapes, axes.
-    I64,
-}
-
-impl DType {
-    /// Of ONNX's TensorProto.DataType.
-    pub fn of(elem_type: i32) -> Result<Self, String> {
-        Ok(match elem_type {
-            1 => Self::F32,
-            10 => Self::F16,
-            2 => Self::U8,
-            3 => Self::I8,
-            4 => Self::U16,
-            5 => Self::I16,
-            6 => Self::I32,
-            12 => Self::U32,
-            7 => Self::I64,
-            other => return Err(format!("element type {other} is not supported")),
-        })
-    }
-
-    /// Smallest and largest value of an integer type that i32 holds.
-    pub fn range(self) -> Option<(i32, i32)> {
-        Some(match self {
-            Self::U8 => (0, 255),
-            Self::I8 => (-128, 127),
-            Self::U16 => (0, 65_535),
-            Self::I16 => (-32_768, 32_767),
-            Self::I32 => (i32::MIN, i32::MAX),
-            Self::F32 | Self::F16 | Self::U32 | Self::I64 => return None,
-        })
-    }
-
-    /// Whether it is one of the floats.
-    pub fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F16)
-    }
-
-    /// ONNX's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "float",
-            Self::F16 => "float16",
-            Self::U8 => "uint8",
-            Self::I8 => "int8",
-            Self::U16 => "uint16",
-            Self::I16 => "int16",
-            Self::I32 => "int32",
-            Self::U32 => "uint32",
-            Self::I64 => "int64",
-        }
-    }
-}
 
 /// Index of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,12 +41,14 @@ pub struct Value {
     pub root: ValueId,
     /// How often nodes and the graph's outputs read it.
     pub uses: usize,
-    /// The step that writes it.
-    pub step: Option<usize>,
+    /// The node that writes it.
+    pub node: Option<usize>,
     /// The integers it was dequantised from.
     pub affine: Option<Affine>,
     /// Whether it lies among the packed weights.
     pub packed: bool,
+    /// Of a constant: the [`Node::origin`] that brought it. Constants lie in this order.
+    pub origin: usize,
 }
 
 impl Value {
@@ -123,111 +56,44 @@ impl Value {
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// `[images, channels, places]`.
+    pub fn planes(&self) -> Result<[usize; 3], String> {
+        match &self.shape[..] {
+            [n, c, rest @ ..] => Ok([*n, *c, rest.iter().product()]),
+            other => Err(format!("has a value {other:?}, wanted images and channels")),
+        }
+    }
 }
 
-/// Shader files, one after the other; their text is all there is (nothing is pasted into it).
-#[derive(Debug, PartialEq, Eq)]
-pub struct Shader {
-    /// The file's stem.
-    pub name: &'static str,
-    /// WGSL.
-    pub source: &'static str,
-}
+/// What an operator reads, as its struct says; none where an operand is left out.
+pub type Reads = Vec<Option<ValueId>>;
 
-/// How a step may take in the operator behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fuse {
-    /// Not at all (any more).
-    No,
-    /// Float products: a residual, then an activation.
-    Float,
-    /// Float products with their residual: an activation.
-    Activation,
-    /// Integer products: a quantisation.
-    Integer,
-}
-
-/// A convolution.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conv {
-    /// Over space.
-    pub window: Window,
-    /// Over channels.
-    pub groups: Groups,
-    /// The input's zero point, if it is of integers, as integer_conv.wgsl computes it.
-    pub integer: Option<i32>,
-}
-
-/// What a step is, where it could also be computed with channels in fours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Form {
-    /// Only as it is.
-    Plain,
-    /// Element by element; what it reads beside the first two values is for all of them.
-    Elementwise,
-    /// Channel by channel; what it reads beside the first value is for all of them.
-    PerTensor,
-    /// With constant weights and bias.
-    Conv(Box<Conv>),
-    /// Products of few rows by a matrix.
-    Gemv,
-    /// Plane by plane.
-    Pool,
-    /// The mean of each plane.
-    Mean,
-}
-
-/// One dispatch.
+/// An operator and its values.
 #[derive(Debug, Clone)]
-pub struct Step {
-    /// The node's name, or its first output's.
-    pub node: String,
-    /// The operators it computes (`Conv+Relu`).
-    pub op: String,
-    /// Its shader.
-    pub shader: &'static Shader,
-    /// Its shader where channels are in fours and a value it reads or writes takes less than a word for each: bytes or
-    /// float16, an invocation for each four.
-    pub narrow: Option<&'static Shader>,
-    /// Entry point.
-    pub entry: &'static str,
-    /// The shader's `override` values: shapes and attributes.
-    pub constants: Vec<(&'static str, f64)>,
-    /// In the order of the shader's `At`.
-    pub reads: Vec<Option<ValueId>>,
+pub struct Node {
+    /// Its name in the file, or its first output's.
+    pub name: String,
+    /// The file's operators that it computes (`Conv+Relu`).
+    pub label: String,
+    /// Which of the file's nodes it came from, counted from 1; 0 is the file's own inputs and initializers.
+    pub origin: usize,
+    /// What it computes.
+    pub op: Op,
+    /// Its operands.
+    pub reads: Reads,
     /// Its result.
     pub write: ValueId,
-    /// What it computes and from what, as the model has them: `layout` changes `write` and `reads` only.
-    pub of: ValueId,
-    /// What it computes it from.
-    pub of_reads: Vec<ValueId>,
-    /// Invocations wanted.
-    pub invocations: usize,
-    /// Invocations of a workgroup.
-    pub group: usize,
-    /// What the shader's `At` has behind the places of its values.
-    pub params: Vec<u32>,
-    /// What `layout` may make of it.
-    pub form: Form,
-    /// What may be added to it.
-    pub fuse: Fuse,
 }
 
-impl Step {
-    /// Sets one of the constants, which the shader has.
-    pub fn set(&mut self, name: &'static str, value: f64) {
-        self.constants.retain(|(n, _)| *n != name);
-        self.constants.push((name, value));
-    }
-
-    /// Computes so many invocations, whose number the shader knows as `total`.
-    pub fn set_total(&mut self, total: usize) {
-        self.set("total", total as f64);
-        self.invocations = total;
+impl Node {
+    /// An operand that must be there.
+    pub fn read(&self, i: usize) -> Result<ValueId, String> {
+        self.reads.get(i).copied().flatten().ok_or_else(|| format!("has no operand {i}"))
     }
 }
 
-/// Values and steps in order.
+/// Values and nodes in order.
 #[derive(Debug)]
 pub struct Graph {
     /// Bytes that constants may still take.
@@ -235,16 +101,16 @@ pub struct Graph {
     /// By [`ValueId`].
     pub values: Vec<Value>,
     /// In order of execution.
-    pub steps: Vec<Step>,
+    pub nodes: Vec<Node>,
 }
 
 impl Graph {
     /// An empty graph, whose constants may take so many bytes: a small file cannot ask for a large memory.
     pub fn new(budget: usize) -> Self {
-        Self { budget, values: Vec::new(), steps: Vec::new() }
+        Self { budget, values: Vec::new(), nodes: Vec::new() }
     }
 
-    /// Adds a value that nothing computes yet.
+    /// Adds a value that nothing computes yet. Errors: too many dimensions or elements, or none.
     pub fn add(&mut self, dtype: DType, shape: &[usize], uses: usize) -> Result<ValueId, String> {
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if shape.len() > MAX_RANK {
@@ -260,46 +126,46 @@ impl Graph {
             constant: None,
             root: id,
             uses,
-            step: None,
+            node: None,
             affine: None,
             packed: false,
+            origin: 0,
         });
         Ok(id)
     }
 
-    /// Adds known values.
-    pub fn add_constant(&mut self, constant: Constant, uses: usize) -> Result<ValueId, String> {
+    /// Adds known values that the node `origin` brought.
+    pub fn add_constant(
+        &mut self,
+        constant: Constant,
+        uses: usize,
+        origin: usize,
+    ) -> Result<ValueId, String> {
         let bytes = constant.numbers.bytes();
         self.budget =
             self.budget.checked_sub(bytes).ok_or("its constants are out of proportion to the file")?;
         let dtype = DType::of(constant.elem_type)?;
         // An empty list of axes, roi or scales is a value of its own.
-        if constant.numbers.len() == 0 {
-            let id = self.add(dtype, &[1], uses)?;
-            if let Some(value) = self.values.get_mut(id.0) {
-                (value.shape, value.constant) = (vec![0], Some(Rc::new(constant.numbers)));
-            }
-            return Ok(id);
-        }
-        let id = self.add(dtype, &constant.shape, uses)?;
-        if let Some(value) = self.values.get_mut(id.0) {
-            value.constant = Some(Rc::new(constant.numbers));
+        let empty = constant.numbers.len() == 0;
+        let id = self.add(dtype, if empty { &[1] } else { &constant.shape }, uses)?;
+        let value = self.value_mut(id)?;
+        (value.constant, value.origin) = (Some(Rc::new(constant.numbers)), origin);
+        if empty {
+            value.shape = vec![0];
         }
         Ok(id)
     }
 
     /// Adds weights as a kernel wants them, which lie apart.
-    pub fn add_packed(&mut self, constant: Constant) -> Result<ValueId, String> {
-        let id = self.add_constant(constant, 1)?;
-        if let Some(value) = self.values.get_mut(id.0) {
-            value.packed = true;
-        }
+    pub fn add_packed(&mut self, constant: Constant, origin: usize) -> Result<ValueId, String> {
+        let id = self.add_constant(constant, 1, origin)?;
+        self.value_mut(id)?.packed = true;
         Ok(id)
     }
 
     /// A constant's numbers, if it is one; what nothing else reads is given up here, and its bytes with it.
     pub fn take_numbers(&mut self, id: ValueId) -> Result<Option<Rc<Numbers>>, String> {
-        let value = self.values.get_mut(id.0).ok_or_else(|| format!("value {} is not there", id.0))?;
+        let value = self.value_mut(id)?;
         if value.uses > 1 {
             return Ok(value.constant.clone());
         }
@@ -310,51 +176,114 @@ impl Graph {
 
     /// The value; ids come from this graph only.
     pub fn value(&self, id: ValueId) -> Result<&Value, String> {
-        self.values.get(id.0).ok_or_else(|| format!("value {} is not there", id.0))
+        self.values.get(id.0).ok_or_else(|| missing(id))
     }
 
-    /// Appends a step that writes `step.write`.
-    pub fn push(&mut self, step: Step) {
-        if let Some(value) = self.values.get_mut(step.write.0) {
-            value.step = Some(self.steps.len());
-        }
-        self.steps.push(step);
+    /// The value, to change it.
+    pub fn value_mut(&mut self, id: ValueId) -> Result<&mut Value, String> {
+        self.values.get_mut(id.0).ok_or_else(|| missing(id))
     }
 
-    /// The step behind `value`, if nothing else reads what it writes.
-    pub fn sole_step(&mut self, value: ValueId) -> Option<(usize, &mut Step)> {
-        let v = self.values.get(value.0)?;
-        let at = v.step.filter(|_| v.uses == 1)?;
-        Some((at, self.steps.get_mut(at)?))
+    /// The value whose memory this is.
+    pub fn root(&self, id: ValueId) -> Result<ValueId, String> {
+        Ok(self.value(id)?.root)
     }
 
-    /// Lets a step write another value, which then stands for what an operator made of the old one.
-    pub fn retarget(&mut self, step: usize, op: &str, write: ValueId) {
-        if let Some(s) = self.steps.get_mut(step) {
-            s.op = format!("{}+{op}", s.op);
-            let old = std::mem::replace(&mut s.write, write);
-            if let Some(v) = self.values.get_mut(old.0) {
-                v.step = None;
+    /// Appends a node.
+    pub fn push(&mut self, node: Node) -> Result<(), String> {
+        let at = self.nodes.len();
+        self.value_mut(node.write)?.node = Some(at);
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// Takes all nodes out, to be pushed again as they are or changed.
+    pub fn take_nodes(&mut self) -> Vec<Node> {
+        self.values.iter_mut().for_each(|v| v.node = None);
+        std::mem::take(&mut self.nodes)
+    }
+
+    /// The node, to change it.
+    pub fn node_mut(&mut self, at: usize) -> Result<&mut Node, String> {
+        self.nodes.get_mut(at).ok_or_else(|| format!("node {at} is not there"))
+    }
+
+    /// Where the node that writes `value` is, if nothing else reads what it writes.
+    pub fn sole_node(&self, value: ValueId) -> Result<Option<(usize, &Node)>, String> {
+        let value = self.value(value)?;
+        let Some(at) = value.node.filter(|_| value.uses == 1) else { return Ok(None) };
+        let node = self.nodes.get(at).ok_or_else(|| format!("node {at} is not there"))?;
+        Ok(Some((at, node)))
+    }
+
+    /// Lets the node at `at` stand for `next` too, the node behind it: it writes what that would have written.
+    pub fn absorb(&mut self, at: usize, next: &Node) -> Result<(), String> {
+        let node = self.node_mut(at)?;
+        node.label = format!("{}+{}", node.label, next.label);
+        let old = std::mem::replace(&mut node.write, next.write);
+        self.value_mut(old)?.node = None;
+        self.value_mut(next.write)?.node = Some(at);
+        Ok(())
+    }
+
+    /// Removes nodes whose results nobody reads; `outputs` are read by the caller.
+    pub fn prune(&mut self, outputs: &[ValueId]) -> Result<(), String> {
+        let mut wanted = outputs.iter().map(|&o| self.root(o)).collect::<Result<BTreeSet<_>, _>>()?;
+        let mut kept = Vec::new();
+        for node in self.take_nodes().into_iter().rev() {
+            if wanted.contains(&node.write) {
+                for &read in node.reads.iter().flatten() {
+                    wanted.insert(self.root(read)?);
+                }
+                kept.push(node);
             }
         }
-        if let Some(v) = self.values.get_mut(write.0) {
-            v.step = Some(step);
-        }
+        kept.into_iter().rev().try_for_each(|node| self.push(node))
+    }
+}
+
+fn missing(id: ValueId) -> String {
+    format!("value {} is not there", id.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::ir::op::Activation;
+
+    fn relu(x: ValueId, y: ValueId) -> Node {
+        let op = Op::Activation(Activation::Relu);
+        Node { name: "n".into(), label: "Relu".into(), origin: 1, op, reads: vec![Some(x)], write: y }
     }
 
-    /// Removes steps whose results nobody reads; `outputs` are read by the caller.
-    pub fn prune(&mut self, outputs: &[ValueId]) {
-        let root = |values: &[Value], id: ValueId| values.get(id.0).map_or(id, |v| v.root);
-        let mut wanted: std::collections::BTreeSet<ValueId> =
-            outputs.iter().map(|&o| root(&self.values, o)).collect();
-        let mut keep = vec![false; self.steps.len()];
-        for (step, keep) in self.steps.iter().zip(&mut keep).rev() {
-            if wanted.contains(&step.write) {
-                *keep = true;
-                wanted.extend(step.reads.iter().flatten().map(|&r| root(&self.values, r)));
-            }
+    #[test]
+    fn a_missing_value_is_an_error_everywhere() {
+        let mut graph = Graph::new(1000);
+        let there = graph.add(DType::F32, &[2], 1).unwrap();
+        let gone = ValueId(7);
+        let text = "value 7 is not there";
+        assert_eq!(graph.value(gone).unwrap_err(), text);
+        assert_eq!(graph.value_mut(gone).unwrap_err(), text);
+        assert_eq!(graph.root(gone).unwrap_err(), text);
+        assert_eq!(graph.take_numbers(gone).unwrap_err(), text);
+        assert_eq!(graph.sole_node(gone).unwrap_err(), text);
+        assert_eq!(graph.push(relu(there, gone)).unwrap_err(), text);
+        graph.push(relu(gone, there)).unwrap();
+        assert_eq!(graph.prune(&[there]).unwrap_err(), text);
+        assert_eq!(graph.prune(&[gone]).unwrap_err(), text);
+        assert_eq!(graph.absorb(3, &relu(there, there)).unwrap_err(), "node 3 is not there");
+    }
+
+    #[test]
+    fn what_nobody_reads_is_pruned_and_the_rest_keeps_its_order() {
+        let mut graph = Graph::new(1000);
+        let [x, a, b, y] = [1, 2, 0, 1].map(|uses| graph.add(DType::F32, &[2], uses).unwrap());
+        for (from, to) in [(x, a), (a, b), (a, y)] {
+            graph.push(relu(from, to)).unwrap();
         }
-        let mut keep = keep.into_iter();
-        self.steps.retain(|_| keep.next().unwrap_or(false));
+        graph.prune(&[y]).unwrap();
+        assert_eq!(graph.nodes.iter().map(|n| n.write).collect::<Vec<_>>(), [a, y]);
+        assert_eq!(graph.value(y).unwrap().node, Some(1));
+        assert_eq!(graph.value(b).unwrap().node, None);
     }
 }

@@ -1,13 +1,16 @@
 //! BatchNormalization in inference.
 
-use super::Node;
-use crate::gpu::ir::graph::Shader;
+use super::file_node::FileNode;
+use crate::gpu::ir::op::{BatchNorm, Op};
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 
 /// batch_norm.wgsl
-pub const SHADER: Shader = shader!("batch_norm": "float", "step", "batch_norm");
+const SHADER: Shader = shader!("batch_norm": "float", "step", "batch_norm");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&SHADER];
 
 /// ONNX BatchNormalization with one output; `momentum` is for training.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     if n.int("training_mode", 0)? != 0 || n.output_count() != 1 || n.int("spatial", 1)? != 1 {
         return Err("training mode and per-element statistics are not supported".into());
     }
@@ -26,8 +29,14 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
             return Err(format!("input {i} is {found:?}, wanted [{channels}]"));
         }
     }
-    let plane: usize = shape.iter().skip(2).product();
     let y = n.output(0, dtype, &shape)?;
-    let constants = vec![("channels", channels as f64), ("plane", plane as f64), ("epsilon", epsilon.into())];
-    n.push(&SHADER, "main", &reads, y, constants)
+    n.add(Op::BatchNorm(BatchNorm { epsilon }), &reads, y)
+}
+
+/// Element by element.
+pub fn kernel(norm: &BatchNorm, at: &Setting) -> Result<Kernel, String> {
+    let [_, channels, plane] = at.read(0)?.planes()?;
+    let epsilon = norm.epsilon.into();
+    let constants = vec![("channels", channels as f64), ("plane", plane as f64), ("epsilon", epsilon)];
+    at.kernel([Some(&SHADER), None, None], constants)
 }

@@ -1,111 +1,117 @@
 //! Add, Sub, Mul, Div with broadcasting.
 
-use super::Node;
-use super::activation::HALVES;
-use super::node::strides;
-use crate::gpu::ir::graph::{DType, Form, Fuse, MAX_RANK, Shader, ValueId};
+use super::activation::{self, HALVES};
+use super::file_node::FileNode;
+use super::shape::{broadcast, padded, strides};
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::form::{Form, Operand};
+use crate::gpu::ir::graph::MAX_RANK;
+use crate::gpu::ir::op::{Binary, BinaryOp, Op};
+use crate::gpu::kernels::{Kernel, Lanes, Setting, Shader};
 
 /// Floats.
-pub const FLOAT: Shader = shader!("binary": "float", "step", "nan", "activate", "broadcast", "binary");
+const FLOAT: Shader = shader!("binary": "float", "step", "nan", "activate", "broadcast", "binary");
 /// Integers.
-pub const INTEGER: Shader = shader!("binary_integer": "integer", "step", "broadcast", "binary_integer");
-
-/// `op` in broadcast.wgsl.
-pub const ADD: f64 = 0.0;
+const INTEGER: Shader = shader!("binary_integer": "integer", "step", "broadcast", "binary_integer");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&FLOAT, &INTEGER, &HALVES];
 
 const D: [&str; MAX_RANK] = ["", "d1", "d2", "d3", "d4", "d5"];
 const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];
 const W: [&str; MAX_RANK] = ["w0", "w1", "w2", "w3", "w4", "w5"];
 
-/// ONNX Add, Sub, Mul, Div. A sum of a convolution and an older value becomes that convolution's end.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+/// ONNX Add.
+pub fn add(n: &mut FileNode) -> Result<(), String> {
+    lower(n, BinaryOp::Add)
+}
+
+/// ONNX Sub.
+pub fn sub(n: &mut FileNode) -> Result<(), String> {
+    lower(n, BinaryOp::Sub)
+}
+
+/// ONNX Mul.
+pub fn mul(n: &mut FileNode) -> Result<(), String> {
+    lower(n, BinaryOp::Mul)
+}
+
+/// ONNX Div.
+pub fn div(n: &mut FileNode) -> Result<(), String> {
+    lower(n, BinaryOp::Div)
+}
+
+fn lower(n: &mut FileNode, op: BinaryOp) -> Result<(), String> {
     let (x, w) = (n.input(0)?, n.input(1)?);
     let dtype = n.value(x)?.dtype;
     n.want(w, dtype)?;
-    let (xs, ws) = (n.shape(x)?, n.shape(w)?);
-    let shape = broadcast(&xs, &ws)?;
+    let shape = broadcast(&n.shape(x)?, &n.shape(w)?)?;
     let y = n.output(0, dtype, &shape)?;
-    if n.op() == "Add" && xs == ws && dtype.is_float() && fuse(n, x, w, y)? {
-        return Ok(());
+    if dtype == DType::I64 {
+        return Err("works on int64: not supported".into());
     }
-    let op = match n.op() {
-        "Add" => ADD,
-        "Sub" => 1.0,
-        "Mul" => 2.0,
-        _ => 3.0,
+    n.add(Op::Binary(Binary { op, activation: None }), &[Some(x), Some(w)], y)
+}
+
+/// Of floats in either layout, of integers as ONNX has them.
+pub fn kernel(binary: &Binary, at: &Setting) -> Result<Kernel, String> {
+    let y = at.write()?;
+    let op = match binary.op {
+        BinaryOp::Add => 0.0,
+        BinaryOp::Sub => 1.0,
+        BinaryOp::Mul => 2.0,
+        BinaryOp::Div => 3.0,
     };
-    let repeated = |own: &[usize]| -> Vec<usize> {
-        own.iter().zip(strides(own)).map(|(&d, s)| if d == 1 { 0 } else { s }).collect()
-    };
-    let mut constants = addressing(&shape, [&repeated(&xs), &repeated(&ws)]);
-    constants.push(("op", op));
-    if dtype.is_float() {
-        let mut step = n.step(&FLOAT, "main", &[Some(x), Some(w)], y, constants)?;
-        step.fuse = Fuse::Activation;
-        step.form = Form::Elementwise;
-        step.narrow = Some(&HALVES);
-        n.graph.push(step);
-        return Ok(());
-    }
-    let (bits, unsigned) = match dtype {
+    let mut constants = vec![("op", op)];
+    let (bits, unsigned) = match y.dtype {
+        DType::F32 | DType::F16 => {
+            constants.extend(activation::constants(binary.activation));
+            constants.extend(places(at)?);
+            return at.kernel([Some(&FLOAT), None, Some(&HALVES)], constants);
+        }
         DType::U8 => (8, 1),
         DType::I8 => (8, 0),
         DType::U16 => (16, 1),
         DType::I16 => (16, 0),
         DType::I32 => (32, 0),
         DType::U32 => (32, 1),
-        DType::F32 | DType::F16 | DType::I64 => return Err("works on int64: not supported".into()),
+        DType::I64 => return Err("works on int64: not supported".into()),
     };
+    constants.extend(broadcast_places(at)?);
     constants.extend([("bits", f64::from(bits)), ("unsigned", f64::from(unsigned))]);
-    n.push(&INTEGER, "main", &[Some(x), Some(w)], y, constants)
+    at.kernel([Some(&INTEGER), None, None], constants)
+}
+
+/// Where an element's operands lie.
+fn places(at: &Setting) -> Result<Vec<(&'static str, f64)>, String> {
+    let words = at.lanes()? == Lanes::Word;
+    let scale = match at.laid.form {
+        Form::Plain => return broadcast_places(at),
+        Form::Fours if words => return Ok(addressing(&[at.total()?], [&[1], &[1]])),
+        Form::Fours => return Ok(Vec::new()),
+        Form::Scaled(operand) => operand,
+    };
+    let [n, c, plane] = at.write()?.planes()?;
+    if !words {
+        let name = if scale == Operand::First { "x_places" } else { "w_places" };
+        return Ok(vec![(name, plane as f64)]);
+    }
+    let (whole, each) = ([4 * plane, 4, 1], [4, 0, 1]);
+    let operands = if scale == Operand::First { [&each[..], &whole] } else { [&whole[..], &each] };
+    Ok(addressing(&[n * c / 4, plane, 4], operands))
+}
+
+fn broadcast_places(at: &Setting) -> Result<Vec<(&'static str, f64)>, String> {
+    let repeated = |own: &[usize]| -> Vec<usize> {
+        own.iter().zip(strides(own)).map(|(&d, s)| if d == 1 { 0 } else { s }).collect()
+    };
+    let (x, w) = (&at.read(0)?.shape, &at.read(1)?.shape);
+    Ok(addressing(&at.write()?.shape, [&repeated(x), &repeated(w)]))
 }
 
 /// The result's dimensions and the operands' strides, as broadcast.wgsl has them.
-pub fn addressing(dims: &[usize], operands: [&[usize]; 2]) -> Vec<(&'static str, f64)> {
+fn addressing(dims: &[usize], operands: [&[usize]; 2]) -> Vec<(&'static str, f64)> {
     let sizes = padded(dims, 1).into_iter().zip(D).skip(1);
     let steps = |(names, own): ([&'static str; MAX_RANK], &[usize])| padded(own, 0).into_iter().zip(names);
     let steps = [X, W].into_iter().zip(operands).flat_map(steps);
     sizes.chain(steps).map(|(v, name)| (name, v as f64)).collect()
-}
-
-/// A residual: the later of two convolutions reads the other value. One of them may be no convolution.
-fn fuse(n: &mut Node, x: ValueId, w: ValueId, y: ValueId) -> Result<bool, String> {
-    let born = |n: &Node, id: ValueId| -> Result<Option<usize>, String> {
-        let v = n.value(n.value(id)?.root)?;
-        Ok(v.step)
-    };
-    for (mine, other) in [(x, w), (w, x)] {
-        let other_born = born(n, other)?;
-        let Some((at, step)) = n.graph.sole_step(mine).filter(|(_, s)| s.fuse == Fuse::Float) else {
-            continue;
-        };
-        if mine != other && other_born.is_none_or(|b| b < at) && step.reads.len() == 3 {
-            step.reads.push(Some(other));
-            step.set("residual", 1.0);
-            step.fuse = Fuse::Activation;
-            n.graph.retarget(at, "Add", y);
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// NumPy's rule.
-pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
-    let rank = a.len().max(b.len());
-    let dim =
-        |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).and_then(|i| s.get(i)).copied().unwrap_or(1);
-    let one = |i| match (dim(a, i), dim(b, i)) {
-        (x, y) if x == y || y == 1 => Ok(x),
-        (1, y) => Ok(y),
-        _ => Err(format!("shapes {a:?} and {b:?} do not go together")),
-    };
-    (0..rank).map(one).collect()
-}
-
-/// To the right end of [`MAX_RANK`] numbers.
-pub fn padded(shape: &[usize], fill: usize) -> Vec<usize> {
-    let mut all = vec![fill; MAX_RANK.saturating_sub(shape.len())];
-    all.extend(shape);
-    all
 }

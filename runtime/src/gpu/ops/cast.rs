@@ -1,13 +1,17 @@
 //! Cast between float, float16 and the integer types of up to 32 bits.
 
-use super::Node;
-use crate::gpu::ir::graph::{DType, Shader};
+use super::file_node::FileNode;
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::op::{Cast, Op};
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 
 /// cast.wgsl
-pub const SHADER: Shader = shader!("cast": "integer", "step", "cast");
+const SHADER: Shader = shader!("cast": "integer", "step", "cast");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&SHADER];
 
 /// ONNX Cast; `saturate` is for 8-bit floats, which are not supported.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.int("saturate", 1)?;
     let to = i32::try_from(n.int("to", 0)?).map_err(|_| "attribute `to` is no element type")?;
     let to = DType::of(to)?;
@@ -17,29 +21,39 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     if value.dtype == to || value.dtype == DType::F16 && to == DType::F32 {
         return n.alias_as(x, &value.shape, to);
     }
-    let unsupported = || format!("from {} to {}: not supported", value.dtype.name(), to.name());
-    let (entry, constants) = match (value.dtype.range(), to.range()) {
+    let fits = match (value.dtype.range(), to.range()) {
+        (None, Some(_)) => value.dtype.is_float(),
+        (Some(_), None) => to.is_float(),
+        (None, None) => value.dtype == DType::F32 && to == DType::F16,
+        (Some(_), Some(_)) => true,
+    };
+    if !fits {
+        return Err(format!("from {} to {}: not supported", value.dtype.name(), to.name()));
+    }
+    let y = n.output(0, to, &value.shape)?;
+    n.add(Op::Cast(Cast { from: value.dtype, to }), &[Some(x)], y)
+}
+
+/// Element by element.
+pub fn kernel(cast: Cast, at: &Setting) -> Result<Kernel, String> {
+    let (entry, constants) = match (cast.from.range(), cast.to.range()) {
         // The largest float below 2^31 is 2^31 - 128.
-        (None, Some((lo, hi))) if value.dtype.is_float() => {
+        (None, Some((lo, hi))) => {
             let hi = f64::from(hi).min(2_147_483_520.0);
             ("main_integer", vec![("lo", f64::from(lo)), ("hi", hi)])
         }
-        (Some(_), None) if to.is_float() => {
-            ("main_float", vec![("half", f64::from(u8::from(to == DType::F16)))])
-        }
-        (None, None) if value.dtype == DType::F32 && to == DType::F16 => ("main_half", vec![]),
+        (Some(_), None) => ("main_float", vec![("half", f64::from(u8::from(cast.to == DType::F16)))]),
+        (None, None) => ("main_half", vec![]),
         (Some(_), Some((lo, _))) => {
-            let bits = match to {
+            let bits = match cast.to {
                 DType::U8 | DType::I8 => 8,
                 DType::U16 | DType::I16 => 16,
                 _ => 32,
             };
             ("main_wrap", vec![("bits", f64::from(bits)), ("unsigned", f64::from(u8::from(lo == 0)))])
         }
-        _ => return Err(unsupported()),
     };
-    let y = n.output(0, to, &value.shape)?;
-    n.push(&SHADER, entry, &[Some(x)], y, constants)
+    Ok(Kernel::new(&SHADER, entry, constants, at.total()?))
 }
 
 #[cfg(test)]

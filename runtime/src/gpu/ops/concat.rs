@@ -1,14 +1,17 @@
 //! Concat.
 
-use super::Node;
-use super::node::axis;
-use crate::gpu::ir::graph::Shader;
+use super::file_node::FileNode;
+use super::shape::axis;
+use crate::gpu::ir::op::{Concat, Op};
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 
 /// concat.wgsl
-pub const SHADER: Shader = shader!("concat": "integer", "step", "concat");
+const SHADER: Shader = shader!("concat": "integer", "step", "concat");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&SHADER];
 
-/// ONNX Concat: one step for each input.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+/// ONNX Concat: one node for each input.
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let first = n.value(n.input(0)?)?.clone();
     let axis = axis(n.int("axis", 1)?, first.shape.len())?;
     let mut shape = first.shape.clone();
@@ -22,21 +25,23 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
         if !fits {
             return Err(format!("input {i} is {own:?}, which does not go with {:?}", first.shape));
         }
-        parts.push((id, own.iter().skip(axis).product::<usize>(), own.get(axis).copied().unwrap_or(0)));
+        let along = *own.get(axis).ok_or("has no axis")?;
+        parts.push((id, own.iter().skip(axis).product::<usize>(), along));
     }
-    let along: usize = parts.iter().map(|p| p.2).sum();
-    shape.get_mut(axis).into_iter().for_each(|d| *d = along);
+    *shape.get_mut(axis).ok_or("has no axis")? = parts.iter().map(|p| p.2).sum();
     let stride: usize = shape.iter().skip(axis).product();
     let y = n.output(0, first.dtype, &shape)?;
     let mut start = 0;
     for (id, width, _) in parts {
-        let constants = vec![("width", width as f64), ("stride", stride as f64), ("start", start as f64)];
-        let mut step = n.step(&SHADER, "main", &[Some(id)], y, constants)?;
-        let total = n.value(id)?.len();
-        step.set("total", total as f64);
-        step.invocations = total;
-        n.graph.push(step);
+        n.add(Op::Concat(Concat { width, stride, start }), &[Some(id)], y)?;
         start += width;
     }
     Ok(())
+}
+
+/// An invocation for each element of the input.
+pub fn kernel(part: &Concat, at: &Setting) -> Result<Kernel, String> {
+    let sizes = [("width", part.width), ("stride", part.stride), ("start", part.start)];
+    let constants = sizes.map(|(name, v)| (name, v as f64)).to_vec();
+    Ok(Kernel::new(&SHADER, "main", constants, at.read(0)?.len()))
 }

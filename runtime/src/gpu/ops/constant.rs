@@ -1,10 +1,10 @@
 //! Constant.
 
-use super::Node;
+use super::file_node::FileNode;
 use crate::onnx::{Constant, Numbers};
 
 /// ONNX Constant: a tensor, a number, or a list of numbers.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let constant = |elem_type, shape, numbers| Constant { elem_type, shape, numbers };
     let name = n.attributes().next().ok_or("has no value")?;
     let found = match name {

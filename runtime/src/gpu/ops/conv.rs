@@ -1,35 +1,30 @@
-//! Conv, of floats or of dequantised integers.
+//! Conv of floats.
 
-use super::integer_conv;
-use super::node::Node;
-use super::window::{Window, spatial};
-use crate::gpu::ir::graph::{Conv, Form, Fuse, Shader, ValueId};
+use super::activation;
+use super::conv4;
+use super::file_node::FileNode;
+use super::window::{constants, group_constants, spatial, window};
+use crate::gpu::ir::form::Form;
+use crate::gpu::ir::op::{Conv, Op};
+use crate::gpu::ir::window::{Groups, Window};
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 
-/// conv.wgsl
-pub const SHADER: Shader = shader!("conv": "float", "step", "window", "nan", "activate", "conv_sums", "conv");
-
-/// Channels by group, as constants of a shader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Groups {
-    /// `group`.
-    pub groups: usize,
-    /// Input channels of each.
-    pub cg: usize,
-    /// Output channels of each.
-    pub mg: usize,
-}
+/// Of any layout of channels and weights.
+const GENERAL: Shader = shader!("conv": "float", "step", "window", "nan", "activate", "conv_sums", "conv");
+/// All of them, but those of conv4.rs.
+pub const SHADERS: &[&Shader] = &[&GENERAL];
 
 /// ONNX Conv with one to three spatial dimensions.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let (x, w) = (n.input(0)?, n.input(1)?);
     let (xs, ws) = (n.shape(x)?, n.shape(w)?);
     let kernel = spatial(&ws).map_err(|_| format!("weights are {ws:?}"))?;
     if xs.len() != ws.len() {
         return Err(format!("input {xs:?} and weights {ws:?} differ in rank"));
     }
-    let window = Window::read(n, &xs, Some(kernel))?;
-    let groups = groups(n, &xs, &ws)?;
-    let m = groups.groups * groups.mg;
+    let window = window(n, &xs, Some(kernel))?;
+    let (images, groups) = groups(n, &xs, &ws)?;
+    let m = groups.outputs();
     let bias = n.optional(2)?;
     if let Some(b) = bias {
         let found = n.shape(b)?;
@@ -37,50 +32,49 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
             return Err(format!("bias is {found:?}, wanted [{m}]"));
         }
     }
-    let shape = window.output_shape(xs.first().copied().unwrap_or(1), m);
     let dtype = n.float_type(&[Some(x), Some(w), bias])?;
-    let y = n.output(0, dtype, &shape)?;
-    if integer_conv::push(n, [Some(x), Some(w), bias], y, &window, &groups)? {
-        return Ok(());
-    }
-    let mut constants = window.constants();
-    constants.extend(groups.constants());
-    constants.push(("bias", f64::from(u8::from(bias.is_some()))));
-    let mut step = n.step(&SHADER, "main", &[Some(x), Some(w), bias], y, constants)?;
-    groups.four_channels_each(&mut step, &shape);
-    step.fuse = Fuse::Float;
-    let known = |id: Option<ValueId>| match id {
-        Some(id) => n.value(id).map(|v| v.constant.is_some()),
-        None => Ok(true),
-    };
-    if known(Some(w))? && known(bias)? {
-        step.form = Form::Conv(Box::new(Conv { window, groups, integer: None }));
-    }
-    n.graph.push(step);
-    Ok(())
+    let y = n.output(0, dtype, &window.output_shape(images, m))?;
+    let conv = Conv { window, groups, residual: false, activation: None };
+    n.add(Op::Conv(conv), &[Some(x), Some(w), bias], y)
 }
 
-fn groups(n: &Node, xs: &[usize], ws: &[usize]) -> Result<Groups, String> {
+/// Images and channels.
+fn groups(n: &FileNode, xs: &[usize], ws: &[usize]) -> Result<(usize, Groups), String> {
     let groups =
         usize::try_from(n.int("group", 1)?).ok().filter(|&g| g > 0).ok_or("group is not positive")?;
-    let (&[_, c, ..], &[m, cg, ..]) = (xs, ws) else { return Err(format!("input {xs:?}, weights {ws:?}")) };
+    let (&[images, c, ..], &[m, cg, ..]) = (xs, ws) else {
+        return Err(format!("input {xs:?}, weights {ws:?}"));
+    };
     if cg.checked_mul(groups) != Some(c) || m % groups != 0 {
         return Err(format!("{groups} groups do not fit input {xs:?} and weights {ws:?}"));
     }
-    Ok(Groups { groups, cg, mg: m / groups })
+    Ok((images, Groups { groups, cg, mg: m / groups }))
 }
 
-impl Groups {
-    /// `groups`, `cg`, `mg`.
-    pub fn constants(&self) -> [(&'static str, f64); 3] {
-        [("groups", self.groups as f64), ("cg", self.cg as f64), ("mg", self.mg as f64)]
+/// In fours one of conv4.rs, else the general one.
+pub fn kernel(conv: &Conv, at: &Setting) -> Result<Kernel, String> {
+    if at.laid.form != Form::Plain {
+        return conv4::float_kernel(conv, at);
     }
+    let mut constants = general_constants(&conv.window, &conv.groups, at);
+    constants.extend(activation::constants(conv.activation));
+    if conv.residual {
+        constants.push(("residual", 1.0));
+    }
+    Ok(Kernel::new(&GENERAL, "main", constants, blocks(&conv.groups, at)?))
+}
 
-    /// One invocation for each four channels of a group and place.
-    pub fn four_channels_each(&self, step: &mut crate::gpu::ir::graph::Step, shape: &[usize]) {
-        let places: usize = shape.iter().skip(2).product();
-        let images = shape.first().copied().unwrap_or(1);
-        let total = images * self.groups * self.mg.div_ceil(4) * places;
-        step.set_total(total);
-    }
+/// As conv_sums.wgsl and the shaders behind it have them.
+pub fn general_constants(window: &Window, groups: &Groups, at: &Setting) -> Vec<(&'static str, f64)> {
+    let bias = at.laid.node.reads.get(2).is_some_and(Option::is_some);
+    let mut all = constants(window);
+    all.extend(group_constants(groups));
+    all.push(("bias", f64::from(u8::from(bias))));
+    all
+}
+
+/// Invocations of conv_sums.wgsl: one for each four channels of a group and place.
+pub fn blocks(groups: &Groups, at: &Setting) -> Result<usize, String> {
+    let [images, _, places] = at.write()?.planes()?;
+    Ok(images * groups.groups * groups.mg.div_ceil(4) * places)
 }

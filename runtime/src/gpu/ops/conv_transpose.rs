@@ -1,15 +1,20 @@
 //! ConvTranspose.
 
-use super::node::Node;
-use super::window::{Window, pads, per_dimension, spatial};
-use crate::gpu::ir::graph::{Fuse, Shader};
+use super::activation;
+use super::file_node::FileNode;
+use super::window::{constants, group_constants, pads, per_dimension, spatial};
+use crate::gpu::ir::op::{ConvTranspose, Op};
+use crate::gpu::ir::window::{Groups, Window};
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 
 /// conv_transpose.wgsl
-pub const SHADER: Shader =
+const SHADER: Shader =
     shader!("conv_transpose": "float", "step", "window", "nan", "activate", "conv_transpose");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&SHADER];
 
 /// ONNX ConvTranspose with one to three spatial dimensions.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let (x, w, bias) = (n.input(0)?, n.input(1)?, n.optional(2)?);
     let dtype = n.float_type(&[Some(x), Some(w), bias])?;
     let (xs, ws) = (n.shape(x)?, n.shape(w)?);
@@ -30,23 +35,24 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     }
     let window = window(n, &xs, spatial(&ws)?)?;
     let y = n.output(0, dtype, &window.output_shape(images, m))?;
-    let mut constants = window.constants();
-    let has = f64::from(u8::from(bias.is_some()));
-    constants.extend([
-        ("groups", groups as f64),
-        ("cg", (c / groups) as f64),
-        ("mg", mg as f64),
-        ("bias", has),
-    ]);
-    let mut step = n.step(&SHADER, "main", &[Some(x), Some(w), bias], y, constants)?;
-    step.fuse = Fuse::Activation;
-    n.graph.push(step);
-    Ok(())
+    let groups = Groups { groups, cg: c / groups, mg };
+    let op = Op::ConvTranspose(ConvTranspose { window, groups, activation: None });
+    n.add(op, &[Some(x), Some(w), bias], y)
+}
+
+/// An invocation for each element of the result.
+pub fn kernel(conv: &ConvTranspose, at: &Setting) -> Result<Kernel, String> {
+    let bias = at.laid.node.reads.get(2).is_some_and(Option::is_some);
+    let mut all = constants(&conv.window);
+    all.extend(group_constants(&conv.groups));
+    all.push(("bias", f64::from(u8::from(bias))));
+    all.extend(activation::constants(conv.activation));
+    Ok(Kernel::new(&SHADER, "main", all, at.total()?))
 }
 
 /// output = stride * (input - 1) + output_padding + extent - begin - end; `output_shape` or auto_pad give
 /// the padding instead. (ONNX ConvTranspose's page.)
-fn window(n: &Node, xs: &[usize], kernel: [usize; 3]) -> Result<Window, String> {
+fn window(n: &FileNode, xs: &[usize], kernel: [usize; 3]) -> Result<Window, String> {
     let input = spatial(xs)?;
     let rank = xs.len() - 2;
     if let Some(k) = n.ints("kernel_shape")?

@@ -1,53 +1,67 @@
 //! DequantizeLinear.
 
-use super::node::Node;
-use super::quantize::{Scales, scales};
-use crate::gpu::ir::graph::{Affine, DType, Form, Shader};
+use super::file_node::FileNode;
+use super::quantize::{scale_constants, scales};
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::graph::Affine;
+use crate::gpu::ir::op::{Op, Scales};
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 use crate::onnx::{Constant, Numbers};
 
-/// dequantize.wgsl
-pub const SHADER: Shader = shader!("dequantize": "integer", "step", "dequantize");
-/// dequantize_bytes.wgsl
-pub const BYTES: Shader = shader!("dequantize_bytes": "integer", "step", "bytes", "dequantize_bytes");
+/// A word for each element.
+const WORDS: Shader = shader!("dequantize": "integer", "step", "dequantize");
+/// With one scale, of channels in fours.
+const BYTES: Shader = shader!("dequantize_bytes": "integer", "step", "bytes", "dequantize_bytes");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&WORDS, &BYTES];
 
 /// ONNX DequantizeLinear, per tensor or per axis. What reads the result may go back to the integers, and
 /// then nothing is computed here.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let value = n.value(x)?.clone();
-    let s: Scales = scales(n, &value.shape)?;
+    let scales = scales(n, &value.shape)?;
     if value.dtype.range().is_none() {
         return Err(format!("input is {}: not supported", value.dtype.name()));
     }
     if n.optional(2)?.is_some() {
         n.want(n.input(2)?, value.dtype)?;
     }
-    let axis = s.axis;
-    let (plane, channels) = (s.plane, s.values.len());
-    let affine = Affine { integers: x, scales: s.values, zero_points: s.zero_points, axis };
+    let affine = Affine {
+        integers: x,
+        scales: scales.values.clone(),
+        zero_points: scales.zero_points.clone(),
+        axis: scales.axis,
+    };
     let y = match value.constant.as_deref() {
         Some(Numbers::I32(integers)) => {
-            let of = |(i, &q): (usize, &i32)| {
-                let c = i / plane % channels;
-                let (scale, zero) = (affine.scales.get(c), affine.zero_points.get(c));
-                (q.wrapping_sub(zero.copied().unwrap_or(0))) as f32 * scale.copied().unwrap_or(1.0)
-            };
-            let floats = integers.iter().enumerate().map(of).collect();
-            n.constant(0, Constant { elem_type: 1, shape: value.shape, numbers: Numbers::F32(floats) })?
+            let numbers = Numbers::F32(floats(integers, &scales));
+            n.constant(0, Constant { elem_type: 1, shape: value.shape, numbers })?
         }
         _ => {
             let y = n.output(0, DType::F32, &value.shape)?;
-            let w = n.table(1, Numbers::F32(affine.scales.clone()))?;
-            let b = n.table(6, Numbers::I32(affine.zero_points.clone()))?;
-            let constants = vec![("plane", plane as f64), ("channels", channels as f64)];
-            let form = if channels == 1 { Form::PerTensor } else { Form::Plain };
-            n.push_form((&SHADER, Some(&BYTES)), "main", &[Some(x), Some(w), Some(b)], y, constants, form)?;
+            n.add(Op::Dequantize(scales), &[Some(x)], y)?;
             y
         }
     };
     // Whoever reads the result may read the constant.
     let more = n.value(y)?.uses.saturating_sub(1);
-    n.graph.values.get_mut(x.0).filter(|v| v.constant.is_some()).into_iter().for_each(|v| v.uses += more);
-    n.graph.values.get_mut(y.0).into_iter().for_each(|v| v.affine = Some(affine.clone()));
+    let integers = n.graph.value_mut(x)?;
+    if integers.constant.is_some() {
+        integers.uses += more;
+    }
+    n.graph.value_mut(y)?.affine = Some(affine);
     Ok(())
+}
+
+/// (q - zero) * scale
+fn floats(integers: &[i32], s: &Scales) -> Vec<f32> {
+    let each = s.values.iter().zip(&s.zero_points).flat_map(|pair| std::iter::repeat_n(pair, s.plane));
+    let real = |(q, (scale, zero)): (&i32, (&f32, &i32))| q.wrapping_sub(*zero) as f32 * scale;
+    integers.iter().zip(each.cycle()).map(real).collect()
+}
+
+/// Element by element; in fours with one scale only.
+pub fn kernel(scales: &Scales, at: &Setting) -> Result<Kernel, String> {
+    at.kernel([Some(&WORDS), Some(&BYTES), None], scale_constants(scales, at)?)
 }

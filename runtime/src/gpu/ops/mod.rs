@@ -1,5 +1,8 @@
-//! The operators: one file each, found here by name. To add one: a file with `lower`, a `.wgsl` of the same
-//! stem (`shader!` puts its preludes before it), a line in [`OPS`]; its node tests go into tests/onnx-node-tests.txt.
+//! The operators: one file each, found here by ONNX's name. A file has `lower` (attributes, shapes, the typed operator of
+//! [`crate::gpu::ir::op`]) and `kernel` (that operator's shader, constants and invocations where it stands), and its shaders'
+//! `.wgsl` of the same stem beside it; its node tests are in tests/onnx-node-tests.txt. To add one: such a file, a struct in
+//! ir/op.rs, a line in [`OPS`], an arm in [`crate::gpu::kernels::kernel`]. Operators that only passes make have no `lower`
+//! and a line in [`MADE`].
 
 /// A shader's name and the files whose texts, one after the other, are its source: preludes first.
 macro_rules! shader {
@@ -8,61 +11,67 @@ macro_rules! shader {
     };
 }
 
-mod activation;
-mod batch_norm;
-mod binary;
-mod cast;
-mod concat;
+pub mod activation;
+pub mod average_pool;
+pub mod batch_norm;
+pub mod binary;
+pub mod cast;
+pub mod clip;
+pub mod concat;
 mod constant;
-mod conv;
-mod conv4;
+pub mod conv;
+pub mod conv4;
+pub mod conv4_weights;
 #[cfg(test)]
 mod conv_cases;
-mod conv_transpose;
-mod dequantize;
-mod gemm;
-mod integer_conv;
+pub mod conv_transpose;
+pub mod dequantize;
+pub mod file_node;
+pub mod gemm;
+pub mod integer_conv;
 #[cfg(test)]
 mod integer_conv_cases;
-mod node;
-mod pad;
-mod pool;
-mod quantised;
-mod quantised_sum;
-mod quantize;
-mod reduce_mean;
-mod relayout;
+pub mod mat_mul;
+pub mod max_pool;
+pub mod pad;
+pub mod quantised_mean;
+pub mod quantised_sum;
+pub mod quantize;
+pub mod reduce_mean;
+pub mod relayout;
 mod reshape;
-mod resize;
-mod softmax;
-mod strided;
+pub mod resize;
+mod shape;
+pub mod softmax;
+pub mod strided;
 #[cfg(test)]
-mod test_model;
+pub mod test_model;
 mod window;
 
-pub use binary::addressing;
-pub use conv::Groups;
-pub use conv4::{tunable, tuned};
-pub use gemm::gemv;
-pub use node::Node;
-pub use relayout::{from_fours, to_fours};
-pub use window::Window;
+use crate::gpu::kernels::Shader;
+use file_node::FileNode;
 
-/// What is known of an operator.
-struct Op {
+/// What is known of an ONNX operator.
+struct Operator {
     name: &'static str,
     /// Attributes that `lower` honours; any other is an error.
     attributes: &'static [&'static str],
-    /// Shapes, types, steps.
-    lower: fn(&mut Node) -> Result<(), String>,
+    /// Shapes, types, nodes.
+    lower: fn(&mut FileNode) -> Result<(), String>,
+    /// What may compute it.
+    #[allow(dead_code)] // the tests read it: every shader is valid
+    shaders: Shaders,
 }
+
+type Shaders = &'static [&'static Shader];
 
 const fn op(
     name: &'static str,
     attributes: &'static [&'static str],
-    lower: fn(&mut Node) -> Result<(), String>,
-) -> Op {
-    Op { name, attributes, lower }
+    lower: fn(&mut FileNode) -> Result<(), String>,
+    shaders: Shaders,
+) -> Operator {
+    Operator { name, attributes, lower, shaders }
 }
 
 const POOL: &[&str] =
@@ -84,44 +93,64 @@ const RESIZE: &[&str] = &[
     "nearest_mode",
 ];
 
-const OPS: &[Op] = &[
-    op("Add", &[], binary::lower),
-    op("AveragePool", POOL, pool::average),
-    op("BatchNormalization", &["epsilon", "momentum", "spatial", "training_mode"], batch_norm::lower),
-    op("Cast", &["saturate", "to"], cast::lower),
-    op("Clip", &["max", "min"], activation::clip),
-    op("Concat", &["axis"], concat::lower),
-    op("Constant", &["value", "value_float", "value_floats", "value_int", "value_ints"], constant::lower),
-    op("Conv", CONV, conv::lower),
-    op("ConvTranspose", CONV_TRANSPOSE, conv_transpose::lower),
-    op("DequantizeLinear", &["axis"], dequantize::lower),
-    op("Div", &[], binary::lower),
-    op("Flatten", &["axis"], reshape::flatten),
-    op("Gemm", &["alpha", "beta", "transA", "transB"], gemm::gemm),
-    op("GlobalAveragePool", &[], reduce_mean::global_average_pool),
-    op("HardSigmoid", &["alpha", "beta"], activation::hard_sigmoid),
-    op("HardSwish", &[], activation::hard_swish),
-    op("Identity", &[], reshape::identity),
-    op("MatMul", &[], gemm::mat_mul),
-    op("MaxPool", MAX_POOL, pool::max),
-    op("Mul", &[], binary::lower),
-    op("Pad", &["mode", "pads", "value"], pad::lower),
-    op("QuantizeLinear", &["axis", "saturate"], quantize::lower),
-    op("ReduceMean", &["axes", "keepdims", "noop_with_empty_axes"], reduce_mean::lower),
-    op("Relu", &[], activation::relu),
-    op("Reshape", &["allowzero"], reshape::reshape),
-    op("Resize", RESIZE, resize::lower),
-    op("Sigmoid", &[], activation::sigmoid),
-    op("Slice", &["axes", "ends", "starts"], strided::slice),
-    op("Softmax", &["axis"], softmax::lower),
-    op("Squeeze", &["axes"], reshape::squeeze),
-    op("Sub", &[], binary::lower),
-    op("Transpose", &["perm"], strided::transpose),
-    op("Unsqueeze", &["axes"], reshape::unsqueeze),
+const OPS: &[Operator] = &[
+    op("Add", &[], binary::add, binary::SHADERS),
+    op("AveragePool", POOL, average_pool::lower, average_pool::SHADERS),
+    op(
+        "BatchNormalization",
+        &["epsilon", "momentum", "spatial", "training_mode"],
+        batch_norm::lower,
+        batch_norm::SHADERS,
+    ),
+    op("Cast", &["saturate", "to"], cast::lower, cast::SHADERS),
+    op("Clip", &["max", "min"], clip::lower, clip::SHADERS),
+    op("Concat", &["axis"], concat::lower, concat::SHADERS),
+    op(
+        "Constant",
+        &["value", "value_float", "value_floats", "value_int", "value_ints"],
+        constant::lower,
+        &[],
+    ),
+    op("Conv", CONV, conv::lower, conv::SHADERS),
+    op("ConvTranspose", CONV_TRANSPOSE, conv_transpose::lower, conv_transpose::SHADERS),
+    op("DequantizeLinear", &["axis"], dequantize::lower, dequantize::SHADERS),
+    op("Div", &[], binary::div, binary::SHADERS),
+    op("Flatten", &["axis"], reshape::flatten, &[]),
+    op("Gemm", &["alpha", "beta", "transA", "transB"], gemm::lower, gemm::SHADERS),
+    op("GlobalAveragePool", &[], reduce_mean::global_average_pool, reduce_mean::SHADERS),
+    op("HardSigmoid", &["alpha", "beta"], activation::hard_sigmoid, activation::SHADERS),
+    op("HardSwish", &[], activation::hard_swish, activation::SHADERS),
+    op("Identity", &[], reshape::identity, &[]),
+    op("MatMul", &[], mat_mul::lower, gemm::SHADERS),
+    op("MaxPool", MAX_POOL, max_pool::lower, max_pool::SHADERS),
+    op("Mul", &[], binary::mul, binary::SHADERS),
+    op("Pad", &["mode", "pads", "value"], pad::lower, pad::SHADERS),
+    op("QuantizeLinear", &["axis", "saturate"], quantize::lower, quantize::SHADERS),
+    op("ReduceMean", &["axes", "keepdims", "noop_with_empty_axes"], reduce_mean::lower, reduce_mean::SHADERS),
+    op("Relu", &[], activation::relu, activation::SHADERS),
+    op("Reshape", &["allowzero"], reshape::reshape, &[]),
+    op("Resize", RESIZE, resize::lower, resize::SHADERS),
+    op("Sigmoid", &[], activation::sigmoid, activation::SHADERS),
+    op("Slice", &["axes", "ends", "starts"], strided::slice, strided::SHADERS),
+    op("Softmax", &["axis"], softmax::lower, softmax::SHADERS),
+    op("Squeeze", &["axes"], reshape::squeeze, &[]),
+    op("Sub", &[], binary::sub, binary::SHADERS),
+    op("Transpose", &["perm"], strided::transpose, strided::SHADERS),
+    op("Unsqueeze", &["axes"], reshape::unsqueeze, &[]),
 ];
 
-/// Adds a node's values and steps to the graph.
-pub fn lower(node: &mut Node) -> Result<(), String> {
+/// The shaders of operators that only passes make, and of convolutions with channels in fours.
+#[allow(dead_code)] // the tests read it: every shader is valid
+const MADE: &[Shaders] = &[
+    conv4::SHADERS,
+    integer_conv::SHADERS,
+    quantised_mean::SHADERS,
+    quantised_sum::SHADERS,
+    relayout::SHADERS,
+];
+
+/// Adds a node's values and operators to the graph.
+pub fn lower(node: &mut FileNode) -> Result<(), String> {
     if !node.domain_is_default() {
         return Err("its operator set is not ONNX's own: not supported".into());
     }
@@ -135,62 +164,21 @@ pub fn lower(node: &mut Node) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::ir::graph::Shader;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
 
-    const SHADERS: &[&Shader] = &[
-        &activation::FLOAT,
-        &activation::HALVES,
-        &activation::INTEGER,
-        &batch_norm::SHADER,
-        &binary::FLOAT,
-        &binary::INTEGER,
-        &cast::SHADER,
-        &concat::SHADER,
-        &conv::SHADER,
-        &conv4::BLOCK[0],
-        &conv4::BLOCK[1],
-        &conv4::BLOCK[2],
-        &conv4::DEPTHWISE[0],
-        &conv4::DEPTHWISE[1],
-        &conv4::DEPTHWISE[2],
-        &conv4::TILE[0],
-        &conv4::TILE[1],
-        &conv4::TILE[2],
-        &conv_transpose::SHADER,
-        &dequantize::SHADER,
-        &dequantize::BYTES,
-        &gemm::GEMV,
-        &gemm::GEMV_SUBGROUPS,
-        &gemm::SHADER,
-        &integer_conv::SHADER,
-        &pad::SHADER,
-        &crate::gpu::exec::peak::SHADER,
-        &pool::AVERAGE,
-        &pool::AVERAGE_HALVES,
-        &pool::MAX,
-        &pool::MAX_BYTES,
-        &pool::MAX_HALVES,
-        &pool::MAX_INTEGER,
-        &quantised::MEAN,
-        &quantised::MEAN_BYTES,
-        &quantised_sum::SHADER,
-        &quantised_sum::BYTES,
-        &quantize::SHADER,
-        &quantize::BYTES,
-        &reduce_mean::HALVES,
-        &reduce_mean::SHADER,
-        &relayout::HALVES,
-        &relayout::SHADER,
-        &resize::SHADER,
-        &softmax::SHADER,
-        &strided::SHADER,
-    ];
+    /// Of all operators, by name.
+    fn shaders() -> BTreeMap<&'static str, &'static Shader> {
+        let of_operators = OPS.iter().map(|o| o.shaders).chain(MADE.iter().copied());
+        let all = of_operators.chain([&[&crate::gpu::exec::peak::SHADER][..]]);
+        all.flatten().map(|s| (s.name, *s)).collect()
+    }
 
     /// Without a GPU: WGSL, types, uniform control flow, and nothing beyond what small adapters have.
     #[test]
     fn every_shader_is_valid() {
         use naga::valid::{Capabilities, ValidationFlags, Validator};
-        for shader in SHADERS {
+        for shader in shaders().into_values() {
             let module = naga::front::wgsl::parse_str(shader.source)
                 .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(shader.source)));
             let needs = match shader.name {
@@ -207,6 +195,23 @@ mod tests {
             let bindings = module.global_variables.iter().filter(|(_, v)| v.binding.is_some()).count();
             assert!((1..=3).contains(&bindings), "{}", shader.name);
         }
+    }
+
+    /// Every `shader!` of this folder is among those of the registry.
+    #[test]
+    fn no_shader_is_missing_from_the_registry() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gpu/ops");
+        let mut written = BTreeSet::from(["peak".to_owned()]);
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("mod.rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let names = text.split("shader!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+                written.extend(names.map(str::to_owned));
+            }
+        }
+        assert!(written.len() > 40, "{written:?}");
+        assert_eq!(shaders().into_keys().map(str::to_owned).collect::<BTreeSet<_>>(), written);
     }
 
     #[test]

@@ -1,58 +1,25 @@
 //! Add of two dequantised values and the QuantizeLinear behind it: ONNX Runtime's QLinearAdd.
 
-use super::node::Node;
-use super::quantised::Quantised;
-use crate::gpu::ir::graph::{Form, Fuse, Shader, Step, ValueId};
-use crate::onnx::Numbers;
+use crate::gpu::ir::op::QuantisedSum;
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 
-/// quantised_sum.wgsl
-pub const SHADER: Shader = shader!("quantised_sum": "integer", "step", "scalars", "quantised_sum");
+/// A word for each element.
+const WORDS: Shader = shader!("quantised_sum": "integer", "step", "scalars", "quantised_sum");
 /// Of bytes.
-pub const BYTES: Shader = shader!("quantised_sum_bytes": "integer", "step", "bytes", "quantised_sum");
+const BYTES: Shader = shader!("quantised_sum_bytes": "integer", "step", "bytes", "quantised_sum");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&WORDS, &BYTES];
 
-/// y = x * `x` + (w * `w` + `fixed`), before it is rounded.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Sum {
-    x: f32,
-    w: f32,
-    fixed: f32,
+/// Element by element. Its numbers are read from memory: what a compiler does not know it does not add up beforehand.
+pub fn kernel(sum: &QuantisedSum, at: &Setting) -> Result<Kernel, String> {
+    let constants = vec![("lo", sum.lo.into()), ("hi", sum.hi.into())];
+    at.kernel([Some(&WORDS), Some(&BYTES), None], constants)
 }
 
-/// The step of these integers, in the place of an Add's. Its constants are read from memory: what a compiler does not
-/// know it does not add up beforehand.
-pub fn step(
-    n: &mut Node,
-    add: &Step,
-    [(a, qa), (b, qb)]: [(ValueId, Quantised); 2],
-    to: Quantised,
-) -> Result<Step, String> {
-    let table = n.table(1, Numbers::F32(Sum::of([qa, qb], to).table()))?;
-    let mut new = Step {
-        shader: &SHADER,
-        narrow: Some(&BYTES),
-        constants: vec![("lo", to.lo.into()), ("hi", to.hi.into())],
-        reads: vec![Some(a), Some(b), Some(table)],
-        form: Form::Elementwise,
-        fuse: Fuse::No,
-        ..add.clone()
-    };
-    new.set_total(add.invocations);
-    Ok(new)
-}
-
-impl Sum {
-    /// With the roundings of MLAS (qladd_avx2.cpp, as compiled with fused multiply-adds).
-    fn of([a, b]: [Quantised; 2], to: Quantised) -> Self {
-        let (x, w) = (a.scale / to.scale, b.scale / to.scale);
-        let fixed = to.zero as f32 - x.mul_add(a.zero as f32, w * b.zero as f32);
-        Self { x, w, fixed }
-    }
-
-    /// As quantised_sum.wgsl reads it: each ratio in two halves, whose products with a byte are exact in f32.
-    fn table(&self) -> Vec<f32> {
-        let [x, w] = [self.x, self.w].map(halves);
-        vec![x[0], x[1], w[0], w[1], self.fixed, 0.0]
-    }
+/// As quantised_sum.wgsl reads it: each ratio in two halves, whose products with a byte are exact in f32.
+pub fn table(sum: &QuantisedSum) -> Vec<f32> {
+    let [x, w] = [sum.x, sum.w].map(halves);
+    vec![x[0], x[1], w[0], w[1], sum.fixed, 0.0]
 }
 
 /// Twelve bits of a float each.
@@ -66,7 +33,8 @@ mod tests {
     use super::*;
     use crate::backend::{Backend, Named, Options};
     use crate::gpu::WgpuBackend;
-    use crate::gpu::ir::graph::DType;
+    use crate::gpu::ir::dtype::DType;
+    use crate::gpu::ir::quantised::Quantised;
     use crate::gpu::ops::test_model::{encode, node, raw, value};
     use crate::onnx::proto::GraphProto;
     use gtn_core::io::tensors::{Data, Tensor};
@@ -80,7 +48,7 @@ mod tests {
     }
 
     /// What MLAS computes.
-    fn fused(sum: &Sum, x: i32, w: i32) -> f32 {
+    fn fused(sum: &QuantisedSum, x: i32, w: i32) -> f32 {
         (x as f32).mul_add(sum.x, (w as f32).mul_add(sum.w, sum.fixed))
     }
 
@@ -108,8 +76,8 @@ mod tests {
     fn a_multiply_add_of_bytes_rounds_once_without_being_fused() {
         let mut differ = 0;
         for [a, b, to] in sums(200) {
-            let sum = Sum::of([a, b], to);
-            let table = sum.table();
+            let sum = QuantisedSum::of([a, b], to);
+            let table = table(&sum);
             let [xh, xl, wh, wl, fixed, _] = table[..] else { panic!("{table:?}") };
             assert_eq!((xh + xl, wh + wl), (sum.x, sum.w));
             for (x, w) in (to.lo..=to.hi).flat_map(|x| (to.lo..=to.hi).map(move |w| (x as f32, w as f32))) {
@@ -152,7 +120,7 @@ mod tests {
         let shape = [1, 1, 256, 256];
         let options = Options { allow_software: true, ..Options::default() };
         for [a, b, to] in sums(60) {
-            let sum = Sum::of([a, b], to);
+            let sum = QuantisedSum::of([a, b], to);
             let pairs: Vec<[i32; 2]> = (0..65_536).map(|i| [i % 256 + to.lo, i / 256 + to.lo]).collect();
             let real = |q: Quantised, v: i32| (v - q.zero) as f32 * q.scale;
             let inputs = [("a", a, 0), ("b", b, 1)].map(|(name, q, i)| Named {

@@ -1,30 +1,23 @@
 //! QuantizeLinear, and the scales that it and DequantizeLinear read.
 
-use super::integer_conv;
-use super::node::{Node, axis};
-use super::quantised;
-use crate::gpu::ir::graph::{DType, Form, Shader};
+use super::file_node::FileNode;
+use super::shape::axis;
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::graph::ValueId;
+use crate::gpu::ir::op::{Op, Scales};
+use crate::gpu::ir::quantised::Quantised;
+use crate::gpu::kernels::{Kernel, Lanes, Setting, Shader};
 use crate::onnx::Numbers;
 
-/// quantize.wgsl
-pub const SHADER: Shader = shader!("quantize": "integer", "step", "nan", "quantize");
-/// quantize_bytes.wgsl
-pub const BYTES: Shader = shader!("quantize_bytes": "integer", "step", "bytes", "nan", "quantize_bytes");
-
-/// Constant scales and zero points: one, or one for each index of `axis`.
-pub struct Scales {
-    /// Positive and finite.
-    pub values: Vec<f32>,
-    /// As many.
-    pub zero_points: Vec<i32>,
-    /// What they run along.
-    pub axis: usize,
-    /// Elements between two indices of `axis`.
-    pub plane: usize,
-}
+/// A word for each element.
+const WORDS: Shader = shader!("quantize": "integer", "step", "nan", "quantize");
+/// With one scale, of channels in fours.
+const BYTES: Shader = shader!("quantize_bytes": "integer", "step", "bytes", "nan", "quantize_bytes");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&WORDS, &BYTES];
 
 /// Inputs 1 and 2 of a node whose input 0 has this shape.
-pub fn scales(n: &Node, shape: &[usize]) -> Result<Scales, String> {
+pub fn scales(n: &FileNode, shape: &[usize]) -> Result<Scales, String> {
     n.want(n.input(1)?, DType::F32)?;
     let values = n.constant_floats(1)?.ok_or("has no scale")?;
     if values.is_empty() || !values.iter().all(|s| s.is_finite() && *s > 0.0) {
@@ -47,37 +40,45 @@ pub fn scales(n: &Node, shape: &[usize]) -> Result<Scales, String> {
     Ok(Scales { values, zero_points, axis, plane: shape.iter().skip(axis + 1).product() })
 }
 
-/// ONNX QuantizeLinear, per tensor or per axis; `saturate` is for 8-bit floats, which are not supported.
-pub fn lower(n: &mut Node) -> Result<(), String> {
+/// ONNX QuantizeLinear, per tensor or per axis; `saturate` is for 8-bit floats, which are not supported. Of what was
+/// dequantised from the same type and scale it is the integers themselves.
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.int("saturate", 1)?;
     let x = n.input(0)?;
     n.want(x, DType::F32)?;
     let shape = n.shape(x)?;
-    let s = scales(n, &shape)?;
+    let scales = scales(n, &shape)?;
     let dtype = n.optional(2)?.map_or(Ok(DType::U8), |id| Ok::<_, String>(n.value(id)?.dtype))?;
-    let (lo, hi) = match dtype {
-        DType::U8 | DType::I8 | DType::U16 | DType::I16 => dtype.range().unwrap_or_default(),
-        other => return Err(format!("to {}: not supported", other.name())),
-    };
-    let one = match (&s.values[..], &s.zero_points[..]) {
-        (&[scale], &[zero]) => Some((scale, zero)),
-        _ => None,
-    };
-    if let Some((scale, zero)) = one
-        && let Some(integers) = quantised::same(n, x, dtype, scale, zero)?
-    {
+    if !matches!(dtype, DType::U8 | DType::I8 | DType::U16 | DType::I16) {
+        return Err(format!("to {}: not supported", dtype.name()));
+    }
+    if let Some(integers) = same(n, x, dtype, &scales)? {
         return n.alias(integers, &shape);
     }
     let y = n.output(0, dtype, &shape)?;
-    if let Some((scale, zero)) = one
-        && (integer_conv::fuse(n, x, y, scale, zero)? || quantised::fuse(n, x, y, scale, zero)?)
-    {
-        return Ok(());
+    n.add(Op::Quantize(scales), &[Some(x)], y)
+}
+
+/// The integers that `x` was dequantised from, if quantising it gives these again.
+fn same(n: &FileNode, x: ValueId, dtype: DType, to: &Scales) -> Result<Option<ValueId>, String> {
+    let (Some((scale, zero)), Some(affine)) = (to.one(), &n.value(x)?.affine) else { return Ok(None) };
+    let from = Quantised::of(n.graph, affine)?;
+    let same = from.is_some_and(|from| Quantised::new(dtype, scale, zero) == Some(from));
+    Ok(same.then_some(affine.integers))
+}
+
+/// Element by element; in fours with one scale only.
+pub fn kernel(scales: &Scales, at: &Setting) -> Result<Kernel, String> {
+    let (lo, hi) = at.write()?.dtype.range().ok_or("quantises to no integers")?;
+    let mut constants = scale_constants(scales, at)?;
+    constants.extend([("lo", lo.into()), ("hi", hi.into())]);
+    at.kernel([Some(&WORDS), Some(&BYTES), None], constants)
+}
+
+/// `plane` and `channels`, where a word is read at once.
+pub fn scale_constants(scales: &Scales, at: &Setting) -> Result<Vec<(&'static str, f64)>, String> {
+    if at.lanes()? != Lanes::Word {
+        return Ok(Vec::new());
     }
-    let (plane, channels) = (s.plane as f64, s.values.len() as f64);
-    let w = n.table(1, Numbers::F32(s.values))?;
-    let b = n.table(6, Numbers::I32(s.zero_points))?;
-    let constants = vec![("plane", plane), ("channels", channels), ("lo", lo.into()), ("hi", hi.into())];
-    let form = if channels == 1.0 { Form::PerTensor } else { Form::Plain };
-    n.push_form((&SHADER, Some(&BYTES)), "main", &[Some(x), Some(w), Some(b)], y, constants, form)
+    Ok(vec![("plane", scales.plane as f64), ("channels", scales.values.len() as f64)])
 }

@@ -1,26 +1,27 @@
 //! Reshape, Flatten, Squeeze, Unsqueeze, Identity: the same memory, other dimensions.
 
-use super::node::{Node, axis};
+use super::file_node::FileNode;
+use super::shape::axis;
 
 /// ONNX Identity.
-pub fn identity(n: &mut Node) -> Result<(), String> {
+pub fn identity(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
     n.alias(x, &shape)
 }
 
 /// ONNX Flatten: everything before `axis`, everything from it on.
-pub fn flatten(n: &mut Node) -> Result<(), String> {
+pub fn flatten(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
     let given = n.int("axis", 1)?;
     let at = if usize::try_from(given) == Ok(shape.len()) { shape.len() } else { axis(given, shape.len())? };
-    let (before, behind) = shape.split_at_checked(at).unwrap_or((&shape, &[]));
+    let (before, behind) = shape.split_at_checked(at).ok_or("has no such axis")?;
     n.alias(x, &[before.iter().product(), behind.iter().product()])
 }
 
 /// ONNX Reshape: 0 keeps a dimension, -1 takes what is left.
-pub fn reshape(n: &mut Node) -> Result<(), String> {
+pub fn reshape(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
     let wanted = n.constant_ints(1)?.ok_or("has no shape")?;
@@ -42,7 +43,7 @@ pub fn reshape(n: &mut Node) -> Result<(), String> {
         let rest =
             new.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&r| r > 0).ok_or_else(bad)?;
         let all: usize = shape.iter().product();
-        new.get_mut(i).into_iter().for_each(|d| *d = all / rest);
+        *new.get_mut(i).ok_or_else(bad)? = all / rest;
     }
     if new.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(shape.iter().product()) {
         return Err(bad());
@@ -51,7 +52,7 @@ pub fn reshape(n: &mut Node) -> Result<(), String> {
 }
 
 /// ONNX Squeeze: axes are an attribute up to opset 12, then an input; none: every dimension of 1.
-pub fn squeeze(n: &mut Node) -> Result<(), String> {
+pub fn squeeze(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
     let axes = match axes(n, shape.len())? {
@@ -67,7 +68,7 @@ pub fn squeeze(n: &mut Node) -> Result<(), String> {
 }
 
 /// ONNX Unsqueeze: axes are those of the result.
-pub fn unsqueeze(n: &mut Node) -> Result<(), String> {
+pub fn unsqueeze(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let mut new = n.shape(x)?;
     let more = n.ints("axes")?.map_or_else(|| n.constant_ints(1), |a| Ok(Some(a.to_vec())))?;
@@ -88,7 +89,7 @@ pub fn unsqueeze(n: &mut Node) -> Result<(), String> {
     n.alias(x, &new)
 }
 
-fn axes(n: &Node, rank: usize) -> Result<Option<Vec<usize>>, String> {
+fn axes(n: &FileNode, rank: usize) -> Result<Option<Vec<usize>>, String> {
     let given = match n.ints("axes")? {
         Some(axes) => Some(axes.to_vec()),
         None => n.constant_ints(1)?,

@@ -1,12 +1,16 @@
 //! Resize by nearest neighbour or linear interpolation.
 
-use super::binary::padded;
-use super::node::{Node, axis, strides};
-use crate::gpu::ir::graph::{DType, MAX_RANK, Shader};
-use crate::onnx::Numbers;
+use super::file_node::FileNode;
+use super::shape::{axis, padded, strides};
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::graph::MAX_RANK;
+use crate::gpu::ir::op::{Op, Resize};
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 
 /// resize.wgsl
-pub const SHADER: Shader = shader!("resize": "integer", "step", "resize");
+const SHADER: Shader = shader!("resize": "integer", "step", "resize");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&SHADER];
 
 /// One dimension's old and new size and scale.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +21,7 @@ struct Along {
 }
 
 /// ONNX Resize since opset 11 (opset 10 has scales only, asymmetric and rounding down).
-pub fn lower(n: &mut Node) -> Result<(), String> {
+pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let value = n.value(x)?.clone();
     let mode = n.text("mode", "nearest")?;
@@ -37,15 +41,21 @@ pub fn lower(n: &mut Node) -> Result<(), String> {
     let along = sizes(n, &value.shape)?;
     let shape: Vec<usize> = along.iter().map(|a| a.new).collect();
     let y = n.output(0, value.dtype, &shape)?;
-    let table = table(n, &along, &strides(&value.shape), mode == "nearest")?;
-    let table = n.table(6, Numbers::I32(table))?;
-    const D: [&str; MAX_RANK] = ["d0", "d1", "d2", "d3", "d4", "d5"];
-    let constants = D.into_iter().zip(padded(&shape, 1)).map(|(name, d)| (name, d as f64)).collect();
-    let entry = if mode == "nearest" { "main_nearest" } else { "main_linear" };
-    n.push(&SHADER, entry, &[Some(x), Some(table)], y, constants)
+    let linear = mode == "linear";
+    let neighbours = neighbours(n, &along, &strides(&value.shape), linear)?;
+    n.add(Op::Resize(Resize { linear, neighbours }), &[Some(x)], y)
 }
 
-fn sizes(n: &Node, shape: &[usize]) -> Result<Vec<Along>, String> {
+/// An invocation for each element of the result.
+pub fn kernel(resize: &Resize, at: &Setting) -> Result<Kernel, String> {
+    const D: [&str; MAX_RANK] = ["d0", "d1", "d2", "d3", "d4", "d5"];
+    let y = at.write()?;
+    let constants = D.into_iter().zip(padded(&y.shape, 1)).map(|(name, d)| (name, d as f64)).collect();
+    let entry = if resize.linear { "main_linear" } else { "main_nearest" };
+    Ok(Kernel::new(&SHADER, entry, constants, y.len()))
+}
+
+fn sizes(n: &FileNode, shape: &[usize]) -> Result<Vec<Along>, String> {
     let (scales_at, sizes_at) = if n.opset < 11 { (1, usize::MAX) } else { (2, 3) };
     let axes = match n.ints("axes")? {
         Some(axes) => axes.iter().map(|&a| axis(a, shape.len())).collect::<Result<Vec<_>, _>>()?,
@@ -57,14 +67,17 @@ fn sizes(n: &Node, shape: &[usize]) -> Result<Vec<Along>, String> {
         if sizes_at == usize::MAX { None } else { n.constant_ints(sizes_at)?.filter(|s| !s.is_empty()) };
     let given: Vec<(Option<f64>, usize)> = match (scales, sizes) {
         (Some(s), None) => s.iter().map(|&s| (Some(f64::from(s)), 0)).collect(),
-        (None, Some(s)) => s.iter().map(|&s| (None, usize::try_from(s).unwrap_or(0))).collect(),
+        (None, Some(s)) => {
+            let size = |&s: &i64| usize::try_from(s).map_err(|_| format!("size {s} is out of range"));
+            s.iter().map(|s| Ok((None, size(s)?))).collect::<Result<_, String>>()?
+        }
         _ => return Err("wants either scales or sizes".into()),
     };
     if given.len() != axes.len() {
         return Err(format!("has {} scales or sizes for {} axes", given.len(), axes.len()));
     }
     for (&a, &(scale, size)) in axes.iter().zip(&given) {
-        let Some(d) = all.get_mut(a) else { continue };
+        let d = all.get_mut(a).ok_or("has no such axis")?;
         *d = match scale {
             Some(s) if s > 0.0 && s < 1e6 => {
                 Along { old: d.old, new: (d.old as f64 * s).floor() as usize, scale: s }
@@ -76,14 +89,15 @@ fn sizes(n: &Node, shape: &[usize]) -> Result<Vec<Along>, String> {
     match n.text("keep_aspect_ratio_policy", "stretch")? {
         "stretch" => Ok(all),
         policy if given.iter().all(|g| g.0.is_none()) => {
-            let scales = axes.iter().filter_map(|&a| all.get(a)).map(|d| d.scale);
+            let scales = axes.iter().map(|&a| all.get(a).map(|d| d.scale).ok_or("has no such axis"));
+            let scales = scales.collect::<Result<Vec<_>, _>>()?.into_iter();
             let scale = match policy {
                 "not_larger" => scales.fold(f64::INFINITY, f64::min),
                 "not_smaller" => scales.fold(0.0, f64::max),
                 other => return Err(format!("keep_aspect_ratio_policy `{other}` is not known")),
             };
             for &a in &axes {
-                let Some(d) = all.get_mut(a) else { continue };
+                let d = all.get_mut(a).ok_or("has no such axis")?;
                 *d = Along { old: d.old, new: (d.old as f64 * scale + 0.5).floor() as usize, scale };
             }
             Ok(all)
@@ -93,7 +107,7 @@ fn sizes(n: &Node, shape: &[usize]) -> Result<Vec<Along>, String> {
 }
 
 /// Offsets of two neighbours and the second's weight (its bits), for each index along each dimension.
-fn table(n: &Node, along: &[Along], strides: &[usize], nearest: bool) -> Result<Vec<i32>, String> {
+fn neighbours(n: &FileNode, along: &[Along], strides: &[usize], linear: bool) -> Result<Vec<i32>, String> {
     let transform =
         n.text("coordinate_transformation_mode", if n.opset < 11 { "asymmetric" } else { "half_pixel" })?;
     let round = n.text("nearest_mode", if n.opset < 11 { "floor" } else { "round_prefer_floor" })?;
@@ -105,7 +119,7 @@ fn table(n: &Node, along: &[Along], strides: &[usize], nearest: bool) -> Result<
         for i in 0..a.new {
             let at = coordinate(transform, i as f64, a)?;
             let last = (a.old - 1) as f64;
-            let (first, second, share) = if nearest {
+            let (first, second, share) = if !linear {
                 let at = if a.old == a.new && a.scale == 1.0 {
                     i as f64
                 } else {

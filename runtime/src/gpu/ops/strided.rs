@@ -1,31 +1,37 @@
 //! Transpose and Slice: a copy from elsewhere.
 
-use super::binary::padded;
-use super::node::{Node, axis, strides};
-use crate::gpu::ir::graph::{MAX_RANK, Shader};
+use super::file_node::FileNode;
+use super::shape::{axis, padded, strides};
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::graph::MAX_RANK;
+use crate::gpu::ir::op::{Op, Strided};
+use crate::gpu::kernels::{Kernel, Setting, Shader};
 
 /// strided.wgsl
-pub const SHADER: Shader = shader!("strided": "integer", "step", "strided");
+const SHADER: Shader = shader!("strided": "integer", "step", "strided");
+/// All of them.
+pub const SHADERS: &[&Shader] = &[&SHADER];
 
 /// ONNX Transpose.
-pub fn transpose(n: &mut Node) -> Result<(), String> {
+pub fn transpose(n: &mut FileNode) -> Result<(), String> {
     let shape = n.shape(n.input(0)?)?;
-    let reversed: Vec<i64> = (0..shape.len()).rev().filter_map(|i| i64::try_from(i).ok()).collect();
-    let perm = n.ints("perm")?.unwrap_or(&reversed);
-    let mut order = perm.iter().map(|&p| axis(p, shape.len())).collect::<Result<Vec<_>, _>>()?;
-    let own = strides(&shape);
-    let pick =
-        |from: &[usize]| -> Vec<usize> { order.iter().filter_map(|&p| from.get(p).copied()).collect() };
-    let (new, steps) = (pick(&shape), pick(&own));
-    order.sort_unstable();
-    if !order.iter().copied().eq(0..shape.len()) {
-        return Err(format!("perm {perm:?} is not a permutation"));
+    let order = match n.ints("perm")? {
+        Some(perm) => perm.iter().map(|&p| axis(p, shape.len())).collect::<Result<Vec<_>, _>>()?,
+        None => (0..shape.len()).rev().collect(),
+    };
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..shape.len()) {
+        return Err(format!("perm {order:?} is not a permutation"));
     }
-    copy(n, &new, 0, &steps)
+    let pick = |from: &[usize]| order.iter().map(|&p| from.get(p).copied()).collect::<Option<Vec<_>>>();
+    let own = strides(&shape);
+    let (new, steps) = pick(&shape).zip(pick(&own)).ok_or("has no such axis")?;
+    copy(n, &new, 0, steps)
 }
 
 /// ONNX Slice: starts, ends, axes, steps are attributes up to opset 9 (no steps), then inputs.
-pub fn slice(n: &mut Node) -> Result<(), String> {
+pub fn slice(n: &mut FileNode) -> Result<(), String> {
     let shape = n.shape(n.input(0)?)?;
     let attribute = |name| Ok::<_, String>(n.ints(name)?.map(<[i64]>::to_vec));
     let (starts, ends, axes, by) = if n.opset < 10 {
@@ -36,7 +42,7 @@ pub fn slice(n: &mut Node) -> Result<(), String> {
     let (starts, ends) = (starts.ok_or("has no starts")?, ends.ok_or("has no ends")?);
     let axes = match axes {
         Some(axes) => axes,
-        None => (0..starts.len()).filter_map(|i| i64::try_from(i).ok()).collect(),
+        None => (0..).take(starts.len()).collect(),
     };
     let by = by.unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), by.len()].iter().any(|&l| l != starts.len()) {
@@ -46,8 +52,11 @@ pub fn slice(n: &mut Node) -> Result<(), String> {
     let (mut new, mut steps, mut start) = (shape.clone(), own.clone(), 0usize);
     for (((&from, &to), &a), &step) in starts.iter().zip(&ends).zip(&axes).zip(&by) {
         let a = axis(a, shape.len())?;
-        let d = i64::try_from(shape.get(a).copied().unwrap_or(1)).unwrap_or(1);
-        let stride = own.get(a).copied().unwrap_or(1);
+        let (Some(&d @ 1..), Some(&stride)) = (shape.get(a), own.get(a)) else {
+            return Err(format!("has nothing along axis {a}"));
+        };
+        let large = |_| "has a dimension that is too large";
+        let (d, signed) = (i64::try_from(d).map_err(large)?, i64::try_from(stride).map_err(large)?);
         if step == 0 || step.unsigned_abs() > 1 << 30 {
             return Err(format!("step {step} is out of range"));
         }
@@ -59,27 +68,35 @@ pub fn slice(n: &mut Node) -> Result<(), String> {
         };
         let count = if step > 0 { (to - from).max(0) } else { (from - to).max(0) };
         let count = count.unsigned_abs().div_ceil(step.unsigned_abs());
-        start += usize::try_from(from).unwrap_or(0) * stride;
-        let signed = i64::try_from(stride).unwrap_or(0).wrapping_mul(step);
-        new.get_mut(a).into_iter().for_each(|d| *d = usize::try_from(count).unwrap_or(0));
+        let from = usize::try_from(from).map_err(|_| "starts before the first element")?;
+        start += from * stride;
+        let count = usize::try_from(count).map_err(|_| "has a dimension that is too large")?;
+        *new.get_mut(a).ok_or("has no such axis")? = count;
         // Two's complement in 32 bits.
-        let wrapped = usize::try_from(signed.rem_euclid(1 << 32)).unwrap_or(0);
-        steps.get_mut(a).into_iter().for_each(|s| *s = wrapped);
+        let wrapped = signed.wrapping_mul(step).rem_euclid(1 << 32);
+        *steps.get_mut(a).ok_or("has no such axis")? =
+            usize::try_from(wrapped).map_err(|_| "is too large")?;
     }
-    copy(n, &new, start, &steps)
+    copy(n, &new, start, steps)
 }
 
-fn copy(n: &mut Node, new: &[usize], start: usize, steps: &[usize]) -> Result<(), String> {
-    const D: [&str; MAX_RANK] = ["", "d1", "d2", "d3", "d4", "d5"];
-    const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];
+fn copy(n: &mut FileNode, new: &[usize], start: usize, steps: Vec<usize>) -> Result<(), String> {
     let x = n.input(0)?;
     let dtype = n.value(x)?.dtype;
-    if n.value(x)?.dtype == crate::gpu::ir::graph::DType::I64 {
+    if dtype == DType::I64 {
         return Err("of int64: not supported".into());
     }
     let y = n.output(0, dtype, new)?;
-    let mut constants = vec![("start", start as f64)];
-    constants.extend(padded(new, 1).into_iter().zip(D).skip(1).map(|(v, k)| (k, v as f64)));
-    constants.extend(padded(steps, 0).into_iter().zip(X).map(|(v, k)| (k, v as f64)));
-    n.push(&SHADER, "main", &[Some(x)], y, constants)
+    n.add(Op::Strided(Strided { start, steps }), &[Some(x)], y)
+}
+
+/// An invocation for each element of the result.
+pub fn kernel(strided: &Strided, at: &Setting) -> Result<Kernel, String> {
+    const D: [&str; MAX_RANK] = ["", "d1", "d2", "d3", "d4", "d5"];
+    const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];
+    let y = at.write()?;
+    let mut constants = vec![("start", strided.start as f64)];
+    constants.extend(padded(&y.shape, 1).into_iter().zip(D).skip(1).map(|(v, k)| (k, v as f64)));
+    constants.extend(padded(&strided.steps, 0).into_iter().zip(X).map(|(v, k)| (k, v as f64)));
+    Ok(Kernel::new(&SHADER, "main", constants, y.len()))
 }

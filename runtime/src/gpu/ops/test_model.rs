@@ -1,11 +1,15 @@
 //! Small models for tests, as a file has them.
 
+use crate::backend::Options;
+use crate::gpu::ir::graph::Graph;
+use crate::gpu::program;
 use crate::onnx::proto::{
     AttributeProto, DimProto, GraphProto, ModelProto, NodeProto, OperatorSetId, ShapeProto, TensorProto,
     TensorType, TypeProto, ValueInfo,
 };
 use half::f16;
 use prost::Message;
+use std::path::Path;
 
 /// A node with one output.
 pub fn node(op: &str, input: &[&str], output: &str) -> NodeProto {
@@ -61,4 +65,9 @@ pub fn encode(graph: GraphProto) -> Vec<u8> {
     let opset = OperatorSetId { domain: String::new(), version: 17 };
     ModelProto { ir_version: 8, graph: Some(graph), opset_import: vec![opset], ..Default::default() }
         .encode_to_vec()
+}
+
+/// A model's graph, simplified as for every adapter.
+pub fn graph(model: &[u8]) -> Graph {
+    program::read(model, Path::new("m.onnx"), &Options::default(), &[]).unwrap().graph
 }

@@ -1,8 +1,9 @@
 //! Where each value lives in the one buffer: constants first, then activations, which share memory when
 //! their lives do not meet. Packed weights have a buffer of their own.
 
+use crate::gpu::ir::form::Laid;
 use crate::gpu::ir::graph::{Graph, ValueId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Every value starts at a multiple of so many elements, so that it can be read four at a time.
 const ALIGN: usize = 4;
@@ -31,19 +32,37 @@ struct Life {
     to: usize,
 }
 
-/// Places every value that a step reads or writes. Inputs are there before the first step, outputs after
-/// the last. Largest first, or in order of birth where that takes less.
-pub fn plan(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> Plan {
-    let (constants, lives) = lives(graph, inputs, outputs);
+impl Plan {
+    /// Where a value lies.
+    pub fn place(&self, graph: &Graph, id: ValueId) -> Result<usize, String> {
+        let root = graph.root(id)?;
+        self.offsets.get(&root).copied().ok_or_else(|| format!("value {} has no place", id.0))
+    }
+}
+
+/// Places every value that is read or written. Inputs are there before the first step, outputs after the last. Largest
+/// first, or in order of birth where that takes less.
+pub fn plan(graph: &Graph, laid: &[Laid], inputs: &[ValueId], outputs: &[ValueId]) -> Result<Plan, String> {
+    let mut constants = Vec::new();
+    let mut lives = Vec::new();
+    for (id, (from, to)) in moments(graph, laid, inputs, outputs)? {
+        let value = graph.value(id)?;
+        let size = value.len().next_multiple_of(ALIGN);
+        match value.constant {
+            Some(_) => constants.push((value, id, size)),
+            None => lives.push(Life { id, size, from, to }),
+        }
+    }
+    // As the file's nodes brought them.
+    constants.sort_by_key(|(value, id, _)| (value.origin, *id));
     let mut offsets = BTreeMap::new();
     let (mut end, mut packed_end) = (0, 0);
-    for (id, size) in constants {
-        let packed = graph.values.get(id.0).is_some_and(|v| v.packed);
-        let end = if packed { &mut packed_end } else { &mut end };
+    for (value, id, size) in constants {
+        let end = if value.packed { &mut packed_end } else { &mut end };
         offsets.insert(id, *end);
         *end += size;
     }
-    let lower_bound = lower_bound(&lives, graph.steps.len());
+    let lower_bound = lower_bound(&lives, laid.len())?;
     let mut order: Vec<&Life> = lives.iter().collect();
     order.sort_by_key(|l| (std::cmp::Reverse(l.size), l.from));
     let (mut places, mut activations) = place(&order);
@@ -55,7 +74,7 @@ pub fn plan(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> Plan {
         }
     }
     offsets.extend(places.into_iter().map(|(id, at)| (id, end + at)));
-    Plan { offsets, constants: end, packed: packed_end, activations, lower_bound }
+    Ok(Plan { offsets, constants: end, packed: packed_end, activations, lower_bound })
 }
 
 /// One after the other, each at the lowest place that is free for its whole life; and what they take in all.
@@ -77,43 +96,58 @@ fn place(order: &[&Life]) -> (Vec<(ValueId, usize)>, usize) {
     (placed.into_iter().map(|(at, life)| (life.id, at)).collect(), end)
 }
 
-fn lower_bound(lives: &[Life], steps: usize) -> usize {
-    let mut change = vec![0i64; steps + 3];
+/// The largest sum of what is alive at a moment.
+fn lower_bound(lives: &[Life], steps: usize) -> Result<usize, String> {
+    let (mut born, mut gone) = (vec![0; steps + 2], vec![0; steps + 2]);
     for l in lives {
-        let size = i64::try_from(l.size).unwrap_or(i64::MAX);
-        change.get_mut(l.from).into_iter().for_each(|c| *c += size);
-        change.get_mut(l.to + 1).into_iter().for_each(|c| *c -= size);
+        *born.get_mut(l.from).ok_or("lives before the first step")? += l.size;
+        *gone.get_mut(l.to).ok_or("lives behind the last step")? += l.size;
     }
-    let mut alive = 0;
-    let peak = change.into_iter().map(|c| {
-        alive += c;
-        alive
-    });
-    usize::try_from(peak.max().unwrap_or(0)).unwrap_or(0)
+    let (mut alive, mut most) = (0, 0);
+    for (born, gone) in born.into_iter().zip(gone) {
+        alive += born;
+        most = most.max(alive);
+        alive -= gone;
+    }
+    Ok(most)
 }
 
-/// Constants with their sizes, and the lives of everything else. Step `i` is moment `i + 1`.
-fn lives(graph: &Graph, inputs: &[ValueId], outputs: &[ValueId]) -> (Vec<(ValueId, usize)>, Vec<Life>) {
-    let root = |id: ValueId| graph.values.get(id.0).map_or(id, |v| v.root);
-    let mut found: BTreeMap<ValueId, (usize, usize)> = BTreeMap::new();
+/// The first and the last moment of every root. Step `i` is moment `i + 1`.
+fn moments(
+    graph: &Graph,
+    laid: &[Laid],
+    inputs: &[ValueId],
+    outputs: &[ValueId],
+) -> Result<BTreeMap<ValueId, (usize, usize)>, String> {
+    let mut found = BTreeMap::new();
     let mut at = |id: ValueId, moment: usize| {
-        let life = found.entry(root(id)).or_insert((moment, moment));
+        let life = found.entry(graph.root(id)?).or_insert((moment, moment));
         *life = (life.0.min(moment), life.1.max(moment));
+        Ok::<_, String>(())
     };
-    inputs.iter().for_each(|&i| at(i, 0));
-    for (i, step) in graph.steps.iter().enumerate() {
-        step.reads.iter().flatten().chain([&step.write]).for_each(|&v| at(v, i + 1));
+    inputs.iter().try_for_each(|&i| at(i, 0))?;
+    for (i, step) in laid.iter().enumerate() {
+        step.reads.iter().flatten().chain([&step.write]).try_for_each(|&v| at(v, i + 1))?;
     }
-    outputs.iter().for_each(|&o| at(o, graph.steps.len() + 1));
-    let mut constants = BTreeSet::new();
-    let mut lives = Vec::new();
-    for (id, (from, to)) in found {
-        let Some(value) = graph.values.get(id.0) else { continue };
-        let size = value.len().next_multiple_of(ALIGN);
-        match value.constant {
-            Some(_) => drop(constants.insert((id, size))),
-            None => lives.push(Life { id, size, from, to }),
-        }
+    outputs.iter().try_for_each(|&o| at(o, laid.len() + 1))?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::ir::dtype::DType;
+
+    #[test]
+    fn a_missing_value_is_an_error_and_no_place() {
+        let mut graph = Graph::new(0);
+        let x = graph.add(DType::F32, &[3], 1).unwrap();
+        let gone = ValueId(5);
+        assert_eq!(plan(&graph, &[], &[gone], &[]).unwrap_err(), "value 5 is not there");
+        let found = plan(&graph, &[], &[x], &[]).unwrap();
+        assert_eq!(found.place(&graph, x), Ok(0));
+        assert_eq!(found.place(&graph, gone).unwrap_err(), "value 5 is not there");
+        let unplaced = graph.add(DType::F32, &[1], 1).unwrap();
+        assert_eq!(found.place(&graph, unplaced).unwrap_err(), "value 1 has no place");
     }
-    (constants.into_iter().collect(), lives)
 }

@@ -1,31 +1,35 @@
-//! A node as its operator sees it: attributes, inputs, outputs, and the graph to add to.
+//! A node of the file as its operator sees it: attributes, inputs, outputs, and the graph to add to.
 
-use crate::gpu::ir::graph::{DType, Form, Fuse, GROUP, Graph, READS, Shader, Step, Value, ValueId};
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::graph::{Graph, Node, Value, ValueId};
+use crate::gpu::ir::op::Op;
 use crate::onnx::proto::{AttributeProto, NodeProto};
 use crate::onnx::{Constant, Numbers};
 use std::collections::BTreeMap;
 
 /// One node being lowered.
-pub struct Node<'a> {
+pub struct FileNode<'a> {
     /// What it adds to.
     pub graph: &'a mut Graph,
     names: &'a mut BTreeMap<String, ValueId>,
     proto: &'a NodeProto,
+    /// Its place in the file, as [`Node::origin`] counts.
+    origin: usize,
     uses: &'a dyn Fn(&str) -> usize,
     /// Of the default domain.
     pub opset: i64,
 }
 
-impl<'a> Node<'a> {
-    /// `uses`: how often a name is read.
+impl<'a> FileNode<'a> {
+    /// A node and its place in the file; `uses`: how often a name is read.
     pub fn new(
         graph: &'a mut Graph,
         names: &'a mut BTreeMap<String, ValueId>,
-        proto: &'a NodeProto,
+        (origin, proto): (usize, &'a NodeProto),
         opset: i64,
         uses: &'a dyn Fn(&str) -> usize,
     ) -> Self {
-        Self { graph, names, proto, opset, uses }
+        Self { graph, names, proto, origin, opset, uses }
     }
 
     /// Whether the operator is ONNX's own.
@@ -183,15 +187,9 @@ impl<'a> Node<'a> {
 
     /// Makes output `i` of known values.
     pub fn constant(&mut self, i: usize, constant: Constant) -> Result<ValueId, String> {
-        let id = self.graph.add_constant(constant, self.output_uses(i))?;
+        let id = self.graph.add_constant(constant, self.output_uses(i), self.origin)?;
         self.name_output(i, id)?;
         Ok(id)
-    }
-
-    /// A table that a kernel reads, computed at loading.
-    pub fn table(&mut self, elem_type: i32, numbers: Numbers) -> Result<ValueId, String> {
-        let shape = vec![numbers.len()];
-        self.graph.add_constant(Constant { elem_type, shape, numbers }, 1)
     }
 
     /// Makes the output the same memory as `of`, in another shape.
@@ -206,94 +204,18 @@ impl<'a> Node<'a> {
             return Err(format!("{:?} cannot become {shape:?}", value.shape));
         }
         let id = self.output(0, dtype, shape)?;
-        if let Some(v) = self.graph.values.get_mut(id.0) {
-            (v.root, v.constant) = (value.root, value.constant);
-            // Per tensor only: an axis would not survive.
-            v.affine = value.affine.filter(|a| a.scales.len() == 1);
-        }
+        let v = self.graph.value_mut(id)?;
+        (v.root, v.constant, v.origin) = (value.root, value.constant, value.origin);
+        // Per tensor only: an axis would not survive.
+        v.affine = value.affine.filter(|a| a.scales.len() == 1);
         Ok(())
     }
 
-    /// A step that writes `write` with one invocation for each of its elements.
-    pub fn step(
-        &self,
-        shader: &'static Shader,
-        entry: &'static str,
-        reads: &[Option<ValueId>],
-        write: ValueId,
-        constants: Vec<(&'static str, f64)>,
-    ) -> Result<Step, String> {
-        if reads.len() > READS {
-            return Err(format!("reads {} values at once", reads.len()));
-        }
-        let total = self.graph.value(write)?.len();
-        let mut step = Step {
-            node: match &self.proto.name[..] {
-                "" => self.proto.output.first().cloned().unwrap_or_default(),
-                name => name.to_owned(),
-            },
-            op: self.op().to_owned(),
-            shader,
-            narrow: None,
-            entry,
-            constants,
-            reads: reads.to_vec(),
-            write,
-            of: write,
-            of_reads: Vec::new(),
-            invocations: total,
-            group: GROUP,
-            params: Vec::new(),
-            form: Form::Plain,
-            fuse: Fuse::No,
-        };
-        step.set_total(total);
-        Ok(step)
+    /// Adds what the node computes: `op`, which writes `write`.
+    pub fn add(&mut self, op: Op, reads: &[Option<ValueId>], write: ValueId) -> Result<(), String> {
+        let first = || self.proto.output.first().cloned().ok_or("it has no output");
+        let name = if self.proto.name.is_empty() { first()? } else { self.proto.name.clone() };
+        let label = self.op().to_owned();
+        self.graph.push(Node { name, label, origin: self.origin, op, reads: reads.to_vec(), write })
     }
-
-    /// [`Self::step`], appended.
-    pub fn push(
-        &mut self,
-        shader: &'static Shader,
-        entry: &'static str,
-        reads: &[Option<ValueId>],
-        write: ValueId,
-        constants: Vec<(&'static str, f64)>,
-    ) -> Result<(), String> {
-        self.push_form((shader, None), entry, reads, write, constants, Form::Plain)
-    }
-
-    /// [`Self::push`] of a step that `layout` may change. `shader`: its own, and the one of its narrow form.
-    pub fn push_form(
-        &mut self,
-        (shader, narrow): (&'static Shader, Option<&'static Shader>),
-        entry: &'static str,
-        reads: &[Option<ValueId>],
-        write: ValueId,
-        constants: Vec<(&'static str, f64)>,
-        form: Form,
-    ) -> Result<(), String> {
-        let step = Step { form, narrow, ..self.step(shader, entry, reads, write, constants)? };
-        self.graph.push(step);
-        Ok(())
-    }
-}
-
-/// An axis counted from either end.
-pub fn axis(axis: i64, rank: usize) -> Result<usize, String> {
-    let r = i64::try_from(rank).unwrap_or(0);
-    let found = if axis < 0 { axis.checked_add(r) } else { Some(axis) };
-    let found = found.filter(|&a| a < r).and_then(|a| usize::try_from(a).ok());
-    found.ok_or_else(|| format!("axis {axis} is not one of {rank}"))
-}
-
-/// Row-major strides.
-pub fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
-    let mut step = 1;
-    for (stride, &d) in strides.iter_mut().zip(shape).rev() {
-        *stride = step;
-        step *= d.max(1);
-    }
-    strides
 }

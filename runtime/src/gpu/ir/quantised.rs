@@ -1,0 +1,62 @@
+//! Bytes and what they stand for, per tensor; and what operators of them become.
+
+use crate::gpu::ir::dtype::DType;
+use crate::gpu::ir::graph::{Affine, Graph};
+use crate::gpu::ir::op::{Activation, QuantisedSum, Requantise};
+
+/// Bytes that stand for `(q - zero) * scale`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quantised {
+    /// int8 or uint8.
+    pub dtype: DType,
+    /// Positive.
+    pub scale: f32,
+    /// Within the type's range.
+    pub zero: i32,
+    /// The type's least value.
+    pub lo: i32,
+    /// And its largest.
+    pub hi: i32,
+}
+
+impl Quantised {
+    /// None but for int8 and uint8 with an ordinary scale, which may be multiplied and divided by.
+    pub fn new(dtype: DType, scale: f32, zero: i32) -> Option<Self> {
+        let (lo, hi) = dtype.range().filter(|_| matches!(dtype, DType::U8 | DType::I8))?;
+        let ordinary = (1e-15..1e15).contains(&scale) && (lo..=hi).contains(&zero);
+        ordinary.then_some(Self { dtype, scale, zero, lo, hi })
+    }
+
+    /// The same of what was dequantised; none where it has several scales.
+    pub fn of(graph: &Graph, affine: &Affine) -> Result<Option<Self>, String> {
+        let (&[scale], &[zero]) = (&affine.scales[..], &affine.zero_points[..]) else { return Ok(None) };
+        Ok(Self::new(graph.value(affine.integers)?.dtype, scale, zero))
+    }
+
+    /// Whether an activation leaves all that these can stand for as it is.
+    pub fn spares(&self, activation: Option<Activation>) -> bool {
+        let real = |q: i32| f64::from(q - self.zero) * f64::from(self.scale);
+        match activation {
+            None => true,
+            Some(Activation::Relu) => self.zero == self.lo,
+            Some(Activation::Clip { lo, hi }) => {
+                f64::from(lo) <= real(self.lo) && real(self.hi) <= f64::from(hi)
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// As the end of an operator.
+    pub fn requantise(&self) -> Requantise {
+        Requantise { zero: self.zero, lo: self.lo, hi: self.hi }
+    }
+}
+
+impl QuantisedSum {
+    /// With the roundings of MLAS (qladd_avx2.cpp, as compiled with fused multiply-adds).
+    pub fn of([a, b]: [Quantised; 2], to: Quantised) -> Self {
+        let (x, w) = (a.scale / to.scale, b.scale / to.scale);
+        let fixed = to.zero as f32 - x.mul_add(a.zero as f32, w * b.zero as f32);
+        Self { x, w, fixed, lo: to.lo, hi: to.hi }
+    }
+}
