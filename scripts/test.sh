@@ -6,6 +6,7 @@ scripts/setup.sh --ort --torch --oracles --vulkan --sshd
 # Busy-waiting threads of libtorch would starve the other tests on a small machine.
 export OMP_WAIT_POLICY=passive
 set -x
+scripts/wings.sh
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo build --workspace --locked

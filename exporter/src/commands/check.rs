@@ -2,10 +2,10 @@
 //! What can be tried is tried: ONNX Runtime loads the model here and runs it once.
 
 use crate::cli::CheckArgs;
-use gtn_core::error::Kind;
 use gtn_core::artifacts::bundle::Bundle;
 use gtn_core::device::int8::ActivationType;
 use gtn_core::device::{self, Device, Int8};
+use gtn_core::error::Kind;
 use gtn_core::host::rss_bytes;
 use gtn_core::io::artifact;
 use gtn_core::program::exit;
@@ -247,7 +247,9 @@ fn tried(model: &OnnxModel, path: &Path, device: &Device, options: &Options) -> 
             return Ok(all);
         }
     };
-    if let Err(e) = subject.backend.run(&given) && e.kind() == Kind::Failed {
+    if let Err(e) = subject.backend.run(&given)
+        && e.kind() == Kind::Failed
+    {
         let what = e.to_string();
         let inference = Finding::yes("inference", "fails".into(), runtime);
         all.push(inference.unless(true, Verdict::No, || what));

@@ -7,6 +7,7 @@ use crate::gpu::ir::graph::{Graph, ValueId};
 use crate::gpu::ops;
 use crate::gpu::ops::file_node::FileNode;
 use crate::onnx::{Constant, Dim, Numbers, Value, decode, value};
+use gtn_core::error::NodeAt;
 use gtn_core::io::tensors::Data;
 use gtn_core::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -73,8 +74,10 @@ pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Re
     }
     for (i, node) in proto.node.iter().enumerate() {
         let mut n = FileNode::new(&mut graph, &mut names, (i + 1, node), opset, &used);
-        ops::lower(&mut n).map_err(|what| {
-            bad(format!("node {i} `{}` ({}): {what} (backend wgpu)", node.name, node.op_type))
+        ops::lower(&mut n).map_err(|what| Error::Node {
+            path: path.to_owned(),
+            node: Box::new(NodeAt { index: i, name: node.name.clone(), operator: node.op_type.clone() }),
+            what: format!("{what} (backend wgpu)"),
         })?;
     }
     let mut outputs = Vec::new();
