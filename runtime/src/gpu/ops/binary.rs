@@ -115,3 +115,30 @@ fn addressing(dims: &[usize], operands: [&[usize]; 2]) -> Vec<(&'static str, f64
     let steps = [X, W].into_iter().zip(operands).flat_map(steps);
     sizes.chain(steps).map(|(v, name)| (name, v as f64)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::backend::{Backend, Named, Options};
+    use crate::gpu::WgpuBackend;
+    use crate::gpu::ops::test_model::{encode, node, tensor, value};
+    use crate::onnx::proto::GraphProto;
+    use gtn_core::io::tensors::Tensor;
+    use std::path::Path;
+
+    /// Without images and channels.
+    #[test]
+    fn a_vector_times_a_number_is_broadcast() {
+        let model = encode(GraphProto {
+            node: vec![node("Mul", &["x", "two"], "y")],
+            initializer: vec![tensor("two", &[1], &[2.0], false)],
+            input: vec![value("x", &[3])],
+            output: vec![value("y", &[3])],
+            ..Default::default()
+        });
+        let options = Options { allow_software: true, ..Options::default() };
+        let mut backend = WgpuBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
+        let of = |name: &str, v: &[f32]| Named { name: name.into(), tensor: Tensor::f32(&[3], v.to_vec()) };
+        let found = backend.run(&[of("x", &[1.0, -2.0, 0.5])]).unwrap();
+        assert_eq!(found[0].tensor, of("y", &[2.0, -4.0, 1.0]).tensor);
+    }
+}

@@ -4,7 +4,7 @@
 use super::conv::{blocks, general_constants};
 use super::conv4;
 use crate::gpu::ir::form::Form;
-use crate::gpu::ir::op::IntegerConv;
+use crate::gpu::ir::op::{IntegerConv, Requantise};
 use crate::gpu::kernels::{Kernel, Setting, Shader};
 
 /// Of any layout of channels and weights.
@@ -26,6 +26,6 @@ pub fn kernel(conv: &IntegerConv, at: &Setting) -> Result<Kernel, String> {
 
 /// `y_zero`, `lo`, `hi` where the result is quantised.
 pub fn requantise_constants(conv: &IntegerConv) -> Vec<(&'static str, f64)> {
-    let of = |to: crate::gpu::ir::op::Requantise| [("y_zero", to.zero), ("lo", to.lo), ("hi", to.hi)];
+    let of = |to: Requantise| [("y_zero", to.zero), ("lo", to.lo), ("hi", to.hi)];
     conv.requantise.map(of).into_iter().flatten().map(|(name, v)| (name, v.into())).collect()
 }

@@ -220,14 +220,13 @@ impl Layout<'_> {
     /// A value in fours and one number for each of its planes.
     fn scaled(&mut self, node: &Node, operands: &[ValueId]) -> Result<Option<Lying>, String> {
         let &[a, b] = operands else { return Ok(None) };
-        let [n, c, plane] = self.planes(node.write)?;
-        let mut whole = [false; 2];
-        for (whole, id) in whole.iter_mut().zip([a, b]) {
-            *whole = self.graph.value(id)?.shape.len() == 4 && self.planes(id)? == [n, c, plane];
-        }
+        let shape = &self.graph.value(node.write)?.shape;
+        let &[n, c, _, _] = &shape[..] else { return Ok(None) };
+        let whole = [a, b].map(|id| self.graph.value(id).map(|v| v.shape == *shape));
         let (large, small, operand) = match whole {
-            [true, false] => (a, b, Operand::Second),
-            [false, true] => (b, a, Operand::First),
+            [Ok(true), Ok(false)] => (a, b, Operand::Second),
+            [Ok(false), Ok(true)] => (b, a, Operand::First),
+            [Err(what), _] | [_, Err(what)] => return Err(what),
             _ => return Ok(None),
         };
         let scales = self.graph.value(small)?.shape == [n, c, 1, 1];

@@ -206,4 +206,17 @@ mod tests {
         let wanted = QuantisedMean { count: 4, x_zero: 0, scale: 0.5 / (2.0 * 4.0), to };
         assert_eq!(found.op, Op::QuantisedMean(wanted));
     }
+
+    #[test]
+    fn the_largest_of_bytes_is_one_of_them_where_the_scale_stays() {
+        let nodes = [
+            NodeProto { attribute: vec![ints("kernel_shape", &[1, 1])], ..node("MaxPool", &["x.dq"], "p") },
+            node("QuantizeLinear", &["p", "s", "zero"], "p.q"),
+            node("DequantizeLinear", &["p.q", "s", "zero"], "r"),
+        ];
+        let graph = graph(&model(&nodes, &[1, 4, 2, 2]));
+        let pool = graph.nodes.iter().find(|n| matches!(n.op, Op::MaxPool(_))).unwrap();
+        assert_eq!(pool.label, "MaxPool+QuantizeLinear");
+        assert_eq!(graph.value(pool.write).unwrap().dtype, DType::U8);
+    }
 }
