@@ -150,7 +150,7 @@ struct Images {
 impl Images {
     /// The val images that gtn-export calibrates and judges on, and test.
     fn load(source: &DataSource, student: &ModelDir) -> Self {
-        let (_, val) = student.train.split_rule().unwrap().apply(&source.train().unwrap()).unwrap();
+        let (_, val) = student.split_rule().unwrap().apply(&source.train().unwrap()).unwrap();
         let of = |n: usize| val.subset(&stratified(&val.labels, val.classes, n, SEED));
         Self { calibration: of(CALIBRATION), judging: of(5000), test: source.test().unwrap() }
     }

@@ -11,7 +11,7 @@ use crate::ir::weights::Weights;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Schema of arch.json.
 pub const ARCH_SCHEMA: &str = "gtn.arch/1";
@@ -104,6 +104,8 @@ pub struct Golden {
 /// A checked folder.
 #[derive(Debug, Clone)]
 pub struct ModelDir {
+    /// Its path.
+    pub dir: PathBuf,
     /// arch.json.
     pub file: ArchFile,
     /// Its lowering.
@@ -142,15 +144,14 @@ impl ArchFile {
     }
 }
 
-impl TrainFile {
+impl ModelDir {
     /// How the run cut val from its training images: two keys of its recipe, which every run's has.
     pub fn split_rule(&self) -> Result<SplitRule> {
-        SplitRule::deserialize(&self.recipe)
-            .map_err(|e| Error::usage(format!("train.json: recipe does not say how val was cut: {e}")))
+        SplitRule::deserialize(&self.train.recipe).map_err(|e| {
+            Error::input(self.dir.join("train.json"), format!("recipe does not say how val was cut: {e}"))
+        })
     }
-}
 
-impl ModelDir {
     /// Reads and checks the whole folder.
     pub fn read(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
@@ -165,7 +166,7 @@ impl ModelDir {
         let train = artifact::read_schema(&dir.join("train.json"), TRAIN_SCHEMA)?;
         let weights_sha256 = artifact::sha256_file(&weights_path)?;
         let arch_sha256 = artifact::sha256_file(&arch_path)?;
-        Ok(Self { file, graph, weights, golden, train, weights_sha256, arch_sha256 })
+        Ok(Self { dir: dir.to_owned(), file, graph, weights, golden, train, weights_sha256, arch_sha256 })
     }
 }
 

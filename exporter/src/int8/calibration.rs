@@ -246,7 +246,7 @@ fn batch_for(graph: &Graph, sites: &[ValueId]) -> usize {
 /// Val as gtn-train cut it from the student's own data; of other data, the default share.
 fn val(train: &ImageSet, name: &str, student: &ModelDir) -> Result<ImageSet> {
     let own = student.train.data == name;
-    let rule = if own { student.train.split_rule()? } else { SplitRule::default() };
+    let rule = if own { student.split_rule()? } else { SplitRule::default() };
     Ok(rule.apply(train)?.1)
 }
 

@@ -156,7 +156,7 @@ impl Judge {
             recorded.check(Part::Train, &data.train, (&args.data, &owner, OWN_DATA))?;
         }
         // The teacher's own val.
-        let (train, val) = dir.train.split_rule()?.apply(&data.train)?;
+        let (train, val) = dir.split_rule()?.apply(&data.train)?;
         if val.is_empty() {
             return Err(bad("was trained with val_fraction = 0: there is nothing to judge students on"));
         }
