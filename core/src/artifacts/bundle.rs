@@ -1,6 +1,8 @@
 //! A bundle (`NAME.gtn/`): the ONNX model, the proof of what it should answer, and the manifest that
 //! hashes them. gtn-export writes it, gtn-run opens it.
 
+use crate::artifacts::files::{FileEntry, check_names, read_checked, unlisted};
+use crate::artifacts::kit;
 use crate::artifacts::model_dir::{Golden, read_images};
 use crate::data::DataSha256;
 use crate::data::preprocess::Preprocess;
@@ -9,7 +11,6 @@ use crate::io::artifact;
 use crate::io::tensors::TensorMap;
 use crate::ir::arch::{ArchSpec, Input};
 use crate::measure::parity::Tolerance;
-use crate::text::format;
 use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,19 +25,6 @@ pub const EXPORT_REPORT: &str = "export-report.json";
 /// Files that every bundle's manifest lists.
 pub const FILES: [&str; 5] =
     ["model.onnx", "device.toml", "golden.safetensors", "eval.safetensors", "MODEL_CARD.md"];
-
-/// Of those that a folder holds beside its bundle, as many are named.
-const MAX_UNLISTED: usize = 10;
-
-/// Size and hash of one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileEntry {
-    /// Bytes.
-    pub size: u64,
-    /// Lower-case hex.
-    pub sha256: String,
-}
 
 /// Hashes of what the bundle was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,25 +194,6 @@ fn check_tolerance(found: Tolerance, precision: Precision, path: &Path) -> Resul
     Err(Error::input(path, what))
 }
 
-/// What lies in a folder that its manifest does not list, sorted; names for people.
-pub(crate) fn unlisted(
-    dir: &Path,
-    files: &BTreeMap<String, FileEntry>,
-    also: &[&str],
-) -> Result<Vec<String>> {
-    let unreadable = |e| Error::io(dir, "read", e);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let listed = name.to_str().is_some_and(|n| files.contains_key(n) || also.contains(&n));
-        if !listed && found.len() < MAX_UNLISTED {
-            found.push(format::shorten(&format::path(Path::new(&name)), 60));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 /// The names of the files that a bundle or a kit consists of: its manifest, what that lists, and a bundle's report of its
 /// export if it has one. Nothing else in the folder belongs to it.
 pub fn listed(dir: &Path) -> Result<Vec<String>> {
@@ -240,40 +209,13 @@ pub fn listed(dir: &Path) -> Result<Vec<String>> {
     let mut names = vec![MANIFEST.to_owned()];
     match schema.as_str() {
         SCHEMA if dir.join(EXPORT_REPORT).exists() => names.push(EXPORT_REPORT.to_owned()),
-        SCHEMA | crate::artifacts::kit::SCHEMA => {}
+        SCHEMA | kit::SCHEMA => {}
         other => {
-            let what =
-                format!("schema is `{other}`, wanted `{SCHEMA}` or `{}`", crate::artifacts::kit::SCHEMA);
+            let what = format!("schema is `{other}`, wanted `{SCHEMA}` or `{}`", kit::SCHEMA);
             return Err(Error::input(path, what));
         }
     }
     check_names(&files, &path)?;
     names.extend(files.into_keys());
     Ok(names)
-}
-
-/// A manifest's files lie in its own folder.
-pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, path: &Path) -> Result<()> {
-    match files.keys().find(|n| n.is_empty() || n.contains(['/', '\\']) || n.starts_with('.')) {
-        Some(odd) => {
-            let odd = format::shorten(odd, 60);
-            Err(Error::input(path, format!("files: `{odd}` is not a plain file name")))
-        }
-        None => Ok(()),
-    }
-}
-
-/// The file, if it has the size and hash that the manifest says.
-pub(crate) fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
-    let (_, size) = artifact::open(path)?;
-    if size != entry.size {
-        return Err(Error::input(path, format!("has {size} bytes, the manifest says {}", entry.size)));
-    }
-    let bytes = artifact::read_at_most(path, entry.size.min(artifact::MAX_FILE))?;
-    let found = artifact::sha256(&bytes);
-    if found != entry.sha256 {
-        let what = format!("has SHA-256 {found}, the manifest says {}: damaged or edited", entry.sha256);
-        return Err(Error::input(path, what));
-    }
-    Ok(bytes)
 }

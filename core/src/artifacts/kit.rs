@@ -1,7 +1,7 @@
 //! A kit (`NAME.gtnkit/`): the tiny models of a pool's fused operators and a few whole networks, and the
 //! manifest that hashes them. gtn-export writes it, `gtn-run table` measures it on the device.
 
-use crate::artifacts::bundle::{FileEntry, check_names, read_checked, unlisted};
+use crate::artifacts::files::{FileEntry, check_names, read_checked, unlisted};
 use crate::io::artifact;
 use crate::ir::arch::ArchSpec;
 use crate::ir::fold::fold_graph;

@@ -8,6 +8,24 @@ use std::time::{Duration, Instant};
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// Where a library tells of its work: what it is, how much of it is done, and of how much. It draws nothing itself.
+pub type Watch<'a> = &'a mut dyn FnMut(&'static str, u64, u64);
+
+/// For those who do not want to know.
+pub fn unwatched(_: &'static str, _: u64, _: u64) {}
+
+/// A [`Watch`] that draws: a bar for each piece of work in turn.
+pub fn bars(unit: &'static str) -> impl FnMut(&'static str, u64, u64) {
+    let mut bar: Option<Progress> = None;
+    move |what, done, of| {
+        if bar.as_ref().is_none_or(|bar| bar.label != what || bar.total != of) {
+            bar = Some(Progress::new(what, of));
+        }
+        bar.iter_mut().for_each(|bar| bar.tick(done, unit));
+        bar.take_if(|_| done >= of);
+    }
+}
+
 /// One piece of work of a known number of steps.
 pub struct Progress {
     label: String,

@@ -1,7 +1,7 @@
 //! From a value's histogram to the range its integers cover.
 
 use super::histogram::Histogram;
-use super::{Affine, Range, entropy, mse};
+use super::{Range, entropy, mse};
 use crate::device::int8::ActivationType;
 use serde::{Deserialize, Serialize};
 
@@ -71,18 +71,11 @@ fn percentile(histogram: &Histogram, seen: Range) -> Range {
     Range { lo: lo.max(seen.lo.min(0.0)), hi: hi.min(seen.hi.max(0.0)) }
 }
 
-/// Mean squared error of quantising the histogram's values with `affine`.
-pub fn squared_error(bins: &[(f64, u64)], affine: &Affine) -> f64 {
-    let error = |&(x, n): &(f64, u64)| {
-        let e = x - affine.round_trip(x);
-        e * e * n as f64
-    };
-    bins.iter().map(error).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quant::Affine;
+    use crate::quant::mse::squared_error;
     use crate::rng::Rng;
 
     fn histogram(n: usize, draw: &mut dyn FnMut(&mut Rng) -> f64) -> Histogram {

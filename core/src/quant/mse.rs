@@ -1,7 +1,6 @@
 //! The range of least mean squared error: clipping the tails costs their distance, keeping them costs
 //! everything else its resolution.
 
-use super::calibration::squared_error;
 use super::histogram::Histogram;
 use super::{Affine, Range};
 use crate::device::int8::ActivationType;
@@ -33,4 +32,13 @@ pub fn range(histogram: &Histogram, seen: Range, kind: ActivationType) -> Range 
         }
     }
     best.1
+}
+
+/// Mean squared error of quantising the histogram's values with `affine`.
+pub fn squared_error(bins: &[(f64, u64)], affine: &Affine) -> f64 {
+    let error = |&(x, n): &(f64, u64)| {
+        let e = x - affine.round_trip(x);
+        e * e * n as f64
+    };
+    bins.iter().map(error).sum()
 }

@@ -1,7 +1,8 @@
 //! A bundle or kit under construction: a folder inside a hidden one beside its final place, renamed into it only when
 //! everything in it has been proved.
 
-use gtn_core::artifacts::bundle::{FileEntry, MANIFEST};
+use gtn_core::artifacts::bundle::MANIFEST;
+use gtn_core::artifacts::files::FileEntry;
 use gtn_core::io::artifact;
 use gtn_core::{Error, Result};
 use serde::Serialize;

@@ -6,6 +6,7 @@ pub mod outlook;
 pub mod timing;
 
 use crate::int8::calibration::{Calibration, Reference};
+use crate::int8::find::find;
 use crate::int8::search::{Judged, Recipe, Search, Stated, Tried, judge, state};
 use crate::int8::sqnr;
 use crate::int8::sqnr::LayerNoise;
@@ -128,7 +129,7 @@ impl Source<'_> {
         let scheme = Scheme { per_channel: !self.plan.per_tensor, ..int8.scheme() };
         let (graph, weights) = norm_to_depthwise::norm_to_depthwise(self.graph, self.weights)?;
         let mut search = Search::start(graph, weights, scheme, calibration, self.describe)?;
-        let found = search.find(&self.plan.asked, fp32)?;
+        let found = find(&mut search, &self.plan.asked, fp32)?;
         let stated = state(calibration, (Precision::Int8, &found.model), fp32, self.plan.asked.max_drop)?;
         let equalised = &search.prepared(found.recipe.equalise)?.equalised;
         let report = Int8Report {

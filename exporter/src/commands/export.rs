@@ -27,6 +27,7 @@ use gtn_core::measure::parity::{Tolerance, compare};
 use gtn_core::measure::report::{Accuracy, Report};
 use gtn_core::measure::warning::Warning;
 use gtn_core::program::exit;
+use gtn_core::program::progress::unwatched;
 use gtn_core::quant::norm_to_depthwise::norm_to_depthwise;
 use gtn_core::text::format;
 use gtn_core::{Error, Precision, Result};
@@ -307,7 +308,7 @@ fn proved(draft: &Draft, plan: &ExportPlan) -> Result<Report> {
     let mut subject = Subject::from_bundle(Bundle::open(draft.dir())?, &options)?;
     let bench = Settings { warmup_s: 0.05, seconds: 0.2, min_runs: 50, ..Settings::default() };
     let steps = Steps { verify: true, bench: Some(bench), ..Steps::default() };
-    let mut report = prove(&mut subject, &steps, PROGRAM)?.report;
+    let mut report = prove(&mut subject, &steps, PROGRAM, &mut unwatched)?.report;
     if let Some(bundle) = &subject.bundle {
         // On lanes: a small network gains little by a second thread, many images do.
         let (images, labels) = bundle.eval_set()?;

@@ -2,7 +2,6 @@
 //! stay in fp32. What the user leaves open is tried, and judged by how far the answers move on val.
 
 use crate::int8::calibration::{Calibration, Reference};
-use crate::int8::fallback;
 use crate::onnx::float;
 use crate::onnx::float::Describe;
 use crate::onnx::qdq;
@@ -131,20 +130,6 @@ pub struct Search<'a> {
     classes: usize,
 }
 
-/// What the search found.
-pub struct Found {
-    /// The network.
-    pub net: Int8Network,
-    /// Its file.
-    pub model: Vec<u8>,
-    /// How it was made.
-    pub recipe: Recipe,
-    /// All that was compared.
-    pub tried: Vec<Tried>,
-    /// On val.
-    pub judged: Judged,
-}
-
 impl<'a> Search<'a> {
     /// Looks at the calibration images through the fp32 network (BatchNorm-free: see
     /// `norm_to_depthwise`).
@@ -163,7 +148,8 @@ impl<'a> Search<'a> {
         Ok(Self { calibration, scheme, describe, prepared: [Some(plain), None], reference, classes })
     }
 
-    fn equalise(&mut self) -> Result<()> {
+    /// Prepares the equalised network, once.
+    pub(super) fn equalise(&mut self) -> Result<()> {
         if let ([Some(plain), None], opset) = (&self.prepared, self.describe.opset) {
             let mut weights = plain.weights.clone();
             let equalised = equalise(&plain.graph, &mut weights, &plain.stats)?;
@@ -206,60 +192,13 @@ impl<'a> Search<'a> {
         Ok(divergence(&self.reference, &logits, self.classes))
     }
 
-    fn attempt(&self, recipe: Recipe) -> Result<Tried> {
+    /// A recipe with how far its answers are from fp32's; one that is not finite is an error.
+    pub(super) fn attempt(&self, recipe: Recipe) -> Result<Tried> {
         let divergence = self.divergence(&recipe)?;
         if !divergence.is_finite() {
             return Err(Error::Failed(format!("int8: the answers' divergence from fp32's is {divergence}")));
         }
         Ok(Tried { recipe, divergence })
-    }
-
-    /// The best recipe within what was asked; its drop on val is `asked.max_drop` or less.
-    pub fn find(&mut self, asked: &Asked, fp32: &Reference) -> Result<Found> {
-        let equalised = asked.equalise.unwrap_or(true);
-        if equalised {
-            self.equalise()?;
-        }
-        let mut tried: Vec<Tried> = Vec::new();
-        let first = Recipe {
-            method: Method::Minmax,
-            equalise: equalised,
-            bias_correction: asked.bias_correction.unwrap_or(true),
-            fp32: asked.fp32.clone().unwrap_or_default(),
-        };
-        let methods = asked.method.map_or(Method::ALL.to_vec(), |m| vec![m]);
-        for &method in &methods {
-            tried.push(self.attempt(Recipe { method, ..first.clone() })?);
-        }
-        let best = |tried: &[Tried]| -> Result<Recipe> {
-            let best = tried.iter().min_by(|a, b| a.divergence.total_cmp(&b.divergence));
-            best.map(|t| t.recipe.clone()).ok_or_else(|| Error::Failed("no recipe was tried".into()))
-        };
-        // One switch at a time from the best method.
-        let mut chosen = best(&tried)?;
-        if asked.equalise.is_none() {
-            tried.push(self.attempt(Recipe { equalise: false, ..chosen })?);
-            chosen = best(&tried)?;
-        }
-        if asked.bias_correction.is_none() {
-            tried.push(self.attempt(Recipe { bias_correction: !chosen.bias_correction, ..chosen })?);
-            chosen = best(&tried)?;
-        }
-        let mut judged = self.judge(&chosen, fp32)?;
-        if !judged.within(asked.max_drop) && asked.fp32.is_none() {
-            (chosen, judged) = fallback::find(self, chosen, asked.max_drop, fp32)?;
-        }
-        if !judged.within(asked.max_drop) {
-            return Err(Error::Failed(format!(
-                "int8 loses {:.2} points of top-1 on {} val images (fp32 {:.2} %), --max-drop allows {}",
-                judged.drop,
-                judged.images,
-                100.0 * judged.fp32_top1,
-                asked.max_drop
-            )));
-        }
-        let net = self.build(&chosen)?;
-        Ok(Found { model: qdq::write(&net, self.describe)?, net, recipe: chosen, tried, judged })
     }
 
     /// A recipe's accuracy on val beside fp32's, whose logits are given.

@@ -17,6 +17,7 @@
 
 pub(crate) mod exec;
 mod ir;
+mod kernel;
 mod kernels;
 mod load;
 mod ops;
@@ -54,7 +55,7 @@ pub fn look(allow_software: bool) -> Result<()> {
 pub fn needs(model: &[u8], path: &Path, options: &Options) -> Result<Needs> {
     let loaded = program::read(model, path, options, &[])?;
     let kernels = options.kernels.unwrap_or_default();
-    let program = program::compile(loaded, kernels, kernels::Abilities::ALL)
+    let program = program::compile(loaded, kernels, kernel::Abilities::ALL)
         .map_err(|what| gtn_core::Error::input(path, what))?;
     let memory = program.memory;
     Ok(Needs {

@@ -8,7 +8,7 @@ use gtn_core::io::tensors::Data;
 use gtn_core::measure::parity::{Tolerance, compare};
 use gtn_core::measure::report::{Accuracy, ParityCheck};
 use gtn_core::measure::warning::Warning;
-use gtn_core::program::progress::Progress;
+use gtn_core::program::progress::Watch;
 use gtn_core::{Error, Result};
 use std::path::Path;
 
@@ -31,7 +31,7 @@ const OTHER_DATA: &str = "other data";
 ///
 /// Errors: data of another size, other classes or (unless that is said to be meant) other content than the
 /// bundle's network was trained with.
-pub fn evaluate(subject: &mut Subject, steps: &Steps) -> Result<Evaluation> {
+pub fn evaluate(subject: &mut Subject, steps: &Steps, watch: Watch) -> Result<Evaluation> {
     let names = subject.labels()?.to_vec();
     let (data, against) = (steps.data.as_deref(), steps.against.as_deref());
     let mut warnings = Vec::new();
@@ -67,9 +67,7 @@ pub fn evaluate(subject: &mut Subject, steps: &Steps) -> Result<Evaluation> {
         }
     };
     let expected = against.map(|path| read_logits(path, labels.len(), names.len())).transpose()?;
-    let mut bar = Progress::new("eval", labels.len() as u64);
-    let logits = subject.logits(&pixels, |done| bar.tick(done as u64, "images"))?;
-    drop(bar);
+    let logits = subject.logits(&pixels, |done| watch("eval", done as u64, labels.len() as u64))?;
     let parity = expected.map(|expected| ParityCheck {
         against: against.map(|p| p.display().to_string()).unwrap_or_default(),
         parity: compare(&expected, &logits, names.len(), Tolerance::FP32),

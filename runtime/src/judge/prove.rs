@@ -11,6 +11,7 @@ use gtn_core::device::HOST;
 use gtn_core::host::{Host, peak_rss_bytes};
 use gtn_core::measure::report::{Report, SCHEMA};
 use gtn_core::measure::warning::Warning;
+use gtn_core::program::progress::Watch;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,8 +43,8 @@ pub struct Proof {
     pub logits: Vec<f32>,
 }
 
-/// Judges a loaded model. A failed parity is in the report, not an error.
-pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proof> {
+/// Judges a loaded model; `watch` hears how far the evaluation is. A failed parity is in the report, not an error.
+pub fn prove(subject: &mut Subject, steps: &Steps, program: &str, watch: Watch) -> Result<Proof> {
     let cores = Host::read().cores;
     let mut warnings = Vec::new();
     let mut parity = if steps.verify { verify(subject)? } else { Vec::new() };
@@ -55,7 +56,7 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str) -> Result<Proo
     let mut accuracy = Vec::new();
     let mut logits = Vec::new();
     if steps.eval {
-        let found: Evaluation = evaluate(subject, steps)?;
+        let found: Evaluation = evaluate(subject, steps, watch)?;
         if found.accuracy.n < FEW_IMAGES {
             warnings.push(Warning::FewImages { n: found.accuracy.n });
         }

@@ -7,7 +7,7 @@ use crate::settings::{Choice, Tried};
 use crate::subject::Subject;
 use gtn_core::host::{self, Host};
 use gtn_core::measure::robust::{hodges_lehmann, median};
-use gtn_core::program::progress::Progress;
+use gtn_core::program::progress::Watch;
 use gtn_core::rng::Rng;
 use gtn_core::{Error, Result};
 use std::path::Path;
@@ -54,21 +54,20 @@ pub fn tune(
     base: &Options,
     host: &Host,
     seconds: f64,
+    watch: Watch,
 ) -> Result<(Subject, Vec<Tried>, Choice, String)> {
     let home = host::affinity().and_then(|list| host::parse_cpu_list(&list)).unwrap_or_default();
     let list = choices(host);
     let burst_s = seconds / (ROUNDS as f64 * list.len() as f64);
     let mut candidates = list.into_iter().map(|c| load(c, path, base, &home)).collect::<Result<Vec<_>>>()?;
-    let mut bar = Progress::new("tune", ROUNDS);
     for round in 0..ROUNDS {
         for i in Rng::new(0, "tune", round).permutation(u32::try_from(candidates.len()).unwrap_or(0)) {
             if let Some(candidate) = candidates.get_mut(i as usize) {
                 burst(candidate, burst_s)?;
             }
         }
-        bar.tick(round + 1, "rounds");
+        watch("tune", round + 1, ROUNDS);
     }
-    drop(bar);
     move_to(&home)?;
     candidates.sort_by(|a, b| median(&a.rounds).total_cmp(&median(&b.rounds)));
     let nothing = || Error::Failed("nothing to tune".into());

@@ -135,7 +135,7 @@ fn rewritten(model: &[u8], path: &Path, sizes: &Sizes) -> Result<Vec<u8>> {
     let mut rewrite = Rewrite { opset, values: &values, nodes: Vec::new(), constants: Vec::new() };
     for (i, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
         let at = NodeAt { index: i, name: node.name.clone(), operator: node.op_type.clone() };
-        rewrite.add(node).map_err(|what| Error::Node {
+        ops::add(&mut rewrite, node).map_err(|what| Error::Node {
             path: path.to_owned(),
             node: Box::new(at),
             what: format!("{what} (backend rust)"),

@@ -6,15 +6,13 @@
 //! anew where that is needed ([`Rewrite`]).
 
 use super::rewrite::{
-    Rewrite, cast, clip, conv, dropout, extreme, largest, mat_mul, pad, plain, pool, pow, quantize, relu,
-    resize, softmax,
+    F, FLOAT, Rewrite, cast, clip, conv, dropout, extreme, largest, mat_mul, pad, plain, pool, pow, quantize,
+    relu, resize, softmax,
 };
 use crate::onnx::proto::NodeProto;
 
 /// ONNX's element types.
-pub(super) const FLOAT: i32 = 1;
 const INT64: i32 = 7;
-pub(super) const F: &[i32] = &[FLOAT, 10];
 const FI: &[i32] = &[FLOAT, 10, 6, INT64];
 const ANY: &[i32] = &[FLOAT, 10, 2, 3, 6, INT64, 9];
 const BOOL: &[i32] = &[9];
@@ -151,6 +149,22 @@ pub const OPS: &[Op] = &[
     op("Unsqueeze", ANY, &["axes"], plain),
     op("Where", BOOL, &[], plain),
 ];
+
+/// Checks a node and writes what stands for it.
+pub fn add(rewrite: &mut Rewrite, node: NodeProto) -> Result<(), String> {
+    if !node.is_onnx() {
+        return Err(format!("operator set `{}` is not ONNX's own: not supported", node.domain));
+    }
+    let op = OPS.iter().find(|o| o.name == node.op_type).ok_or("the operator is not supported")?;
+    if let Some(odd) = node.attribute.iter().find(|a| !op.attributes.contains(&a.name.as_str())) {
+        return Err(format!("attribute `{}` is not supported", odd.name));
+    }
+    let elem_type = node.given(0).and_then(|name| rewrite.values.get(name)).map_or(0, |v| v.elem_type);
+    if node.given(0).is_some() && !op.types.contains(&elem_type) {
+        return Err(format!("of element type {elem_type} is not supported"));
+    }
+    (op.lower)(rewrite, node)
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,14 @@
 //! Nodes written anew for rten: how each listed operator is checked, and what rten is given in its place.
 
-use super::ops::{F, FLOAT, OPS};
 use crate::onnx::proto::{AttributeProto, NodeProto, TensorProto};
 use crate::onnx::shapes::Known;
 use prost::bytes::Bytes;
 use std::collections::HashMap;
+
+/// ONNX's element types.
+pub(super) const FLOAT: i32 = 1;
+/// The floats that rten has.
+pub(super) const F: &[i32] = &[FLOAT, 10];
 
 /// What is written for rten.
 pub struct Rewrite<'a> {
@@ -19,22 +23,6 @@ pub struct Rewrite<'a> {
 }
 
 impl Rewrite<'_> {
-    /// Checks a node and writes what stands for it.
-    pub fn add(&mut self, node: NodeProto) -> Result<(), String> {
-        if !node.is_onnx() {
-            return Err(format!("operator set `{}` is not ONNX's own: not supported", node.domain));
-        }
-        let op = OPS.iter().find(|o| o.name == node.op_type).ok_or("the operator is not supported")?;
-        if let Some(odd) = node.attribute.iter().find(|a| !op.attributes.contains(&a.name.as_str())) {
-            return Err(format!("attribute `{}` is not supported", odd.name));
-        }
-        let elem_type = node.given(0).and_then(|name| self.values.get(name)).map_or(0, |v| v.elem_type);
-        if node.given(0).is_some() && !op.types.contains(&elem_type) {
-            return Err(format!("of element type {elem_type} is not supported"));
-        }
-        (op.lower)(self, node)
-    }
-
     fn dims(&self, node: &NodeProto, i: usize) -> Option<&[u64]> {
         self.values.get(node.given(i)?)?.dims.as_deref()
     }

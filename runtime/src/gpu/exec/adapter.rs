@@ -1,7 +1,7 @@
 //! The GPU: finding one, opening it with the limits of a small one, and hearing of everything that goes wrong.
 
 use crate::backend::Kernels;
-use crate::gpu::kernels::Abilities;
+use crate::gpu::kernel::Abilities;
 use gtn_core::{Error, Result};
 use std::future::Future;
 use std::pin::pin;

@@ -10,7 +10,7 @@ use crate::gpu::exec::cache::Pipelines;
 use crate::gpu::exec::pipelines::{Compiled, compile};
 use crate::gpu::exec::timing::Timing;
 use crate::gpu::ir::dtype::DType;
-use crate::gpu::kernels::Abilities;
+use crate::gpu::kernel::Abilities;
 use crate::gpu::program::{self, End, Label, Memory, Program};
 use gtn_core::io::artifact;
 use gtn_core::io::tensors::{Data, Tensor};

@@ -5,7 +5,7 @@ use crate::gpu::exec::adapter::Gpu;
 use crate::gpu::exec::buffers::{bindings, buffer};
 use crate::gpu::exec::executor::dispatch;
 use crate::gpu::exec::pipelines::{Compiled, compile};
-use crate::gpu::kernels::{GROUP, Kernel, Shader};
+use crate::gpu::kernel::{GROUP, Kernel, Shader};
 use gtn_core::{Error, Result};
 use wgpu::BufferUsages;
 

@@ -2,7 +2,7 @@
 
 use crate::gpu::exec::adapter::Gpu;
 use crate::gpu::exec::buffers::AT_STRIDE;
-use crate::gpu::kernels::Kernel;
+use crate::gpu::kernel::Kernel;
 use gtn_core::{Error, Result};
 use std::collections::HashMap;
 

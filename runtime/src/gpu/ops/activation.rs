@@ -2,7 +2,7 @@
 
 use super::file_node::FileNode;
 use crate::gpu::ir::op::{Activation, Op};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// Floats.
 const FLOAT: Shader = shader!("activation": "float", "step", "nan", "activate", "activation");

@@ -4,7 +4,7 @@ use super::file_node::FileNode;
 use super::max_pool::{constants, output};
 use super::window;
 use crate::gpu::ir::op::{AveragePool, Op};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// Of floats.
 const FLOAT: Shader = shader!("average_pool": "float", "step", "scalars", "window", "pool", "average_pool");

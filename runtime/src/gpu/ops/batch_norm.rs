@@ -2,7 +2,7 @@
 
 use super::file_node::FileNode;
 use crate::gpu::ir::op::{BatchNorm, Op};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// batch_norm.wgsl
 const SHADER: Shader = shader!("batch_norm": "float", "step", "batch_norm");

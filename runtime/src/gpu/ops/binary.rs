@@ -7,7 +7,7 @@ use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::form::{Form, Operand};
 use crate::gpu::ir::graph::MAX_RANK;
 use crate::gpu::ir::op::{Binary, BinaryOp, Op};
-use crate::gpu::kernels::{Kernel, Lanes, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Lanes, Setting, Shader};
 
 /// Floats.
 const FLOAT: Shader = shader!("binary": "float", "step", "nan", "activate", "broadcast", "binary");

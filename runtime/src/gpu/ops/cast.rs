@@ -3,7 +3,7 @@
 use super::file_node::FileNode;
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::op::{Cast, Op};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// cast.wgsl
 const SHADER: Shader = shader!("cast": "integer", "step", "cast");

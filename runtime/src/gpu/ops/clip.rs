@@ -3,7 +3,7 @@
 use super::activation;
 use super::file_node::FileNode;
 use crate::gpu::ir::op::{Activation, ClipIntegers, Op};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 use crate::onnx::Numbers;
 
 /// activation_integer.wgsl

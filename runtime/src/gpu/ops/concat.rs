@@ -3,7 +3,7 @@
 use super::file_node::FileNode;
 use super::shape::axis;
 use crate::gpu::ir::op::{Concat, Op};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// concat.wgsl
 const SHADER: Shader = shader!("concat": "integer", "step", "concat");

@@ -7,7 +7,7 @@ use super::window::{constants, group_constants, spatial, window};
 use crate::gpu::ir::form::Form;
 use crate::gpu::ir::op::{Conv, Op};
 use crate::gpu::ir::window::{Groups, Window};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// Of any layout of channels and weights.
 const GENERAL: Shader = shader!("conv": "float", "step", "window", "nan", "activate", "conv_sums", "conv");

@@ -6,7 +6,7 @@ use crate::backend::Kernels;
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::op::{Conv, IntegerConv};
 use crate::gpu::ir::window::{Groups, Window};
-use crate::gpu::kernels::{GROUP, Kernel, Setting, Shader};
+use crate::gpu::kernel::{GROUP, Kernel, Setting, Shader};
 
 /// conv_block.wgsl, of floats, of integers and of float16.
 static BLOCK: [Shader; 3] = [

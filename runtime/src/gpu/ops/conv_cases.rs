@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Kernels, Named, Options};
 use crate::gpu::WgpuBackend;
-use crate::gpu::kernels::Abilities;
+use crate::gpu::kernel::Abilities;
 use crate::gpu::ops::test_model::{cast, encode, int, ints, node, tensor, value};
 use crate::onnx::proto::{GraphProto, NodeProto};
 use gtn_core::io::tensors::{Data, Tensor};

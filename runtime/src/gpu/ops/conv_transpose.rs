@@ -5,7 +5,7 @@ use super::file_node::FileNode;
 use super::window::{constants, group_constants, pads, per_dimension, spatial};
 use crate::gpu::ir::op::{ConvTranspose, Op};
 use crate::gpu::ir::window::{Groups, Window};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// conv_transpose.wgsl
 const SHADER: Shader =

@@ -5,7 +5,7 @@ use super::quantize::{scale_constants, scales};
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::Affine;
 use crate::gpu::ir::op::{Op, Scales};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 use crate::onnx::{Constant, Numbers};
 
 /// A word for each element.

@@ -5,7 +5,7 @@ use super::file_node::FileNode;
 use super::shape::broadcast;
 use crate::backend::Kernels;
 use crate::gpu::ir::op::{Gemm, Op, Product};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// gemm.wgsl
 pub const SHADER: Shader = shader!("gemm": "float", "step", "nan", "activate", "gemm");
@@ -90,7 +90,7 @@ pub fn kernel(gemm: &Gemm, at: &Setting) -> Result<Kernel, String> {
 mod tests {
     use crate::backend::{Backend, Kernels, Named, Options};
     use crate::gpu::WgpuBackend;
-    use crate::gpu::kernels::Abilities;
+    use crate::gpu::kernel::Abilities;
     use crate::gpu::ops::test_model::{encode, int, node, tensor, value};
     use crate::onnx::proto::{GraphProto, NodeProto};
     use gtn_core::io::tensors::{Data, Tensor};

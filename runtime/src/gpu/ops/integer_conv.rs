@@ -5,7 +5,7 @@ use super::conv::{blocks, general_constants};
 use super::conv4;
 use crate::gpu::ir::form::Form;
 use crate::gpu::ir::op::{IntegerConv, Requantise};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// Of any layout of channels and weights.
 const GENERAL: Shader = shader!("integer_conv": "integer", "step", "window", "conv_sums", "integer_conv");

@@ -5,7 +5,7 @@ use super::file_node::FileNode;
 use super::gemm;
 use super::shape::{broadcast, strides};
 use crate::gpu::ir::op::{MatMul, Op, Product};
-use crate::gpu::kernels::{Kernel, Setting};
+use crate::gpu::kernel::{Kernel, Setting};
 
 /// ONNX MatMul: NumPy's rules, with up to four batch dimensions.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {

@@ -6,7 +6,7 @@ use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::form::Form;
 use crate::gpu::ir::op::{MaxPool, Op};
 use crate::gpu::ir::window::Window;
-use crate::gpu::kernels::{Kernel, Lanes, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Lanes, Setting, Shader};
 
 /// Of floats.
 const FLOAT: Shader =

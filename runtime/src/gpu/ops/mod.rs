@@ -48,7 +48,7 @@ pub mod strided;
 pub mod test_model;
 mod window;
 
-use crate::gpu::kernels::Shader;
+use crate::gpu::kernel::Shader;
 use file_node::FileNode;
 
 /// What is known of an ONNX operator.

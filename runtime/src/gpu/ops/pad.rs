@@ -5,7 +5,7 @@ use super::shape::axis;
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::MAX_RANK;
 use crate::gpu::ir::op::{Fill, Op, Pad, PadMode};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 use crate::onnx::Numbers;
 
 /// pad.wgsl

@@ -1,7 +1,7 @@
 //! The mean of each plane of dequantised values and the QuantizeLinear behind it: ONNX Runtime's QLinearGlobalAveragePool.
 
 use crate::gpu::ir::op::QuantisedMean;
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// A plane of words.
 const WORDS: Shader = shader!("quantised_mean": "integer", "step", "scalars", "quantised_mean");

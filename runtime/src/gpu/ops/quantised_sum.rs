@@ -1,7 +1,7 @@
 //! Add of two dequantised values and the QuantizeLinear behind it: ONNX Runtime's QLinearAdd.
 
 use crate::gpu::ir::op::QuantisedSum;
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// A word for each element.
 const WORDS: Shader = shader!("quantised_sum": "integer", "step", "scalars", "quantised_sum");

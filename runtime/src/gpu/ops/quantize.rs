@@ -6,7 +6,7 @@ use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::ValueId;
 use crate::gpu::ir::op::{Op, Scales};
 use crate::gpu::ir::quantised::Quantised;
-use crate::gpu::kernels::{Kernel, Lanes, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Lanes, Setting, Shader};
 use crate::onnx::Numbers;
 
 /// A word for each element.

@@ -5,7 +5,7 @@ use super::shape::{axis, padded, strides};
 use crate::gpu::ir::form::Form;
 use crate::gpu::ir::graph::MAX_RANK;
 use crate::gpu::ir::op::{Op, ReduceMean};
-use crate::gpu::kernels::{Kernel, Lanes, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Lanes, Setting, Shader};
 
 /// reduce_mean.wgsl
 const SHADER: Shader = shader!("reduce_mean": "float", "step", "reduce_mean");

@@ -3,7 +3,7 @@
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::form::words;
 use crate::gpu::ir::op::Relayout;
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// relayout.wgsl
 const SHADER: Shader = shader!("relayout": "integer", "step", "relayout");

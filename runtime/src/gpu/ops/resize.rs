@@ -5,7 +5,7 @@ use super::shape::{axis, padded, strides};
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::MAX_RANK;
 use crate::gpu::ir::op::{Op, Resize};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// resize.wgsl
 const SHADER: Shader = shader!("resize": "integer", "step", "resize");

@@ -3,7 +3,7 @@
 use super::file_node::FileNode;
 use super::shape::axis;
 use crate::gpu::ir::op::{Op, Softmax};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// softmax.wgsl
 const SHADER: Shader = shader!("softmax": "float", "step", "nan", "larger_float", "softmax");

@@ -5,7 +5,7 @@ use super::shape::{axis, padded, strides};
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::MAX_RANK;
 use crate::gpu::ir::op::{Op, Strided};
-use crate::gpu::kernels::{Kernel, Setting, Shader};
+use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// strided.wgsl
 const SHADER: Shader = shader!("strided": "integer", "step", "strided");

@@ -7,7 +7,7 @@ use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::form::{Form, Laid, Operand, words};
 use crate::gpu::ir::graph::{Graph, Node, Reads, ValueId};
 use crate::gpu::ir::op::{Conv, IntegerConv, Op, Relayout};
-use crate::gpu::kernels::Abilities;
+use crate::gpu::kernel::Abilities;
 use crate::gpu::ops::conv4::Kind;
 use crate::gpu::ops::conv4_weights::{pack_floats, pack_integers};
 use crate::gpu::passes::told;

@@ -9,6 +9,7 @@ use gtn_core::io::npy;
 use gtn_core::io::tensors::Tensor;
 use gtn_core::measure::report::Report;
 use gtn_core::program::exit;
+use gtn_core::program::progress::bars;
 use gtn_core::{Error, Result, host};
 use gtn_run::backend::Options;
 use gtn_run::judge::profile;
@@ -48,7 +49,7 @@ pub fn all(args: &AllArgs) -> Result<()> {
 }
 
 fn prove_one(model: &Path, prepared: &Prepared, options: &Options, steps: &Steps) -> Result<Report> {
-    let mut report = prove(&mut Subject::open(model, options)?, steps, PROGRAM)?.report;
+    let mut report = prove(&mut Subject::open(model, options)?, steps, PROGRAM, &mut bars("images"))?.report;
     prepared.note(&mut report);
     Ok(report)
 }
@@ -98,7 +99,7 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     };
     let prepared = prepare(&args.backend)?;
     let Proof { mut report, logits } =
-        prove(&mut Subject::open(&args.model, &prepared.options)?, &steps, PROGRAM)?;
+        prove(&mut Subject::open(&args.model, &prepared.options)?, &steps, PROGRAM, &mut bars("images"))?;
     prepared.note(&mut report);
     // Whatever the verdict: logits are most wanted where a comparison fails.
     let kept = match (&args.logits, report.accuracy.first()) {

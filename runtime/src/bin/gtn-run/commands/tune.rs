@@ -6,6 +6,7 @@ use crate::prepare::{MAX_BATCH, seconds, tell_warnings, within};
 use gtn_core::host::Host;
 use gtn_core::io::artifact;
 use gtn_core::program::exit;
+use gtn_core::program::progress::bars;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
@@ -55,7 +56,8 @@ fn on_ort(args: &TuneArgs) -> Result<()> {
     let host = Host::read();
     let (batch, shapes) = (args.batch, args.shape.clone());
     let base = Options { batch, shapes, ort_lib: args.ort_lib.clone(), ..Options::default() };
-    let (subject, tried, choice, why) = tune::tune(&args.model, &base, &host, args.seconds)?;
+    let (subject, tried, choice, why) =
+        tune::tune(&args.model, &base, &host, args.seconds, &mut bars("rounds"))?;
     tell_warnings(&subject);
     let mut text = table(&tried).render();
     text.push_str(&format!("\nchosen: {}: {why}\n", describe(&choice)));
