@@ -11,7 +11,7 @@ use gtn_core::ir::graph::Graph;
 use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time, fused_ops};
 use gtn_core::nets::pool;
 use gtn_tests::mutants::repair::vouch;
-use gtn_tests::{command, random_student, run};
+use gtn_tests::{Done, command, random_student, run};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -148,7 +148,11 @@ fn a_table_is_measured_with_each_backend() {
     let table =
         |more: &str| run("gtn-run", &format!("table {d}/k.gtnkit --out {d}/t.json --seconds 1 {more}"));
     for (backend, more, version) in [("rust", "--threads 1", "0."), ("wgpu", "--allow-software", " on ")] {
-        table(&format!("--backend {backend} {more}")).ok();
+        let args = format!("--backend {backend} {more}");
+        // Other work on the machine can spoil a second of measuring: gtn-run says so, and it is measured again.
+        let spoilt = |done: &Done| done.code == Some(2) && done.stderr.contains("measure again");
+        let done = (0..5).map(|_| table(&args)).find(|done| !spoilt(done));
+        done.unwrap().ok();
         let path = temp.path().join("t.json");
         let table = Table::read(&path).unwrap();
         assert_eq!((table.backend.name.as_str(), table.backend.threads), (backend, 1));
