@@ -7,7 +7,6 @@ use crate::gpu::ir::graph::{Graph, ValueId};
 use crate::gpu::ops;
 use crate::gpu::ops::file_node::FileNode;
 use crate::onnx::{Constant, Dim, Numbers, Value, decode, value};
-use gtn_core::error::NodeAt;
 use gtn_core::io::tensors::Data;
 use gtn_core::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -76,7 +75,7 @@ pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Re
         let mut n = FileNode::new(&mut graph, &mut names, (i + 1, node), opset, &used);
         ops::lower(&mut n).map_err(|what| Error::Node {
             path: path.to_owned(),
-            node: Box::new(NodeAt { index: i, name: node.name.clone(), operator: node.op_type.clone() }),
+            node: Box::new(node.at(i)),
             what: format!("{what} (backend wgpu)"),
         })?;
     }

@@ -1,8 +1,14 @@
 //! A node's attributes by name, as far as they have the type that is asked for.
 
 use super::proto::{AttributeProto, NodeProto};
+use gtn_core::error::NodeAt;
 
 impl NodeProto {
+    /// What an error says of it; `index` counts the graph's nodes from 0.
+    pub fn at(&self, index: usize) -> NodeAt {
+        NodeAt { index, name: self.name.clone(), operator: self.op_type.clone() }
+    }
+
     /// Whether the operator is ONNX's own.
     pub fn is_onnx(&self) -> bool {
         self.domain.is_empty() || self.domain == "ai.onnx"

@@ -10,7 +10,6 @@ use crate::backend::{Backend, Named, Options, Slot, check_inputs};
 use crate::onnx::proto::{GraphProto, ModelProto, TensorProto};
 use crate::onnx::shapes::{Known, walk};
 use crate::onnx::{Constant, Dim, Numbers, OnnxModel, decode};
-use gtn_core::error::NodeAt;
 use gtn_core::io::element::Element;
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::measure::report::BackendInfo;
@@ -134,7 +133,7 @@ fn rewritten(model: &[u8], path: &Path, sizes: &Sizes) -> Result<Vec<u8>> {
     wide(&graph).map_err(|what| Error::input(path, format!("{what} (backend rust)")))?;
     let mut rewrite = Rewrite { opset, values: &values, nodes: Vec::new(), constants: Vec::new() };
     for (i, node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
-        let at = NodeAt { index: i, name: node.name.clone(), operator: node.op_type.clone() };
+        let at = node.at(i);
         ops::add(&mut rewrite, node).map_err(|what| Error::Node {
             path: path.to_owned(),
             node: Box::new(at),
