@@ -7,7 +7,9 @@ use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::measure::parity::{NotFinite, not_finite};
 use gtn_core::{Error, Result};
 use gtn_run::backend::ort::OrtBackend;
-use gtn_run::backend::{Backend, Named, Options};
+use gtn_run::backend::{Backend, Named, Options, OrtOptions};
+use gtn_run::onnx::OnnxFile;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 const LANES: usize = 4;
@@ -36,12 +38,14 @@ impl Feed<'_> {
         let lane = |lane: usize| -> Result<S> {
             let options = Options {
                 threads: Some(1),
-                batch: Some(self.batch),
-                ort_lib: self.ort_lib.clone(),
+                batch: NonZeroUsize::new(self.batch),
+                ort: OrtOptions::with_library(self.ort_lib.clone()),
                 ..Options::default()
             };
-            let load =
-                |m: &&[u8]| OrtBackend::load(m, Path::new("model.onnx"), &options, "the exporter's own");
+            let load = |m: &&[u8]| {
+                let file = OnnxFile::parse(m, Path::new("model.onnx"))?;
+                OrtBackend::load(&file, &options, "the exporter's own")
+            };
             let mut backends = models.iter().map(load).collect::<Result<Vec<_>>>()?;
             let mut state = S::default();
             let p = self.preprocess;

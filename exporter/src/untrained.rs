@@ -55,6 +55,7 @@ mod tests {
     use gtn_core::ir::arch::Input;
     use gtn_core::nets::zoo;
     use gtn_run::gpu::{Needs, needs};
+    use gtn_run::onnx::OnnxFile;
     use std::path::Path;
 
     /// Backend wgpu: int8 activations and weights take about a quarter of fp32's. What is more are the image (in f32,
@@ -66,7 +67,7 @@ mod tests {
             let graph = Graph::lower(&zoo::named(name, input, 1000).unwrap().unwrap()).unwrap();
             let of = |precision| -> Needs {
                 let model = write(&graph, name, precision, &device::resolve("host").unwrap()).unwrap();
-                needs(&model, Path::new("m.onnx"), &Default::default()).unwrap()
+                needs(&OnnxFile::parse(&model, Path::new("m.onnx")).unwrap(), &Default::default()).unwrap()
             };
             let (fp32, int8) = (of(Precision::Fp32), of(Precision::Int8));
             println!("{name}: fp32 {fp32:?}, int8 {int8:?}");

@@ -18,7 +18,8 @@ use gtn_core::quant::{Int8Network, Range, eval as int8_eval};
 use gtn_export::onnx::nodes::Describe;
 use gtn_export::onnx::qdq;
 use gtn_run::backend::ort::OrtBackend;
-use gtn_run::backend::{Backend, Int8, Named, Options};
+use gtn_run::backend::{Backend, Int8, Named, Options, OrtOptions};
+use gtn_run::onnx::OnnxFile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -60,8 +61,10 @@ fn the_top_class_is_the_same_beyond_two_steps() {
     for (seed, id) in ids.into_iter().enumerate() {
         for kind in [ActivationType::Uint8, ActivationType::Int8, ActivationType::Int8Symmetric] {
             let (net, model) = quantised(id, kind, 8, seed as u64);
-            let options = Options { threads: Some(1), batch: Some(1), ..Options::default() };
-            let mut ort = OrtBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
+            let options = Options::single();
+            let mut ort =
+                OrtBackend::load(&OnnxFile::parse(&model, Path::new("m.onnx")).unwrap(), &options, "test")
+                    .unwrap();
             for image in 0..IMAGES {
                 let image = random_weights::random_image(&net.graph, image);
                 let exact = int8_eval::run(&net, &image).unwrap();
@@ -95,8 +98,10 @@ fn the_top_class_is_the_same_beyond_two_steps() {
 fn the_exact_mode_is_taken_where_sums_saturate_and_told() {
     let told = |weight_bits: u32, int8: Int8| {
         let (_, model) = quantised("res-mini:d111-k333-e111", ActivationType::Uint8, weight_bits, 1);
-        let options = Options { threads: Some(1), int8, ..Options::default() };
-        let ort = OrtBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
+        let ort = OrtOptions { int8, ..OrtOptions::default() };
+        let options = Options { threads: Some(1), ort, ..Options::default() };
+        let ort = OrtBackend::load(&OnnxFile::parse(&model, Path::new("m.onnx")).unwrap(), &options, "test")
+            .unwrap();
         let warned = ort.info().warnings().len();
         (ort.info().options.get(INT8_OPTION).cloned(), warned)
     };

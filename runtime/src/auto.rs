@@ -13,8 +13,8 @@ use crate::backend::rten::RtenBackend;
 use crate::backend::{Backend, Kind, Options};
 #[cfg(feature = "wgpu")]
 use crate::gpu::WgpuBackend;
+use crate::onnx::OnnxFile;
 use gtn_core::{Error, Result};
-use std::path::Path;
 use std::time::Instant;
 
 /// Where no profile says otherwise.
@@ -23,29 +23,25 @@ const USUAL: [&str; 2] = ["ort", "rust"];
 /// A backend and the reason for it, for reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// Not [`Kind::Auto`].
+    /// What computes.
     pub kind: Kind,
     /// Half a sentence.
     pub why: String,
 }
 
 impl Choice {
-    /// Loads a model with the backend chosen; `path` is for messages. First its values' sizes are judged.
-    pub fn load(&self, model: &[u8], path: &Path, options: &Options) -> Result<Box<dyn Backend>> {
-        self.load_timed(model, path, options).map(|(backend, _)| backend)
+    /// Loads a model with the backend chosen. First its values' sizes are judged.
+    pub fn load(&self, file: &OnnxFile, options: &Options) -> Result<Box<dyn Backend>> {
+        self.load_timed(file, options).map(|(backend, _)| backend)
     }
 
     /// [`Self::load`], and the milliseconds that the backend took for it.
-    pub fn load_timed(
-        &self,
-        model: &[u8],
-        path: &Path,
-        options: &Options,
-    ) -> Result<(Box<dyn Backend>, f64)> {
+    pub fn load_timed(&self, file: &OnnxFile, options: &Options) -> Result<(Box<dyn Backend>, f64)> {
         self.heeds(options)?;
-        let budget = Budget::check(model, path, options)?;
+        let path = file.path();
+        let budget = Budget::check(file, options)?;
         let start = Instant::now();
-        let backend = Guarded::load(budget, path, || self.load_unguarded(model, path, options));
+        let backend = Guarded::load(budget, path, || self.load_unguarded(file, options));
         let backend = backend.map_err(|e| located::loading(path, e))?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         Ok((Box::new(Located::new(backend, path)), ms))
@@ -53,25 +49,28 @@ impl Choice {
 
     /// A setting that this backend has no use for would be without effect, and the numbers not what they say.
     fn heeds(&self, options: &Options) -> Result<()> {
-        let (wgpu, ort) = (self.kind == Kind::Wgpu, matches!(self.kind, Kind::Auto | Kind::Ort));
-        let unheeded = match options {
-            Options { kernels: Some(_), .. } if !wgpu => "--kernels is backend wgpu's",
-            Options { spin: Some(_), .. } if !ort => "spinning (--spin, --settings) is ONNX Runtime's",
-            Options { providers: Providers::Named(_), .. } if !ort => "--ep is ONNX Runtime's",
-            _ => return Ok(()),
+        let (wgpu, ort) = (self.kind == Kind::Wgpu, self.kind == Kind::Ort);
+        let unheeded = if !wgpu && options.wgpu.kernels.is_some() {
+            "--kernels is backend wgpu's"
+        } else if !ort && options.ort.spin.is_some() {
+            "spinning (--spin, --settings) is ONNX Runtime's"
+        } else if !ort && matches!(options.ort.providers, Providers::Named(_)) {
+            "--ep is ONNX Runtime's"
+        } else {
+            return Ok(());
         };
         let name = self.kind.name();
         Err(Error::usage(format!("{unheeded}: not with backend {name} ({})", self.why)))
     }
 
-    fn load_unguarded(&self, model: &[u8], path: &Path, options: &Options) -> Result<Box<dyn Backend>> {
+    fn load_unguarded(&self, file: &OnnxFile, options: &Options) -> Result<Box<dyn Backend>> {
         let why = self.why.as_str();
         Ok(match self.kind {
-            Kind::Auto | Kind::Ort => Box::new(OrtBackend::load(model, path, options, why)?),
+            Kind::Ort => Box::new(OrtBackend::load(file, options, why)?),
             #[cfg(feature = "wgpu")]
-            Kind::Wgpu => Box::new(WgpuBackend::load(model, path, options, why)?),
+            Kind::Wgpu => Box::new(WgpuBackend::load(file, options, why)?),
             #[cfg(feature = "rust")]
-            Kind::Rust => Box::new(RtenBackend::load(model, path, options, why)?),
+            Kind::Rust => Box::new(RtenBackend::load(file, options, why)?),
             #[cfg(not(all(feature = "wgpu", feature = "rust")))]
             other => {
                 let what = format!("this program was built without backend {}", other.name());
@@ -85,14 +84,14 @@ impl Choice {
 /// system have. Errors: [`Error::Unavailable`] with the reason against each. ONNX Runtime that is there but unfit
 /// is an error of its own: going on without it would hide it.
 pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<Choice> {
-    let asked = match (options.kind, &options.providers) {
-        (Kind::Auto | Kind::Ort, Providers::Named(names)) => {
+    let asked = match (options.kind, &options.ort.providers) {
+        (None | Some(Kind::Ort), Providers::Named(names)) => {
             Some((Kind::Ort, format!("--ep {}", names.join(","))))
         }
-        (Kind::Auto, Providers::Cpu) => Some((Kind::Ort, "--ep cpu".into())),
-        (Kind::Auto, _) if options.ort_lib.is_some() => Some((Kind::Ort, "--ort-lib".into())),
-        (Kind::Auto, _) => None,
-        (kind, _) => Some((kind, "asked for".into())),
+        (None, Providers::Cpu) => Some((Kind::Ort, "--ep cpu".into())),
+        (None, _) if options.ort.library.is_some() => Some((Kind::Ort, "--ort-lib".into())),
+        (None, _) => None,
+        (Some(kind), _) => Some((kind, "asked for".into())),
     };
     if let Some((kind, why)) = asked {
         return Ok(Choice { kind, why });
@@ -110,7 +109,7 @@ pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<Choice> 
             },
             "rust" if built_in(name) => Ok(Kind::Rust),
             #[cfg(feature = "wgpu")]
-            "wgpu" => match crate::gpu::look(options.allow_software) {
+            "wgpu" => match crate::gpu::look(options.wgpu.allow_software) {
                 Ok(()) => Ok(Kind::Wgpu),
                 Err(e) => Err(e.to_string()),
             },
@@ -136,27 +135,31 @@ pub fn built_in(name: &str) -> bool {
         Some(Kind::Ort) => true,
         Some(Kind::Rust) => cfg!(feature = "rust"),
         Some(Kind::Wgpu) => cfg!(feature = "wgpu"),
-        Some(Kind::Auto) | None => false,
+        None => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::{Kernels, OrtOptions, WgpuOptions};
 
     #[test]
     fn what_was_asked_for_is_taken() {
-        let ask = |kind| choose(&Options { kind, ..Options::default() }, None).unwrap();
+        let ask = |kind| choose(&Options { kind: Some(kind), ..Options::default() }, None).unwrap();
         assert_eq!(ask(Kind::Wgpu), Choice { kind: Kind::Wgpu, why: "asked for".into() });
-        let named = Options { providers: Providers::Named(vec!["cuda".into()]), ..Options::default() };
+        let ort = OrtOptions { providers: Providers::Named(vec!["cuda".into()]), ..OrtOptions::default() };
+        let named = Options { ort, ..Options::default() };
         assert_eq!(choose(&named, Some(&["rust".to_owned()])).unwrap().kind, Kind::Ort);
     }
 
     #[test]
     fn a_setting_without_effect_is_refused() {
         let choice = |kind| Choice { kind, why: "auto: so".into() };
-        let spin = Options { spin: Some(true), ..Options::default() };
-        let kernels = Options { kernels: Some(crate::backend::Kernels::Tile), ..Options::default() };
+        let ort = OrtOptions { spin: Some(true), ..OrtOptions::default() };
+        let spin = Options { ort, ..Options::default() };
+        let wgpu = WgpuOptions { kernels: Some(Kernels::Tile), ..WgpuOptions::default() };
+        let kernels = Options { wgpu, ..Options::default() };
         for (kind, options, refused) in [
             (Kind::Rust, &spin, true),
             (Kind::Wgpu, &spin, true),

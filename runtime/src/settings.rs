@@ -1,6 +1,6 @@
 //! `gtn.settings/1`: how to run on this kind of machine, as `gtn-run tune` found out.
 
-use crate::backend::Options;
+use crate::backend::{Options, OrtOptions};
 use gtn_core::host::Host;
 use gtn_core::io::artifact;
 use gtn_core::{Error, Result};
@@ -81,7 +81,8 @@ impl Settings {
 impl Choice {
     /// Loads a model this way; pinning is the caller's.
     pub fn options(&self, base: &Options) -> Options {
-        Options { threads: Some(self.threads), spin: Some(self.spin), ..base.clone() }
+        let ort = OrtOptions { spin: Some(self.spin), ..base.ort.clone() };
+        Options { threads: Some(self.threads), ort, ..base.clone() }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::backend::ort;
 use crate::backend::ort::providers;
 use crate::backend::ort::providers::Providers;
 use crate::backend::{Backend, Kind, Named, Options};
-use crate::onnx::{self, OnnxModel};
+use crate::onnx::{OnnxFile, OnnxModel};
 use gtn_core::artifacts::bundle::Bundle;
 use gtn_core::data::preprocess::Preprocess;
 use gtn_core::device::Device;
@@ -54,8 +54,7 @@ impl Subject {
 
     /// Loads an opened bundle, with its profile's execution providers unless others are asked for.
     pub fn from_bundle(bundle: Bundle, options: &Options) -> Result<Self> {
-        let path = bundle.dir.join("model.onnx");
-        let onnx = OnnxModel::parse(&bundle.model, &path)?;
+        let file = OnnxFile::parse(&bundle.model, &bundle.dir.join("model.onnx"))?;
         let m = &bundle.manifest;
         let model = Model {
             name: m.name.clone(),
@@ -71,17 +70,17 @@ impl Subject {
         let device = bundle.device()?;
         let mut choice = auto::choose(options, Some(&device.backends))?;
         let mut options = options.clone();
-        if choice.kind == Kind::Ort && options.providers == Providers::Profile {
-            (options.providers, choice.why) = by_profile(&bundle, &device, &options, choice.why)?;
+        if choice.kind == Kind::Ort && options.ort.providers == Providers::Profile {
+            (options.ort.providers, choice.why) = by_profile(&bundle, &device, &options, choice.why)?;
         }
-        let (backend, init_ms) = choice.load_timed(&bundle.model, &path, &options)?;
-        let path = bundle.dir.clone();
+        let (backend, init_ms) = choice.load_timed(&file, &options)?;
+        let (path, onnx) = (bundle.dir.clone(), file.model());
         Ok(Self { path, onnx, model, preprocess, labels, backend, init_ms, bundle: Some(bundle) })
     }
 
     fn from_file(path: &Path, options: &Options) -> Result<Self> {
-        let bytes = onnx::read(path)?;
-        let onnx = OnnxModel::parse(&bytes, path)?;
+        let file = OnnxFile::read(path)?;
+        let onnx = file.model();
         let bad = |key: &str, e: String| Error::input(path, format!("metadata `{key}`: {e}"));
         let preprocess = match onnx.metadata.get(PREPROCESS_KEY) {
             Some(text) => {
@@ -97,15 +96,15 @@ impl Subject {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let model = Model {
             name,
-            sha256: artifact::sha256(&bytes),
-            bytes: bytes.len() as u64,
+            sha256: artifact::sha256(file.bytes()),
+            bytes: file.bytes().len() as u64,
             target: None,
             precision: None,
             arch: onnx.metadata.get("gtn.arch").cloned(),
             macs: None,
             params: None,
         };
-        let (backend, init_ms) = auto::choose(options, None)?.load_timed(&bytes, path, options)?;
+        let (backend, init_ms) = auto::choose(options, None)?.load_timed(&file, options)?;
         let path = path.to_owned();
         Ok(Self { path, bundle: None, onnx, model, preprocess, labels, backend, init_ms })
     }
@@ -189,7 +188,7 @@ fn by_profile(
     if device.execution_providers.is_empty() {
         return Ok((Providers::Cpu, why));
     }
-    ort::start(options.ort_lib.as_deref())?;
+    ort::start(options.ort.library.as_deref())?;
     let have = providers::available();
     let wanted = &device.execution_providers;
     let found: Vec<String> = wanted.iter().filter(|p| have.contains(&p.as_str())).cloned().collect();

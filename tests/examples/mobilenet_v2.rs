@@ -19,9 +19,11 @@ use gtn_export::untrained;
 use gtn_run::backend::ort::OrtBackend;
 use gtn_run::backend::{Backend, Options};
 use gtn_run::judge::bench::made_up;
+use gtn_run::onnx::OnnxFile;
 use gtn_tests::{random_student, root, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -73,8 +75,9 @@ fn main() {
 
 /// The operators that ONNX Runtime executes after its optimisations, by kind.
 fn executed(model: &[u8], path: &Path) -> Table {
-    let options = Options { threads: Some(1), batch: Some(1), profile: true, ..Options::default() };
-    let mut backend = OrtBackend::load(model, path, &options, "figures").unwrap();
+    let options =
+        Options { threads: Some(1), batch: Some(NonZeroUsize::MIN), profile: true, ..Options::default() };
+    let mut backend = OrtBackend::load(&OnnxFile::parse(model, path).unwrap(), &options, "figures").unwrap();
     let inputs = made_up(&backend).unwrap();
     backend.run(&inputs).unwrap();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

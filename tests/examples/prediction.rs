@@ -22,6 +22,7 @@ use gtn_run::backend::Options;
 use gtn_run::timing::bursts::Bursts;
 use gtn_tests::run;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// One unseen student.
@@ -94,7 +95,7 @@ fn students(dir: &Path, precision: Precision, threads: usize, seconds: f64) -> V
         .collect();
     let models: BTreeMap<String, Vec<u8>> =
         networks.iter().map(|n| (n.model.clone(), unseen.models[&n.model].clone())).collect();
-    let options = Options { threads: Some(threads), batch: Some(1), ..Options::default() };
+    let options = Options { threads: Some(threads), batch: Some(NonZeroUsize::MIN), ..Options::default() };
     let mut bursts = Bursts::default();
     bursts.measure(&models, (&unseen.dir, &options), seconds, |_| Ok(())).unwrap();
     let student = |n: &&gtn_core::artifacts::kit::KitNetwork| {

@@ -8,10 +8,12 @@
 use gtn_core::io::tensors::Data;
 use gtn_core::text::table::Table;
 use gtn_run::backend::ort::OrtBackend;
-use gtn_run::backend::{Backend, Kernels, Kind, Options};
+use gtn_run::backend::{Backend, Kernels, Kind, Options, WgpuOptions};
 use gtn_run::gpu::{WgpuBackend, needs};
 use gtn_run::judge::bench::made_up;
+use gtn_run::onnx::OnnxFile;
 use gtn_tests::root;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Of the largest number of an output: sums in another order, a hundred layers deep.
@@ -27,7 +29,7 @@ fn main() {
     let mut failed = 0;
     for file in &files {
         let model = std::fs::read(file).unwrap();
-        let steps = needs(&model, file, &Options::default()).unwrap().steps;
+        let steps = needs(&OnnxFile::parse(&model, file).unwrap(), &Options::default()).unwrap().steps;
         for kernels in Kernels::ALL {
             let (most, worst) = differ(&model, file, kernels);
             failed += usize::from(worst.is_nan() || worst > BOUND * most);
@@ -47,15 +49,16 @@ fn main() {
 /// The largest number of ONNX Runtime's first output, and the largest difference.
 fn differ(model: &[u8], path: &Path, kernels: Kernels) -> (f32, f32) {
     let options = |kind| Options {
-        kind,
-        kernels: (kind == Kind::Wgpu).then_some(kernels),
-        allow_software: true,
+        kind: Some(kind),
+        wgpu: WgpuOptions { kernels: (kind == Kind::Wgpu).then_some(kernels), ..WgpuOptions::any_adapter() },
         threads: (kind == Kind::Ort).then_some(1),
-        batch: Some(1),
+        batch: Some(NonZeroUsize::MIN),
         ..Options::default()
     };
-    let mut ort = OrtBackend::load(model, path, &options(Kind::Ort), "figures").unwrap();
-    let mut wgpu = WgpuBackend::load(model, path, &options(Kind::Wgpu), "figures").unwrap();
+    let mut ort =
+        OrtBackend::load(&OnnxFile::parse(model, path).unwrap(), &options(Kind::Ort), "figures").unwrap();
+    let mut wgpu =
+        WgpuBackend::load(&OnnxFile::parse(model, path).unwrap(), &options(Kind::Wgpu), "figures").unwrap();
     let inputs = made_up(&ort).unwrap();
     let (wanted, found) = (ort.run(&inputs).unwrap(), wgpu.run(&inputs).unwrap());
     let mut result = (0.0f32, 0.0f32);

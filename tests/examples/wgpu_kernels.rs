@@ -16,10 +16,12 @@ use gtn_core::ir::cost::Cost;
 use gtn_core::ir::graph::{Graph, Node, NodeOp, Part, ValueId};
 use gtn_core::text::table::Table;
 use gtn_export::untrained;
-use gtn_run::backend::{Backend, Kernels, Kind, Options};
+use gtn_run::backend::{Backend, Kernels, Kind, Options, WgpuOptions};
 use gtn_run::gpu::WgpuBackend;
 use gtn_run::gpu::peak::Peak;
 use gtn_run::judge::bench::made_up;
+use gtn_run::onnx::OnnxFile;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -59,13 +61,14 @@ fn main() {
                 continue; // the same as block
             }
             let options = Options {
-                kind: Kind::Wgpu,
-                kernels: Some(kernels),
-                allow_software: true,
-                batch: Some(1),
+                kind: Some(Kind::Wgpu),
+                wgpu: WgpuOptions { kernels: Some(kernels), ..WgpuOptions::any_adapter() },
+                batch: Some(NonZeroUsize::MIN),
                 ..Options::default()
             };
-            let mut backend = WgpuBackend::load(model, Path::new(name), &options, "figures").unwrap();
+            let mut backend =
+                WgpuBackend::load(&OnnxFile::parse(model, Path::new(name)).unwrap(), &options, "figures")
+                    .unwrap();
             backend.bind(&made_up(&backend).unwrap()).unwrap();
             let found = rate(seconds, || {
                 backend.run_bound().unwrap();

@@ -17,10 +17,12 @@ use gtn_core::nets::zoo;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_export::untrained;
-use gtn_run::backend::{Kind, Options};
+use gtn_run::backend::{Kind, Options, WgpuOptions};
 use gtn_run::gpu;
+use gtn_run::onnx::OnnxFile;
 use gtn_run::timing::bursts::Bursts;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 const PRECISIONS: [Precision; 3] = Precision::ALL;
@@ -30,10 +32,9 @@ fn main() {
     let at = args.iter().position(|a| a == "--seconds");
     let seconds: f64 = at.map_or(60.0, |i| args[i + 1].parse().unwrap());
     let options = Options {
-        kind: Kind::Wgpu,
-        allow_software: true,
-        batch: Some(1),
-        cache_dir: gpu::default_dir(),
+        kind: Some(Kind::Wgpu),
+        wgpu: WgpuOptions { cache_dir: gpu::default_dir(), ..WgpuOptions::any_adapter() },
+        batch: Some(NonZeroUsize::MIN),
         ..Options::default()
     };
     let grey = Input { channels: 1, height: 28, width: 28 };
@@ -64,7 +65,7 @@ fn main() {
             let ratios: Vec<f64> = turns.map(|(us, fp32)| us / fp32).collect();
             let ratio = Summary::of(&ratios).unwrap();
             let model = &models[&format!("{name} {precision}")];
-            let needs = gpu::needs(model, Path::new(name), &options).unwrap();
+            let needs = gpu::needs(&OnnxFile::parse(model, Path::new(name)).unwrap(), &options).unwrap();
             table.row([
                 (*name).into(),
                 precision.name().into(),

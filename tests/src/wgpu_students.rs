@@ -6,8 +6,9 @@ use gtn_core::measure::parity::{Parity, Tolerance, compare};
 use gtn_core::nets::pool;
 use gtn_core::{Error, Result};
 use gtn_run::backend::ort::providers::Providers;
-use gtn_run::backend::{Kernels, Kind, Options};
+use gtn_run::backend::{Kernels, Kind, Options, OrtOptions, WgpuOptions};
 use gtn_run::subject::Subject;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Sums in another order, a hundred layers deep; the top class must agree where it is no near-tie.
@@ -42,12 +43,11 @@ pub fn apart<const N: usize>(
 /// Of a bundle's golden images.
 pub fn logits(bundle: &Path, kind: Kind, kernels: Option<Kernels>) -> Result<Vec<f32>> {
     let options = Options {
-        kind,
-        allow_software: true,
-        kernels,
+        kind: Some(kind),
+        wgpu: WgpuOptions { kernels, ..WgpuOptions::any_adapter() },
         threads: Some(1),
-        batch: Some(4),
-        providers: Providers::Cpu,
+        batch: NonZeroUsize::new(4),
+        ort: OrtOptions { providers: Providers::Cpu, ..OrtOptions::default() },
         ..Options::default()
     };
     let mut subject = Subject::open(bundle, &options)?;

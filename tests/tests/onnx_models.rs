@@ -7,12 +7,13 @@ use gtn_core::io::element::Element;
 use gtn_core::io::npy;
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_run::backend::sizes::InputShape;
-use gtn_run::backend::{Kind, Named, Options};
+use gtn_run::backend::{Kind, Named, Options, WgpuOptions};
 use gtn_run::judge::bench::inputs;
 use gtn_run::subject::Subject;
 use gtn_tests::{Done, root, run};
 use serde_json::Value;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 const KINDS: [Kind; 3] = [Kind::Ort, Kind::Rust, Kind::Wgpu];
@@ -24,11 +25,11 @@ fn fixture(name: &str) -> PathBuf {
 fn options(kind: Kind, batch: Option<usize>, shapes: &[&str]) -> Options {
     let shapes = shapes.iter().map(|s| s.parse::<InputShape>().unwrap()).collect();
     Options {
-        kind,
-        batch,
+        kind: Some(kind),
+        batch: batch.and_then(NonZeroUsize::new),
         shapes,
         threads: (kind != Kind::Wgpu).then_some(1),
-        allow_software: true,
+        wgpu: WgpuOptions::any_adapter(),
         ..Options::default()
     }
 }

@@ -7,9 +7,9 @@
 use gtn_core::io::tensors::Data;
 use gtn_run::backend::ort::OrtBackend;
 use gtn_run::backend::rten::RtenBackend;
-use gtn_run::backend::{Backend, Named, Options};
+use gtn_run::backend::{Backend, Named, Options, WgpuOptions};
 use gtn_run::gpu::WgpuBackend;
-use gtn_run::onnx::{OnnxModel, read_tensor};
+use gtn_run::onnx::{OnnxFile, OnnxModel, read_tensor};
 use gtn_tests::root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -115,13 +115,14 @@ fn check(run: impl Fn(&Case) -> gtn_core::Result<Vec<Named>>) {
 
 /// The backend, and the inputs that are not known to it at loading.
 fn load_on_wgpu(case: &Case) -> gtn_core::Result<(WgpuBackend, Vec<Named>)> {
-    let options = Options { allow_software: true, ..Options::default() };
+    let options = Options { wgpu: WgpuOptions::any_adapter(), ..Options::default() };
     let ops = OnnxModel::parse(&case.model, &case.path)?.nodes;
     let bound_ops = ops.iter().any(|n| BOUND.split(' ').any(|b| b == n.op_type));
     let known = |(i, n): &(usize, &Named)| matches!(n.tensor.data, Data::I64(_)) || (bound_ops && *i > 0);
     let (known, open): (Vec<_>, Vec<_>) = case.inputs.iter().enumerate().partition(known);
     let of = |pairs: Vec<(usize, &Named)>| pairs.into_iter().map(|(_, n)| n.clone()).collect::<Vec<_>>();
-    let backend = WgpuBackend::load_bound(&case.model, &case.path, &options, "test", &of(known))?;
+    let backend =
+        WgpuBackend::load_bound(&OnnxFile::parse(&case.model, &case.path)?, &options, "test", &of(known))?;
     Ok((backend, of(open)))
 }
 
@@ -136,12 +137,14 @@ fn on_wgpu() {
 #[test]
 fn on_ort() {
     let options = Options { threads: Some(1), ..Options::default() };
-    check(|case| OrtBackend::load(&case.model, &case.path, &options, "test")?.run(&case.inputs));
+    check(|case| {
+        OrtBackend::load(&OnnxFile::parse(&case.model, &case.path)?, &options, "test")?.run(&case.inputs)
+    });
 }
 
 fn load_on_rust(case: &Case) -> gtn_core::Result<RtenBackend> {
     let options = Options { threads: Some(1), ..Options::default() };
-    RtenBackend::load(&case.model, &case.path, &options, "test")
+    RtenBackend::load(&OnnxFile::parse(&case.model, &case.path)?, &options, "test")
 }
 
 /// What backend rust makes of a case: none where it passes, else the first word says how it does not.
@@ -259,7 +262,7 @@ fn nan_stays_nan_on_rust() {
 fn nan_stays_nan_on_ort_but_in_max_pool() {
     let options = Options { threads: Some(1), ..Options::default() };
     keeps_nan(passing().filter(|name| !name.starts_with("test_maxpool")), |case| {
-        let mut backend = OrtBackend::load(&case.model, &case.path, &options, "test")?;
+        let mut backend = OrtBackend::load(&OnnxFile::parse(&case.model, &case.path)?, &options, "test")?;
         Ok(loses_nan(&mut backend, &case.inputs))
     });
 }

@@ -9,10 +9,12 @@ use gtn_core::nets::pool;
 use gtn_core::rng::Rng;
 use gtn_run::backend::rten::RtenBackend;
 use gtn_run::backend::{Backend, Kind, Named, Options};
+use gtn_run::onnx::OnnxFile;
 use gtn_run::subject::Subject;
 use gtn_tests::damage::mutate;
 use gtn_tests::{Done, QUICK, command, program, random_student, run, small_bundle};
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
@@ -47,7 +49,12 @@ fn random_students_agree_with_onnx_runtime() {
             for (precision, bound) in [("fp32", BOUND), ("int8", Tolerance::INT8)] {
                 let bundle = export(temp.path(), &id, seed, precision);
                 let answers = [Kind::Ort, Kind::Rust].map(|kind| {
-                    let options = Options { kind, threads: Some(1), batch: Some(4), ..Options::default() };
+                    let options = Options {
+                        kind: Some(kind),
+                        threads: Some(1),
+                        batch: NonZeroUsize::new(4),
+                        ..Options::default()
+                    };
                     let mut subject = Subject::open(Path::new(&bundle), &options).unwrap();
                     let golden = subject.bundle.as_ref().unwrap().golden.images.clone();
                     subject.logits(&golden, |_| ()).unwrap()
@@ -66,14 +73,15 @@ fn random_students_agree_with_onnx_runtime() {
 fn damaged_models_are_refused_or_run() {
     let temp = tempfile::tempdir().unwrap();
     let path = Path::new("m.onnx");
-    let options = Options { threads: Some(1), batch: Some(1), ..Options::default() };
+    let options = Options::single();
     let (mut refused, mut failed, mut done) = (0, 0, 0);
     for precision in ["fp32", "int8"] {
         let bundle = export(temp.path(), "res-mini:d111-k333-e111", 1, precision);
         let model = fs::read(format!("{bundle}/model.onnx")).unwrap();
         for i in 0..MUTATIONS / 2 {
             let bytes = mutate(&model, &mut Rng::new(i, "mutate", 0));
-            match RtenBackend::load(&bytes, path, &options, "test") {
+            let loaded = OnnxFile::parse(&bytes, path).and_then(|f| RtenBackend::load(&f, &options, "test"));
+            match loaded {
                 Err(e) => {
                     refused += 1;
                     assert_eq!(e.exit_code(), 2, "{e}");

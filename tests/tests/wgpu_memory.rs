@@ -5,8 +5,9 @@ use gtn_core::device;
 use gtn_core::ir::arch::Input;
 use gtn_core::ir::graph::Graph;
 use gtn_core::nets::zoo;
-use gtn_run::backend::{Backend, Options};
+use gtn_run::backend::{Backend, Options, WgpuOptions};
 use gtn_run::gpu::WgpuBackend;
+use gtn_run::onnx::OnnxFile;
 use std::path::Path;
 
 /// What the driver allocated beside the plan: offsets, what is read back, alignment.
@@ -22,8 +23,10 @@ fn the_gpu_holds_weights_and_plan_and_little_else() {
             &device::resolve("host").unwrap(),
         )
         .unwrap();
-        let options = Options { allow_software: true, ..Options::default() };
-        let mut backend = WgpuBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
+        let options = Options { wgpu: WgpuOptions::any_adapter(), ..Options::default() };
+        let mut backend =
+            WgpuBackend::load(&OnnxFile::parse(&model, Path::new("m.onnx")).unwrap(), &options, "test")
+                .unwrap();
         backend.bind(&gtn_run::judge::bench::made_up(&backend).unwrap()).unwrap();
         backend.run_bound().unwrap();
         let (allocated, planned) = backend.device_memory().unwrap();

@@ -3,8 +3,9 @@
 
 use gtn_core::host::peak_rss_bytes;
 use gtn_core::rng::Rng;
-use gtn_run::backend::{Backend, Named, Options};
+use gtn_run::backend::{Backend, Named, Options, WgpuOptions};
 use gtn_run::gpu::{WgpuBackend, needs};
+use gtn_run::onnx::OnnxFile;
 use gtn_tests::damage::mutate;
 use gtn_tests::{QUICK, command, run, small_bundle};
 use std::fs;
@@ -30,16 +31,16 @@ fn bundle(dir: &Path, precision: &str) -> String {
 #[test]
 fn damaged_models_are_refused_or_run() {
     let temp = tempfile::tempdir().unwrap();
-    let options = Options { allow_software: true, ..Options::default() };
+    let options = Options { wgpu: WgpuOptions::any_adapter(), ..Options::default() };
     let path = Path::new("m.onnx");
     let (mut refused, mut taken, mut longest) = (0, 0, 0.0f64);
     for precision in ["fp32", "int8"] {
         let model = fs::read(format!("{}/model.onnx", bundle(temp.path(), precision))).unwrap();
-        needs(&model, path, &options).unwrap();
+        needs(&OnnxFile::parse(&model, path).unwrap(), &options).unwrap();
         for i in 0..MUTATIONS / 2 {
             let bytes = mutate(&model, &mut Rng::new(i as u64, "mutate", 0));
             let start = thread_seconds();
-            match needs(&bytes, path, &options) {
+            match OnnxFile::parse(&bytes, path).and_then(|file| needs(&file, &options)) {
                 Ok(_) => taken += 1,
                 Err(e) => {
                     refused += 1;
@@ -52,7 +53,8 @@ fn damaged_models_are_refused_or_run() {
             assert!(took < MUTANT_SECONDS, "{precision} {i}: {took} s");
             assert!(peak_rss_bytes().unwrap() < MUTANT_BYTES + 4 * bytes.len() as u64, "{precision} {i}");
             if i % 500 == 0
-                && let Ok(mut backend) = WgpuBackend::load(&bytes, path, &options, "test")
+                && let Ok(file) = OnnxFile::parse(&bytes, path)
+                && let Ok(mut backend) = WgpuBackend::load(&file, &options, "test")
             {
                 let inputs: Vec<Named> = Vec::new();
                 assert_eq!(backend.run(&inputs).unwrap_err().exit_code(), 2);

@@ -7,6 +7,7 @@ use gtn_core::measure::robust::median;
 use gtn_core::{Error, Result};
 use gtn_run::backend::ort::OrtBackend;
 use gtn_run::backend::{Backend, Named, Options};
+use gtn_run::onnx::OnnxFile;
 use gtn_run::timing::interleave::{Plan, Rounds, Runner, interleave};
 use serde::Serialize;
 use std::path::Path;
@@ -47,7 +48,8 @@ impl Duel {
     pub fn of(first: Side, second: Side, image: &Tensor, options: &Options) -> Result<Self> {
         let load = |side: Side| -> Result<Runner> {
             let path = Path::new(side.name).join("model.onnx");
-            let mut backend = OrtBackend::load(side.model, &path, options, "the exporter's own")?;
+            let mut backend =
+                OrtBackend::load(&OnnxFile::parse(side.model, &path)?, options, "the exporter's own")?;
             let name = backend.inputs().first().map_or("image", |slot| slot.name.as_str()).to_owned();
             backend.bind(&[Named { name, tensor: image.clone() }])?;
             Ok(Box::new(move || backend.run_bound()))

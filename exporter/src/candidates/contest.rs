@@ -17,8 +17,9 @@ use gtn_core::latency::Prediction;
 use gtn_core::latency::select::unbeaten;
 use gtn_core::measure::compare::Verdict;
 use gtn_core::{Error, Precision, Result};
-use gtn_run::backend::Options;
+use gtn_run::backend::{Options, OrtOptions};
 use serde::Serialize;
+use std::num::NonZeroUsize;
 
 /// What there is to decide on.
 pub struct Contest<'a> {
@@ -201,8 +202,8 @@ impl Contest<'_> {
         let threads = self.source.device.cpu.threads.value;
         let options = Options {
             threads: Some(threads),
-            batch: Some(1),
-            ort_lib: self.plan.ort_lib.clone(),
+            batch: Some(NonZeroUsize::MIN),
+            ort: OrtOptions::with_library(self.plan.ort_lib.clone()),
             ..Options::default()
         };
         let [first, second] = [first, second].map(|c| Side { name: c.precision.name(), model: &c.model });

@@ -15,9 +15,10 @@ use gtn_core::program::exit;
 use gtn_core::program::progress::Progress;
 use gtn_core::text::format;
 use gtn_core::{Error, Precision, Result};
-use gtn_run::backend::{Kind, Options};
+use gtn_run::backend::{Kind, Options, OrtOptions};
 use gtn_run::timing::bursts::Bursts;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Seconds of measuring per network on host targets (28 bursts at rest).
@@ -85,10 +86,10 @@ fn measured(plan: &ExportPlan, students: &[Student]) -> Result<Timed> {
     let ExportPlan { device, precisions, .. } = plan;
     let threads = device.cpu.threads.value;
     let options = Options {
-        kind: Kind::Ort,
+        kind: Some(Kind::Ort),
         threads: Some(threads),
-        batch: Some(1),
-        ort_lib: plan.ort_lib.clone(),
+        batch: Some(NonZeroUsize::MIN),
+        ort: OrtOptions::with_library(plan.ort_lib.clone()),
         ..Options::default()
     };
     let mut timed = Timed { threads, options, ..Timed::default() };

@@ -12,12 +12,12 @@ use gtn_core::program::exit;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Precision, Result};
-use gtn_run::backend::Options;
 use gtn_run::backend::sizes;
 use gtn_run::backend::sizes::Sizes;
+use gtn_run::backend::{Options, OrtOptions};
 use gtn_run::judge::bench::inputs;
 use gtn_run::onnx::arithmetic::{Arithmetic, Numbers};
-use gtn_run::onnx::{self, Dim, OnnxModel, Value};
+use gtn_run::onnx::{Dim, OnnxFile, OnnxModel, Value};
 use gtn_run::subject::Subject;
 use serde::Serialize;
 use serde_json::json;
@@ -71,12 +71,11 @@ pub fn run(args: &CheckArgs) -> Result<()> {
         true => args.model.join("model.onnx"),
         false => args.model.clone(),
     };
-    let bytes = onnx::read(&path)?;
-    let model = OnnxModel::parse(&bytes, &path)?;
-    let size = bytes.len() as u64;
-    drop(bytes);
-    let (ort_lib, shapes) = (args.ort_lib.clone(), args.shape.clone());
-    let options = Options { shapes, ort_lib, ..Options::default() };
+    let file = OnnxFile::read(&path)?;
+    let (model, size) = (file.model(), file.bytes().len() as u64);
+    drop(file);
+    let ort = OrtOptions::with_library(args.ort_lib.clone());
+    let options = Options { shapes: args.shape.clone(), ort, ..Options::default() };
     let sizes = Sizes::of(&model.inputs, &options).map_err(|what| Error::input(&path, what))?;
     let mut findings = declared(&model, &sizes, size, &device);
     findings.extend(tried(&model, &path, &device, &options)?);

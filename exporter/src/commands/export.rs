@@ -31,13 +31,14 @@ use gtn_core::program::progress::unwatched;
 use gtn_core::quant::norm_to_depthwise::norm_to_depthwise;
 use gtn_core::text::format;
 use gtn_core::{Error, Precision, Result};
-use gtn_run::backend::Options;
 use gtn_run::backend::ort::providers::Providers;
+use gtn_run::backend::{Options, OrtOptions};
 use gtn_run::judge::bench::Settings;
 use gtn_run::judge::prove::{FEW_IMAGES, Steps, prove};
 use gtn_run::subject::{LABELS_KEY, PREPROCESS_KEY, Subject};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 const PROGRAM: &str = concat!("gtn-export ", env!("CARGO_PKG_VERSION"));
@@ -243,8 +244,7 @@ fn check_limits(model: &[u8], device: &Device) -> Result<()> {
 
 /// What a model answers on the golden images (one thread: sums in one order).
 fn golden_logits(model: &Path, student: &ModelDir, plan: &ExportPlan) -> Result<Vec<f32>> {
-    let options =
-        Options { threads: Some(1), batch: Some(1), ort_lib: plan.ort_lib.clone(), ..Options::default() };
+    let options = Options { ort: OrtOptions::with_library(plan.ort_lib.clone()), ..Options::single() };
     Subject::open(model, &options)?.logits(&student.golden.images, |_| ())
 }
 
@@ -300,9 +300,8 @@ fn proved(draft: &Draft, plan: &ExportPlan) -> Result<Report> {
     // The device's own execution providers are not here.
     let options = Options {
         threads: Some(threads),
-        batch: Some(1),
-        ort_lib: plan.ort_lib.clone(),
-        providers: Providers::Cpu,
+        batch: Some(NonZeroUsize::MIN),
+        ort: OrtOptions { providers: Providers::Cpu, ..OrtOptions::with_library(plan.ort_lib.clone()) },
         ..Options::default()
     };
     let mut subject = Subject::from_bundle(Bundle::open(draft.dir())?, &options)?;

@@ -61,7 +61,7 @@ mod tests {
     use gtn_core::ir::random_weights;
     use gtn_core::nets::pool;
     use gtn_core::nets::zoo;
-    use gtn_run::onnx::{Dim, OnnxModel};
+    use gtn_run::onnx::{Dim, OnnxFile, OnnxModel};
     use std::collections::BTreeMap;
     use std::path::Path;
 
@@ -102,7 +102,11 @@ mod tests {
         for (name, steps) in [("mobilenetv2", 52 + 3), ("resnet18", 20 + 4)] {
             let spec = zoo::named(name, input, 1000).unwrap().unwrap();
             let bytes = write_named(&fold::fold_graph(&Graph::lower(&spec).unwrap()), 17);
-            let n = gtn_run::gpu::needs(&bytes, Path::new("m.onnx"), &Default::default()).unwrap();
+            let n = gtn_run::gpu::needs(
+                &OnnxFile::parse(&bytes, Path::new("m.onnx")).unwrap(),
+                &Default::default(),
+            )
+            .unwrap();
             assert_eq!(n.steps, steps, "{name}: {n:?}");
             assert!(n.activation_bytes <= n.least_activation_bytes * 105 / 100, "{name}: {n:?}");
             // The weights, each value padded to 16 bytes.

@@ -8,12 +8,12 @@ use crate::backend::sizes::Sizes;
 use crate::backend::{Named, Options};
 use crate::onnx::proto::{GraphProto, TensorProto, ValueInfo};
 use crate::onnx::shapes::{Known, walk};
-use crate::onnx::{Dim, Numbers, Value, decode, value};
+use crate::onnx::{Dim, Numbers, OnnxFile, Value, value};
 use gtn_core::io::tensors::Data;
 use gtn_core::{Error, Result};
 use prost::bytes::Bytes;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where nobody says otherwise: 2 GiB.
 pub const DEFAULT_MB: u64 = 2048;
@@ -47,10 +47,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Judges a model by the sizes that it declares, with what `options` say of open ones. `path` is for
-    /// messages.
-    pub fn check(model: &[u8], path: &Path, options: &Options) -> Result<Self> {
-        let (_, graph, opset) = decode(model, path)?;
+    /// Judges a model by the sizes that it declares, with what `options` say of open ones.
+    pub fn check(file: &OnnxFile, options: &Options) -> Result<Self> {
+        let (path, graph) = (file.path(), file.graph());
         let bytes = most(options);
         let weights: Vec<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let weights: std::collections::HashSet<&str> = weights.into_iter().collect();
@@ -60,8 +59,15 @@ impl Budget {
             v.elem_type == INT64 || v.dims.is_empty() || v.dims.iter().any(|d| matches!(d, Dim::Open(_)))
         });
         let initializer = graph.initializer.iter().map(without_values).collect();
-        let graph = GraphProto { initializer, input: inputs, ..graph };
-        let budget = Self { path: path.to_owned(), graph, opset, bytes, open };
+        let graph = GraphProto {
+            initializer,
+            input: inputs,
+            node: graph.node.clone(),
+            name: graph.name.clone(),
+            output: graph.output.clone(),
+            sparse_initializer: graph.sparse_initializer.clone(),
+        };
+        let budget = Self { path: path.to_owned(), graph, opset: file.opset(), bytes, open };
         let inputs: Vec<Value> = budget.graph.input.iter().map(value).collect();
         let sizes = Sizes::of(&inputs, options).map_err(|what| Error::input(path, what))?;
         budget.judge(sizes.inputs.iter().map(|v| (v.name.clone(), declared(v))).collect())?;

@@ -3,17 +3,17 @@
 pub mod budget;
 pub(crate) mod guard;
 pub mod located;
+pub mod options;
 pub mod ort;
 #[cfg(feature = "rust")]
 pub mod rten;
 pub mod sizes;
 
-use crate::backend::ort::providers::Providers;
-use crate::backend::sizes::InputShape;
+pub use options::{Int8, Options, OrtOptions, WgpuOptions};
+
 use gtn_core::io::tensors::Tensor;
 use gtn_core::measure::report::BackendInfo;
 use gtn_core::{Error, Result};
-use std::path::PathBuf;
 
 /// A tensor with the model's name for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,11 +36,8 @@ pub struct Slot {
 }
 
 /// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// See [`crate::auto`].
-    #[default]
-    Auto,
     /// ONNX Runtime.
     Ort,
     /// Our own executor on a GPU.
@@ -50,12 +47,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Auto, Self::Ort, Self::Wgpu, Self::Rust];
+    const ALL: [Self; 3] = [Self::Ort, Self::Wgpu, Self::Rust];
 
     /// As `--backend` and profiles name it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Auto => "auto",
             Self::Ort => "ort",
             Self::Wgpu => "wgpu",
             Self::Rust => "rust",
@@ -97,49 +93,6 @@ impl Kernels {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.name() == name)
     }
-}
-
-/// How int8 models are computed where their sums would saturate (gtn_core::device::int8); elsewhere both are the
-/// same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Int8 {
-    /// As the operators are defined, which takes longer there.
-    #[default]
-    Exact,
-    /// As the runtime does unless told otherwise: answers may be wrong.
-    Fast,
-}
-
-/// How to load a model.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// What computes.
-    pub kind: Kind,
-    /// Backend wgpu may use an adapter that is the CPU.
-    pub allow_software: bool,
-    /// Backend wgpu's; none: as suits the adapter.
-    pub kernels: Option<Kernels>,
-    /// Where backend wgpu keeps compiled pipelines and what tuning chose; none: nowhere.
-    pub cache_dir: Option<PathBuf>,
-    /// Compute threads; none: all cores.
-    pub threads: Option<usize>,
-    /// Images in an inference: the first dimension, whatever it is called. None: the model's own where it is fixed,
-    /// else 1.
-    pub batch: Option<usize>,
-    /// Shapes of inputs, for the other dimensions that a model leaves open ([`crate::backend::sizes`]).
-    pub shapes: Vec<InputShape>,
-    /// ONNX Runtime's library; none: searched for.
-    pub ort_lib: Option<PathBuf>,
-    /// Where ONNX Runtime's nodes may run.
-    pub providers: Providers,
-    /// Whether idle compute threads wait busily; none: the backend's default (ONNX Runtime: they do).
-    pub spin: Option<bool>,
-    /// Where sums would saturate.
-    pub int8: Int8,
-    /// Time every node, for [`Backend::node_times`].
-    pub profile: bool,
-    /// What a model's values may take at once, MiB; none: [`crate::backend::budget::DEFAULT_MB`].
-    pub max_memory_mb: Option<u64>,
 }
 
 /// Times of one node over the inferences since loading.

@@ -8,6 +8,7 @@ use crate::backend::{Options, Slot};
 use crate::onnx::{Dim, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 /// Largest size of a dimension that can be asked for.
@@ -119,8 +120,8 @@ impl Sizes {
     }
 
     /// The batch for the first dimensions that are open still, and a look at whether it is the model's.
-    fn batch(&mut self, asked: Option<usize>) -> Result<(), String> {
-        let asked_size = asked.map(|b| i64::try_from(b).unwrap_or(i64::MAX));
+    fn batch(&mut self, asked: Option<NonZeroUsize>) -> Result<(), String> {
+        let asked_size = asked.map(|b| i64::try_from(b.get()).unwrap_or(i64::MAX));
         let first = match self.inputs.first().and_then(|v| v.dims.first()) {
             Some(Dim::Size(n)) => Some(*n),
             _ => None,
@@ -132,7 +133,7 @@ impl Sizes {
             }
         }
         let Some(input) = self.inputs.first() else {
-            return if asked.unwrap_or(1) == 1 {
+            return if asked.is_none_or(|b| b.get() == 1) {
                 Ok(())
             } else {
                 Err(format!("has no input for --batch {size}"))
@@ -186,11 +187,11 @@ impl Sizes {
     }
 
     /// Images in an inference (0 where the first input is empty), read back from what was loaded; that it is not what was asked for is an error.
-    pub fn images(&self, loaded: &[Slot], asked: Option<usize>) -> Result<usize, String> {
+    pub fn images(&self, loaded: &[Slot], asked: Option<NonZeroUsize>) -> Result<usize, String> {
         let first = loaded.first().and_then(|s| s.shape.first()).and_then(|&n| usize::try_from(n).ok());
         let found = if self.batched { first.unwrap_or(1) } else { 1 };
         match asked {
-            Some(asked) if asked != found => {
+            Some(asked) if asked.get() != found => {
                 Err(format!("--batch {asked}: the model loaded has a batch of {found}"))
             }
             _ => Ok(found),
@@ -200,7 +201,7 @@ impl Sizes {
 
 /// Whether the first dimension counts images: it is open, or somebody says so; else by the rank. `[C,H,W]` and a list
 /// have no batch, `[N,C,H,W]`, `[N,features]` and whatever is larger do.
-fn counts_images(input: Option<&Value>, asked: Option<usize>) -> bool {
+fn counts_images(input: Option<&Value>, asked: Option<NonZeroUsize>) -> bool {
     let Some(input) = input else { return false };
     match input.dims.first() {
         None => false,
@@ -278,7 +279,7 @@ mod tests {
         let mut options = Options::default();
         for word in text.split_whitespace() {
             match word.strip_prefix("batch=") {
-                Some(n) => options.batch = Some(n.parse().unwrap()),
+                Some(n) => options.batch = n.parse().ok(),
                 None => options.shapes.push(word.parse().unwrap()),
             }
         }
@@ -348,7 +349,7 @@ mod tests {
         }
         let sizes = Sizes::of(&values("image:N,3,8,8"), &options("batch=8")).unwrap();
         let slot = Slot { name: "image".into(), dtype: "float".into(), shape: vec![1, 3, 8, 8] };
-        assert!(sizes.images(&[slot], Some(8)).unwrap_err().contains("has a batch of 1"));
+        assert!(sizes.images(&[slot], NonZeroUsize::new(8)).unwrap_err().contains("has a batch of 1"));
     }
 
     #[test]

@@ -6,11 +6,10 @@ use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::{Graph, ValueId};
 use crate::gpu::ops;
 use crate::gpu::ops::file_node::FileNode;
-use crate::onnx::{Constant, Dim, Numbers, Value, decode, value};
+use crate::onnx::{Constant, Dim, Numbers, OnnxFile, Value, value};
 use gtn_core::io::tensors::Data;
 use gtn_core::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 /// More than any network here has; what is done per pair of values stays quick.
 const MAX_NODES: usize = 10_000;
@@ -33,9 +32,9 @@ pub struct Loaded {
 
 /// Reads a model and adds what its nodes compute, as they have it; open dimensions become what `options` say, and inputs named in `bound` become constants (a shape
 /// must be known at loading).
-pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Result<Loaded> {
+pub fn load(file: &OnnxFile, options: &Options, bound: &[Named]) -> Result<Loaded> {
+    let (path, proto, opset) = (file.path(), file.graph(), file.opset());
     let bad = |what: String| Error::input(path, what);
-    let (_, proto, opset) = decode(model, path)?;
     if proto.node.len() > MAX_NODES {
         return Err(bad(format!("has {} nodes, backend wgpu takes at most {MAX_NODES}", proto.node.len())));
     }
@@ -44,7 +43,7 @@ pub fn load(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Re
     read.for_each(|name| *uses.entry(name.as_str()).or_default() += 1);
     let used = |name: &str| uses.get(name).copied().unwrap_or(0);
 
-    let mut graph = Graph::new(SPARE_BYTES + 4 * model.len());
+    let mut graph = Graph::new(SPARE_BYTES + 4 * file.bytes().len());
     let mut names: BTreeMap<String, ValueId> = BTreeMap::new();
     for tensor in &proto.initializer {
         let add = || graph.add_constant(Constant::read(tensor)?, used(&tensor.name), 0);

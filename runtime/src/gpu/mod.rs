@@ -30,8 +30,8 @@ pub use exec::executor::WgpuBackend;
 pub use exec::peak;
 
 use crate::backend::Options;
+use crate::onnx::OnnxFile;
 use gtn_core::Result;
-use std::path::Path;
 
 /// What a model takes on a GPU, found without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,11 @@ pub fn look(allow_software: bool) -> Result<()> {
 }
 
 /// Loads and plans a model as [`WgpuBackend::load`] does.
-pub fn needs(model: &[u8], path: &Path, options: &Options) -> Result<Needs> {
-    let loaded = program::read(model, path, options, &[])?;
-    let kernels = options.kernels.unwrap_or_default();
+pub fn needs(file: &OnnxFile, options: &Options) -> Result<Needs> {
+    let loaded = program::read(file, options, &[])?;
+    let kernels = options.wgpu.kernels.unwrap_or_default();
     let program = program::compile(loaded, kernels, kernel::Abilities::ALL)
-        .map_err(|what| gtn_core::Error::input(path, what))?;
+        .map_err(|what| gtn_core::Error::input(file.path(), what))?;
     let memory = program.memory;
     Ok(Needs {
         constant_bytes: 4 * (memory.constants + memory.packed),

@@ -9,9 +9,8 @@ use crate::gpu::kernels::kernel;
 use crate::gpu::load::{self, Loaded};
 use crate::gpu::passes::plan::{Plan, plan};
 use crate::gpu::passes::{layout, simplify};
-use crate::onnx::Numbers;
+use crate::onnx::{Numbers, OnnxFile};
 use gtn_core::{Error, Result};
-use std::path::Path;
 use std::rc::Rc;
 
 /// One dispatch.
@@ -100,10 +99,10 @@ pub struct Program {
 }
 
 /// The model's graph as far as no adapter has a say in it; see [`load::load`].
-pub fn read(model: &[u8], path: &Path, options: &Options, bound: &[Named]) -> Result<Loaded> {
-    let mut loaded = load::load(model, path, options, bound)?;
+pub fn read(file: &OnnxFile, options: &Options, bound: &[Named]) -> Result<Loaded> {
+    let mut loaded = load::load(file, options, bound)?;
     let outputs: Vec<ValueId> = loaded.outputs.iter().map(|o| o.1).collect();
-    simplify(&mut loaded.graph, &outputs).map_err(|what| Error::input(path, what))?;
+    simplify(&mut loaded.graph, &outputs).map_err(|what| Error::input(file.path(), what))?;
     Ok(loaded)
 }
 
@@ -184,6 +183,7 @@ mod tests {
     use super::*;
     use crate::gpu::ops::test_model::{encode, ints, node, tensor, value};
     use crate::onnx::proto::{GraphProto, NodeProto};
+    use std::path::Path;
 
     /// Two convolutions with a pool between them.
     fn model() -> Vec<u8> {
@@ -202,7 +202,8 @@ mod tests {
     }
 
     fn compiled(kernels: Kernels) -> Program {
-        let loaded = read(&model(), Path::new("m.onnx"), &Options::default(), &[]).unwrap();
+        let loaded =
+            read(&OnnxFile::parse(&model(), Path::new("m.onnx")).unwrap(), &Options::default(), &[]).unwrap();
         compile(loaded, kernels, Abilities::ALL).unwrap()
     }
 

@@ -7,6 +7,7 @@ pub mod arithmetic;
 mod attributes;
 mod constant;
 mod external;
+mod file;
 pub(crate) mod proto;
 mod rewrite;
 mod scan;
@@ -14,12 +15,11 @@ pub(crate) mod shapes;
 mod wire;
 
 pub(crate) use constant::{Constant, Numbers};
-use gtn_core::io::artifact;
+pub use file::{OnnxFile, read};
 use gtn_core::io::element::Element;
 use gtn_core::io::tensors::Tensor;
 use gtn_core::{Error, Result};
 use prost::Message;
-use prost::bytes::Bytes;
 use proto::{DimProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfo};
 pub use rewrite::with_inputs;
 pub use scan::MAX_DECODED;
@@ -114,70 +114,37 @@ pub struct OnnxModel {
     pub functions: Vec<String>,
 }
 
-/// A model's bytes with the data in them that it keeps in other files, from its folder or below.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = artifact::read(path)?;
-    match scanned(&bytes, path)?.external {
-        Some(_) => external::inline(&bytes, path),
-        None => Ok(bytes),
-    }
-}
-
-/// A model's inputs and outputs, checked, without decoding anything else: weights stay where they are.
-pub(crate) fn ends(bytes: &[u8], path: &Path) -> Result<(Vec<Value>, Vec<Value>)> {
-    let bad = |what: String| Error::input(path, what);
-    self_contained(bytes, path)?;
-    let (mut inputs, mut outputs, mut initializers) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for field in wire::fields(bytes) {
-        let field = field.map_err(bad)?;
-        let (7, wire::Value::Bytes(graph)) = (field.number, field.value) else { continue };
-        for field in wire::fields(graph) {
-            let field = field.map_err(bad)?;
-            let wire::Value::Bytes(message) = field.value else { continue };
-            match field.number {
-                5 => drop(initializers.insert(wire::text(message, 8))),
-                11 | 12 => {
-                    let info = ValueInfo::decode(message)
-                        .map_err(|e| bad(format!("not a valid ONNX file ({e})")))?;
-                    check_ends(std::slice::from_ref(&info)).map_err(bad)?;
-                    if field.number == 11 { inputs.push(value(&info)) } else { outputs.push(value(&info)) }
-                }
-                _ => {}
-            }
-        }
-    }
-    inputs.retain(|v| !initializers.contains(&v.name));
-    Ok((inputs, outputs))
-}
-
 impl OnnxModel {
     /// Reads and checks a model's bytes; `path` is for messages.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let (proto, graph, opset) = decode(bytes, path)?;
+        Ok(OnnxFile::parse(bytes, path)?.model())
+    }
+
+    fn of(proto: &ModelProto, graph: &GraphProto, opset: i64) -> Self {
         let mut initializers: BTreeMap<String, Initializer> =
             graph.initializer.iter().map(|t| (t.name.clone(), initializer(t))).collect();
         initializers.extend(graph.sparse_initializer.iter().filter_map(sparse_initializer));
         let inputs: Vec<Value> =
             graph.input.iter().filter(|v| !initializers.contains_key(&v.name)).map(value).collect();
         let outputs: Vec<Value> = graph.output.iter().map(value).collect();
-        let node = |n: NodeProto| Node {
-            name: n.name,
-            op_type: n.op_type,
-            domain: n.domain,
-            inputs: n.input,
-            outputs: n.output,
+        let node = |n: &NodeProto| Node {
+            name: n.name.clone(),
+            op_type: n.op_type.clone(),
+            domain: n.domain.clone(),
+            inputs: n.input.clone(),
+            outputs: n.output.clone(),
         };
-        Ok(Self {
+        Self {
             ir_version: proto.ir_version,
             producer: format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned(),
             opset,
-            metadata: proto.metadata_props.into_iter().map(|e| (e.key, e.value)).collect(),
-            nodes: graph.node.into_iter().map(node).collect(),
+            metadata: proto.metadata_props.iter().map(|e| (e.key.clone(), e.value.clone())).collect(),
+            nodes: graph.node.iter().map(node).collect(),
             initializers,
             inputs,
             outputs,
             functions: proto.functions.iter().map(|f| format!("{}.{}", f.domain, f.name)).collect(),
-        })
+        }
     }
 
     /// How many nodes of each operator.
@@ -216,31 +183,6 @@ fn self_contained(bytes: &[u8], path: &Path) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// A model's message without its graph, the graph, checked, and the default domain's operator set.
-pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ModelProto, GraphProto, i64)> {
-    let bad = |what: String| Error::input(path, what);
-    self_contained(bytes, path)?;
-    let mut proto = ModelProto::decode(Bytes::copy_from_slice(bytes))
-        .map_err(|e| bad(format!("not a valid ONNX file ({e})")))?;
-    let graph = proto.graph.take().ok_or_else(|| bad("not a valid ONNX file (it has no graph)".into()))?;
-    if graph.node.is_empty() {
-        return Err(bad("has no nodes".into()));
-    }
-    let opset = proto.opset_import.iter().find(|o| o.domain.is_empty() || o.domain == "ai.onnx");
-    let opset = opset.ok_or_else(|| bad("names no operator set (opset_import)".into()))?.version;
-    let mut initializers = BTreeSet::new();
-    let sparse = graph.sparse_initializer.iter().filter_map(|s| s.values.as_ref());
-    for tensor in graph.initializer.iter().chain(sparse) {
-        check_tensor(tensor).map_err(|what| bad(format!("initializer `{}` {what}", tensor.name)))?;
-        if !initializers.insert(tensor.name.as_str()) {
-            return Err(bad(format!("initializer `{}` is there twice", tensor.name)));
-        }
-    }
-    check_ends(&graph.input).and_then(|()| check_ends(&graph.output)).map_err(bad)?;
-    check_wires(&graph, &initializers).map_err(bad)?;
-    Ok((proto, graph, opset))
 }
 
 /// Every wire comes from the graph's inputs, an initializer, or an earlier node.
@@ -354,6 +296,7 @@ pub(crate) fn value(info: &ValueInfo) -> Value {
 mod tests {
     use super::proto::OperatorSetId;
     use super::*;
+    use prost::bytes::Bytes;
 
     /// image -> Conv(w) -> logits.
     fn model() -> ModelProto {
@@ -402,17 +345,15 @@ mod tests {
         assert_eq!(m.op_counts()["Conv"], 1);
     }
 
-    /// Without decoding anything else, the same; -1 is an open dimension.
+    /// And -1 is an open dimension.
     #[test]
-    fn the_ends_are_read_alone() {
+    fn an_input_with_an_initializer_is_none() {
         let mut m = model();
         let graph = m.graph.as_mut().unwrap();
         graph.input = vec![sized("w", &[2, 1, 1, 1]), sized("image", &[-1, 1, 0, 7])];
         let whole = parse(&m).unwrap();
-        let (inputs, outputs) = ends(&m.encode_to_vec(), Path::new("m.onnx")).unwrap();
-        assert_eq!((&inputs, &outputs), (&whole.inputs, &whole.outputs));
         let dims = [Dim::Open(String::new()), Dim::Size(1), Dim::Size(0), Dim::Size(7)];
-        assert_eq!((inputs.len(), &inputs[0].dims[..]), (1, &dims[..]));
+        assert_eq!((whole.inputs.len(), &whole.inputs[0].dims[..]), (1, &dims[..]));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::auto::{self, Choice};
 use crate::backend::Options;
 use crate::judge::bench::made_up;
+use crate::onnx::OnnxFile;
 use gtn_core::host::Conditions;
 use gtn_core::measure::stats::Summary;
 use gtn_core::rng::Rng;
@@ -84,7 +85,7 @@ impl Bursts {
 
 /// Median of one burst, microseconds.
 fn burst(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -> Result<f64> {
-    let mut backend = choice.load(model, path, options)?;
+    let mut backend = choice.load(&OnnxFile::parse(model, path)?, options)?;
     backend.bind(&made_up(backend.as_ref())?)?;
     let start = Instant::now();
     let mut runs = 0;

@@ -1,6 +1,6 @@
 //! Which kernels are fastest for a model on this adapter, measured in turn and kept for the next time.
 
-use crate::backend::{Kernels, Kind, Options};
+use crate::backend::{Kernels, Kind, Options, WgpuOptions};
 use crate::gpu::exec::executor::VERSION;
 use crate::gpu::exec::{adapter, cache};
 use crate::judge::bench::inputs;
@@ -35,16 +35,20 @@ pub struct Tuned {
     pub path: PathBuf,
 }
 
-/// Measures for `seconds` in all (loading aside) and keeps the fastest in `options.cache_dir`, where loading the
+/// Measures for `seconds` in all (loading aside) and keeps the fastest in `options.wgpu.cache_dir`, where loading the
 /// same model on the same adapter with the same batch finds it.
 pub fn tune(path: &Path, options: &Options, seconds: f64) -> Result<Tuned> {
-    let dir = options.cache_dir.as_deref();
+    let dir = options.wgpu.cache_dir.as_deref();
     let dir = dir.ok_or_else(|| Error::usage("no place to keep the choice: set HOME or XDG_CACHE_HOME"))?;
     artifact::create_dir(dir)?;
     artifact::check_writable(&dir.join("kernels"))?;
     let mut candidates = Vec::new();
     for kernels in Kernels::ALL {
-        let options = Options { kind: Kind::Wgpu, kernels: Some(kernels), ..options.clone() };
+        let options = Options {
+            kind: Some(Kind::Wgpu),
+            wgpu: WgpuOptions { kernels: Some(kernels), ..options.wgpu.clone() },
+            ..options.clone()
+        };
         let mut subject = Subject::open(path, &options)?;
         subject.backend.bind(&inputs(&subject)?)?;
         subject.backend.run_bound()?;
@@ -71,7 +75,7 @@ pub fn tune(path: &Path, options: &Options, seconds: f64) -> Result<Tuned> {
     let (Some(best), Some((_, subject, _))) = (tried.first(), candidates.first()) else {
         return Err(Error::Failed("nothing was measured".into()));
     };
-    let found = adapter::find(options.allow_software)?;
+    let found = adapter::find(options.wgpu.allow_software)?;
     let key = cache::key(found.info(), VERSION);
     let path = cache::choose(dir, &key, &subject.model.sha256, subject.backend.info().batch, best.kernels)?;
     Ok(Tuned { adapter: subject.backend.info().providers.join(", "), tried, path })

@@ -13,8 +13,10 @@ use gtn_run::backend::ort::OrtBackend;
 use gtn_run::backend::rten::RtenBackend;
 use gtn_run::backend::{Backend, Kind, Options};
 use gtn_run::judge::bench::made_up;
+use gtn_run::onnx::OnnxFile;
 use gtn_tests::root;
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
@@ -179,11 +181,16 @@ struct Ours {
 
 impl Ours {
     fn new(path: &Path, threads: usize, kind: Kind) -> Self {
-        let options = Options { kind, threads: Some(threads), batch: Some(1), ..Options::default() };
-        let bytes = std::fs::read(path).unwrap();
+        let options = Options {
+            kind: Some(kind),
+            threads: Some(threads),
+            batch: Some(NonZeroUsize::MIN),
+            ..Options::default()
+        };
+        let file = OnnxFile::read(path).unwrap();
         let mut backend: Box<dyn Backend> = match kind {
-            Kind::Rust => Box::new(RtenBackend::load(&bytes, path, &options, "measured").unwrap()),
-            _ => Box::new(OrtBackend::load(&bytes, path, &options, "measured").unwrap()),
+            Kind::Rust => Box::new(RtenBackend::load(&file, &options, "measured").unwrap()),
+            _ => Box::new(OrtBackend::load(&file, &options, "measured").unwrap()),
         };
         let inputs = made_up(backend.as_ref()).unwrap();
         backend.bind(&inputs).unwrap();

@@ -11,6 +11,7 @@ use gtn_run::subject::Subject;
 use gtn_run::timing::interleave::{Plan, Runner, interleave};
 use gtn_tests::run;
 use serde_json::Value;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -45,7 +46,7 @@ pub fn repeat(bundle: &str, threads: usize) -> String {
 
 /// Verdicts on the bundle against itself made `slower` (1: not at all).
 pub fn trials(bundle: &Path, threads: usize, slower: f64) -> Table {
-    let options = Options { threads: Some(threads), batch: Some(1), ..Options::default() };
+    let options = Options { threads: Some(threads), batch: Some(NonZeroUsize::MIN), ..Options::default() };
     let load = |slower: f64| -> Result<Runner> {
         let mut subject = Subject::open(bundle, &options)?;
         let inputs = inputs(&subject)?;

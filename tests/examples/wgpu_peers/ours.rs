@@ -3,10 +3,12 @@
 use gtn_core::io::tensors::Data;
 use gtn_core::measure::robust::median;
 use gtn_run::backend::ort::OrtBackend;
-use gtn_run::backend::{Backend, Kind, Named, Options};
+use gtn_run::backend::{Backend, Kind, Named, Options, WgpuOptions};
 use gtn_run::gpu::WgpuBackend;
 use gtn_run::judge::bench::made_up;
+use gtn_run::onnx::OnnxFile;
 use std::io::BufRead;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,8 +25,8 @@ pub fn reference(model: &Path) -> Vec<f32> {
 }
 
 fn on_cpu(model: &Path) -> OrtBackend {
-    let options = Options { kind: Kind::Ort, batch: Some(1), ..Options::default() };
-    OrtBackend::load(&std::fs::read(model).unwrap(), model, &options, "reference").unwrap()
+    let options = Options { kind: Some(Kind::Ort), batch: Some(NonZeroUsize::MIN), ..Options::default() };
+    OrtBackend::load(&OnnxFile::read(model).unwrap(), &options, "reference").unwrap()
 }
 
 fn values(tensors: &[Named]) -> Vec<f32> {
@@ -36,9 +38,15 @@ fn values(tensors: &[Named]) -> Vec<f32> {
 /// See `child.rs`. Of the arguments only the model matters: its input is made up again, the same.
 pub fn serve(args: &[String]) {
     let path = Path::new(&args[0]);
-    let options = Options { kind: Kind::Wgpu, allow_software: true, batch: Some(1), ..Options::default() };
+    let options = Options {
+        kind: Some(Kind::Wgpu),
+        wgpu: WgpuOptions::any_adapter(),
+        batch: Some(NonZeroUsize::MIN),
+        ..Options::default()
+    };
     let model = std::fs::read(path).unwrap();
-    let mut backend = WgpuBackend::load(&model, path, &options, "measured").unwrap();
+    let mut backend =
+        WgpuBackend::load(&OnnxFile::parse(&model, path).unwrap(), &options, "measured").unwrap();
     let inputs = made_up(&backend).unwrap();
     println!("{}\n{}", env!("CARGO_PKG_VERSION"), backend.info().providers.join(", "));
     for line in std::io::stdin().lock().lines() {

@@ -15,12 +15,13 @@ use gtn_core::ir::cost::Cost;
 use gtn_core::ir::graph::Graph;
 use gtn_core::latency::Table;
 use gtn_core::{Error, Result, device};
-use gtn_run::backend::{Kind, Options};
+use gtn_run::backend::{Kind, Options, WgpuOptions};
 use gtn_run::judge::bench;
-use gtn_run::onnx::OnnxModel;
+use gtn_run::onnx::{OnnxFile, OnnxModel};
 use gtn_run::settings::Settings;
 use gtn_run::subject::Subject;
 use gtn_run::{gpu, reports};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// What vouches for a file.
@@ -139,7 +140,7 @@ pub static FORMATS: &[Format] = &[
         name: "onnx by wgpu: plans",
         file: "model.onnx",
         other: "loose/int8.onnx",
-        read: Some(|_, path| gpu::needs(&artifact::read(path)?, path, &options(Kind::Wgpu)).map(drop)),
+        read: Some(|_, path| gpu::needs(&OnnxFile::read(path)?, &options(Kind::Wgpu)).map(drop)),
         ..PLAIN
     },
     Format {
@@ -409,10 +410,10 @@ pub static FORMATS: &[Format] = &[
 
 fn options(kind: Kind) -> Options {
     Options {
-        kind,
-        allow_software: true,
+        kind: Some(kind),
+        wgpu: WgpuOptions::any_adapter(),
         threads: (kind != Kind::Wgpu).then_some(1),
-        batch: Some(1),
+        batch: Some(NonZeroUsize::MIN),
         ..Options::default()
     }
 }

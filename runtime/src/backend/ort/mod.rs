@@ -8,8 +8,8 @@ use crate::backend::ort::library::OrtLibrary;
 use crate::backend::ort::providers::{Provider, Providers};
 use crate::backend::sizes::Sizes;
 use crate::backend::{Backend, Int8, Named, NodeTime, Options, Slot, check_inputs};
+use crate::onnx::OnnxFile;
 use crate::onnx::arithmetic::Arithmetic;
-use crate::onnx::{self, OnnxModel};
 use gtn_core::device::int8::this_processor_saturates;
 use gtn_core::io::artifact;
 use gtn_core::io::element::Element;
@@ -80,27 +80,27 @@ pub fn library(explicit: Option<&Path>) -> Result<OrtLibrary> {
 }
 
 impl OrtBackend {
-    /// Loads a model from memory; `path` is for messages. Open dimensions become what `options` say.
-    pub fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<Self> {
+    /// Loads a model. Open dimensions become what `options` say.
+    pub fn load(file: &OnnxFile, options: &Options, why: &str) -> Result<Self> {
+        let path = file.path();
         let bad = |what: String| Error::input(path, what);
-        let (declared, _) = onnx::ends(model, path)?;
-        let sizes = Sizes::of(&declared, options).map_err(bad)?;
-        let model = &*sizes.declared(model).map_err(bad)?;
-        let (environment, library) = environment(options.ort_lib.as_deref())?;
+        let told_of = file.model();
+        let sizes = Sizes::of(&told_of.inputs, options).map_err(bad)?;
+        let model = &*sizes.declared(file.bytes()).map_err(bad)?;
+        let (environment, library) = environment(options.ort.library.as_deref())?;
         let threads =
             options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let providers = match &options.providers {
+        let providers = match &options.ort.providers {
             Providers::Named(names) => providers::resolve(names)?,
             Providers::Cpu | Providers::Profile => Vec::new(),
         };
         let profile = options.profile.then(profile_folder).transpose()?;
         let folder = profile.as_ref().map(TempDir::path);
-        // Only where it matters is the model looked at once more.
         let arithmetic = match this_processor_saturates() {
-            true => Arithmetic::of(&OnnxModel::parse(model, path)?),
+            true => Arithmetic::of(&told_of),
             false => Arithmetic::default(),
         };
-        let int8 = arithmetic.saturates().then_some(options.int8);
+        let int8 = arithmetic.saturates().then_some(options.ort.int8);
         let exact = (int8 == Some(Int8::Exact)).then_some(&arithmetic);
         let build = |providers: &[&'static Provider]| {
             build(environment, (model, &sizes), (options, folder), providers, threads, exact)
@@ -156,7 +156,7 @@ impl OrtBackend {
 
 /// Settings other than the default, by name, as they are in force.
 fn told(options: &Options, int8: Option<Int8>) -> BTreeMap<String, String> {
-    let spin = options.spin.map(|s| ("spin", if s { "on" } else { "off" }));
+    let spin = options.ort.spin.map(|s| ("spin", if s { "on" } else { "off" }));
     let int8 = int8.map(|i| (INT8_OPTION, if i == Int8::Exact { "exact" } else { "saturating" }));
     spin.into_iter().chain(int8).map(|(name, value)| (name.into(), value.into())).collect()
 }
@@ -191,7 +191,7 @@ fn build(
         if !providers.is_empty() {
             builder = builder.with_config_entry(providers::RECORD_ASSIGNMENT, "1")?;
         }
-        if let Some(spin) = options.spin {
+        if let Some(spin) = options.ort.spin {
             builder = builder.with_intra_op_spinning(spin)?;
         }
         if let Some(folder) = profile {

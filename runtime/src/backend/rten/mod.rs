@@ -9,7 +9,7 @@ use crate::backend::sizes::Sizes;
 use crate::backend::{Backend, Named, Options, Slot, check_inputs};
 use crate::onnx::proto::{GraphProto, ModelProto, TensorProto};
 use crate::onnx::shapes::{Known, walk};
-use crate::onnx::{Constant, Dim, Numbers, OnnxModel, decode};
+use crate::onnx::{Constant, Dim, Numbers, OnnxFile};
 use gtn_core::io::element::Element;
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::measure::report::BackendInfo;
@@ -19,7 +19,6 @@ use prost::Message;
 use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::prelude::*;
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 /// rten's version, as in Cargo.toml.
@@ -38,16 +37,15 @@ pub struct RtenBackend {
 }
 
 impl RtenBackend {
-    /// Loads a model from memory; `path` is for messages. Open dimensions become what `options` say.
-    pub fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<Self> {
-        // Our reader first: it bounds what rten's is given.
-        let onnx = OnnxModel::parse(model, path)?;
+    /// Loads a model. Open dimensions become what `options` say.
+    pub fn load(file: &OnnxFile, options: &Options, why: &str) -> Result<Self> {
+        let (path, onnx) = (file.path(), file.model());
         if let Some((name, _)) = onnx.initializers.iter().find(|(_, i)| i.sparse) {
             let what = format!("sparse_initializer `{name}`: not supported by backend rust");
             return Err(Error::input(path, what));
         }
         let sizes = Sizes::of(&onnx.inputs, options).map_err(|what| Error::input(path, what))?;
-        let written = rewritten(model, path, &sizes)?;
+        let written = rewritten(file, &sizes)?;
         let slots = |values: &[crate::onnx::Value]| -> Result<Vec<Slot>> {
             values.iter().map(|v| slot(&sizes.fill(v)).map_err(|what| Error::input(path, what))).collect()
         };
@@ -126,8 +124,8 @@ impl Backend for RtenBackend {
 }
 
 /// The model as rten is given it: ONNX's defaults filled in, and only what is proved (`ops`).
-fn rewritten(model: &[u8], path: &Path, sizes: &Sizes) -> Result<Vec<u8>> {
-    let (proto, mut graph, opset) = decode(model, path)?;
+fn rewritten(file: &OnnxFile, sizes: &Sizes) -> Result<Vec<u8>> {
+    let (path, mut graph, opset) = (file.path(), file.graph().clone(), file.opset());
     let inputs = sizes.inputs.iter().map(|v| (v.name.clone(), known(v))).collect();
     let values = walk(&graph, opset, inputs).values;
     wide(&graph).map_err(|what| Error::input(path, format!("{what} (backend rust)")))?;
@@ -142,7 +140,7 @@ fn rewritten(model: &[u8], path: &Path, sizes: &Sizes) -> Result<Vec<u8>> {
     }
     graph.node = rewrite.nodes;
     graph.initializer.extend(rewrite.constants);
-    Ok(ModelProto { graph: Some(graph), ..proto }.encode_to_vec())
+    Ok(ModelProto { graph: Some(graph), ..file.proto().clone() }.encode_to_vec())
 }
 
 /// Type and, where nothing is open, shape of an input.

@@ -9,11 +9,12 @@ use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use gtn_run::affinity;
 use gtn_run::backend::ort::providers::Providers;
-use gtn_run::backend::{Int8, Kernels, Kind, Options};
+use gtn_run::backend::{Int8, Kernels, Kind, Options, OrtOptions, WgpuOptions};
 use gtn_run::judge::bench;
 use gtn_run::judge::prove::known;
 use gtn_run::settings::Settings;
 use gtn_run::subject::Subject;
+use std::num::NonZeroUsize;
 
 /// How models are run, after this process has been confined to its CPUs.
 #[derive(Debug)]
@@ -28,10 +29,15 @@ pub const MAX_BATCH: usize = 4096;
 
 /// Checks the flags, reads the settings file (flags win over it), pins.
 pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
-    let kind = Kind::named(&args.backend)
-        .ok_or_else(|| Error::usage(format!("--backend {}: wanted auto, ort, wgpu or rust", args.backend)))?;
+    let kind = match (args.backend.as_str(), Kind::named(&args.backend)) {
+        ("auto", _) => None,
+        (_, Some(kind)) => Some(kind),
+        (other, None) => {
+            return Err(Error::usage(format!("--backend {other}: wanted auto, ort, wgpu or rust")));
+        }
+    };
     only_onnx_runtime_s(kind, args)?;
-    if kind != Kind::Wgpu && args.kernels.is_some() {
+    if kind != Some(Kind::Wgpu) && args.kernels.is_some() {
         return Err(Error::usage("--kernels is backend wgpu's: with --backend wgpu only"));
     }
     within("--threads", args.threads.unwrap_or(1), 1024)?;
@@ -49,21 +55,25 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     }
     let options = Options {
         kind,
-        allow_software: args.allow_software,
-        cache_dir: cache_dir(),
-        kernels: args.kernels.as_deref().map(kernels).transpose()?,
         threads: args.threads.or(choice.map(|c| c.threads)),
-        batch: args.batch,
+        batch: args.batch.and_then(NonZeroUsize::new),
         shapes: args.shape.clone(),
-        ort_lib: args.ort_lib.clone(),
-        providers: providers(&args.ep)?,
-        spin: args.spin.map(|s| s == Switch::On).or(choice.map(|c| c.spin)),
-        int8: match args.int8 {
-            Int8Switch::Exact => Int8::Exact,
-            Int8Switch::Fast => Int8::Fast,
-        },
         profile: false,
         max_memory_mb: args.max_memory_mb,
+        ort: OrtOptions {
+            library: args.ort_lib.clone(),
+            providers: providers(&args.ep)?,
+            spin: args.spin.map(|s| s == Switch::On).or(choice.map(|c| c.spin)),
+            int8: match args.int8 {
+                Int8Switch::Exact => Int8::Exact,
+                Int8Switch::Fast => Int8::Fast,
+            },
+        },
+        wgpu: WgpuOptions {
+            allow_software: args.allow_software,
+            kernels: args.kernels.as_deref().map(kernels).transpose()?,
+            cache_dir: cache_dir(),
+        },
     };
     Ok(Prepared { options, settings })
 }
@@ -82,7 +92,7 @@ fn kernels(name: &str) -> Result<Kernels> {
 }
 
 /// What only ONNX Runtime heeds is a mistake with another backend, and not silently without effect.
-fn only_onnx_runtime_s(kind: Kind, args: &BackendArgs) -> Result<()> {
+fn only_onnx_runtime_s(kind: Option<Kind>, args: &BackendArgs) -> Result<()> {
     let given: &[(&str, bool)] = &[
         ("--ep", !args.ep.is_empty()),
         ("--spin", args.spin.is_some()),
@@ -90,14 +100,15 @@ fn only_onnx_runtime_s(kind: Kind, args: &BackendArgs) -> Result<()> {
         ("--ort-lib", args.ort_lib.is_some()),
         ("--int8 fast", args.int8 == Int8Switch::Fast),
     ];
-    if kind == Kind::Wgpu && args.threads.is_some() {
+    if kind == Some(Kind::Wgpu) && args.threads.is_some() {
         return Err(Error::usage("--threads is the CPU's: not with --backend wgpu"));
     }
-    match given.iter().find(|(_, given)| *given && matches!(kind, Kind::Wgpu | Kind::Rust)) {
-        Some((flag, _)) => {
-            Err(Error::usage(format!("{flag} is ONNX Runtime's: not with --backend {}", kind.name())))
+    let other = kind.filter(|&k| k != Kind::Ort);
+    match (other, given.iter().find(|(_, given)| *given)) {
+        (Some(other), Some((flag, _))) => {
+            Err(Error::usage(format!("{flag} is ONNX Runtime's: not with --backend {}", other.name())))
         }
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 

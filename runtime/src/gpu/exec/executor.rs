@@ -12,13 +12,13 @@ use crate::gpu::exec::timing::Timing;
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::kernel::Abilities;
 use crate::gpu::program::{self, End, Label, Memory, Program};
+use crate::onnx::OnnxFile;
 use gtn_core::io::artifact;
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::measure::report::BackendInfo;
 use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use std::collections::BTreeMap;
-use std::path::Path;
 use wgpu::BufferUsages;
 
 /// wgpu's version, as in Cargo.toml.
@@ -48,40 +48,34 @@ pub struct WgpuBackend {
 }
 
 impl WgpuBackend {
-    /// Loads a model from memory; `path` is for messages. Open dimensions become what `options` say.
-    pub fn load(model: &[u8], path: &Path, options: &Options, why: &str) -> Result<Self> {
-        Self::load_bound(model, path, options, why, &[])
+    /// Loads a model. Open dimensions become what `options` say.
+    pub fn load(file: &OnnxFile, options: &Options, why: &str) -> Result<Self> {
+        Self::load_bound(file, options, why, &[])
     }
 
     /// [`Self::load`] with some inputs known already: a shape or a list of axes must be.
-    pub fn load_bound(
-        model: &[u8],
-        path: &Path,
-        options: &Options,
-        why: &str,
-        known: &[Named],
-    ) -> Result<Self> {
-        Self::load_with_abilities(model, path, options, why, known, None)
+    pub fn load_bound(file: &OnnxFile, options: &Options, why: &str, known: &[Named]) -> Result<Self> {
+        Self::load_with_abilities(file, options, why, known, None)
     }
 
     /// [`Self::load_bound`] as on an adapter with these abilities (by default its own).
     pub(in crate::gpu) fn load_with_abilities(
-        model: &[u8],
-        path: &Path,
+        file: &OnnxFile,
         options: &Options,
         why: &str,
         known: &[Named],
         abilities: Option<Abilities>,
     ) -> Result<Self> {
-        let loaded = program::read(model, path, options, known)?;
-        let adapter = adapter::find(options.allow_software)?;
+        let path = file.path();
+        let loaded = program::read(file, options, known)?;
+        let adapter = adapter::find(options.wgpu.allow_software)?;
         let abilities = abilities.unwrap_or_else(|| adapter.abilities());
-        let cache = options.cache_dir.as_deref();
+        let cache = options.wgpu.cache_dir.as_deref();
         let tuned = || {
             let key = cache::key(adapter.info(), VERSION);
-            cache::chosen(cache, &key, &artifact::sha256(model), loaded.images)
+            cache::chosen(cache, &key, &artifact::sha256(file.bytes()), loaded.images)
         };
-        let kernels = options.kernels.or_else(tuned).unwrap_or_else(|| adapter.kernels());
+        let kernels = options.wgpu.kernels.or_else(tuned).unwrap_or_else(|| adapter.kernels());
         let program =
             program::compile(loaded, kernels, abilities).map_err(|what| Error::input(path, what))?;
         let takes = program.memory;
@@ -106,7 +100,7 @@ impl WgpuBackend {
         )?;
         gpu.scoped(|| upload(&gpu, &program, [&memory, &packed], &at))??;
         let (layout, bind_group) = gpu.scoped(|| bindings(&gpu.device, &memory, &packed, &at))?;
-        let pipelines = Pipelines::open(&gpu, options.cache_dir.as_deref(), VERSION)?;
+        let pipelines = Pipelines::open(&gpu, options.wgpu.cache_dir.as_deref(), VERSION)?;
         let kernels_of = program.steps.iter().map(|s| (&s.kernel, &s.label.node[..]));
         let steps = compile(&gpu, &layout, kernels_of, pipelines.as_ref().map(|p| &p.cache))?;
         gpu.finish()?;
@@ -301,11 +295,14 @@ fn words(data: &Data) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::WgpuOptions;
     use crate::onnx::proto::{
         DimProto, GraphProto, ModelProto, NodeProto, OperatorSetId, ShapeProto, TensorType, TypeProto,
         ValueInfo,
     };
     use prost::Message;
+    use std::num::NonZeroUsize;
+    use std::path::Path;
 
     /// x [N, 3] -> Relu -> y.
     fn model() -> Vec<u8> {
@@ -336,8 +333,9 @@ mod tests {
     }
 
     fn load() -> WgpuBackend {
-        let options = Options { batch: Some(2), allow_software: true, ..Options::default() };
-        WgpuBackend::load(&model(), Path::new("m.onnx"), &options, "test").unwrap()
+        let options =
+            Options { batch: NonZeroUsize::new(2), wgpu: WgpuOptions::any_adapter(), ..Options::default() };
+        WgpuBackend::load(&OnnxFile::parse(&model(), Path::new("m.onnx")).unwrap(), &options, "test").unwrap()
     }
 
     fn input(values: [f32; 6]) -> [Named; 1] {

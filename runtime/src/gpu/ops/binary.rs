@@ -118,9 +118,10 @@ fn addressing(dims: &[usize], operands: [&[usize]; 2]) -> Vec<(&'static str, f64
 
 #[cfg(test)]
 mod tests {
-    use crate::backend::{Backend, Named, Options};
+    use crate::backend::{Backend, Named, Options, WgpuOptions};
     use crate::gpu::WgpuBackend;
     use crate::gpu::ops::test_model::{encode, node, tensor, value};
+    use crate::onnx::OnnxFile;
     use crate::onnx::proto::GraphProto;
     use gtn_core::io::tensors::Tensor;
     use std::path::Path;
@@ -135,8 +136,10 @@ mod tests {
             output: vec![value("y", &[3])],
             ..Default::default()
         });
-        let options = Options { allow_software: true, ..Options::default() };
-        let mut backend = WgpuBackend::load(&model, Path::new("m.onnx"), &options, "test").unwrap();
+        let options = Options { wgpu: WgpuOptions::any_adapter(), ..Options::default() };
+        let mut backend =
+            WgpuBackend::load(&OnnxFile::parse(&model, Path::new("m.onnx")).unwrap(), &options, "test")
+                .unwrap();
         let of = |name: &str, v: &[f32]| Named { name: name.into(), tensor: Tensor::f32(&[3], v.to_vec()) };
         let found = backend.run(&[of("x", &[1.0, -2.0, 0.5])]).unwrap();
         assert_eq!(found[0].tensor, of("y", &[2.0, -4.0, 1.0]).tensor);

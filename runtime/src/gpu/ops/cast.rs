@@ -58,9 +58,10 @@ pub fn kernel(cast: Cast, at: &Setting) -> Result<Kernel, String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::backend::{Backend, Named, Options};
+    use crate::backend::{Backend, Named, Options, WgpuOptions};
     use crate::gpu::WgpuBackend;
     use crate::gpu::ops::test_model::{cast, encode, value};
+    use crate::onnx::OnnxFile;
     use crate::onnx::proto::GraphProto;
     use gtn_core::io::tensors::{Data, Tensor};
     use half::f16;
@@ -82,8 +83,13 @@ mod tests {
             output: vec![value("y", &[x.len()])],
             ..Default::default()
         };
-        let options = Options { allow_software: true, ..Options::default() };
-        let mut backend = WgpuBackend::load(&encode(graph), Path::new("m.onnx"), &options, "test").unwrap();
+        let options = Options { wgpu: WgpuOptions::any_adapter(), ..Options::default() };
+        let mut backend = WgpuBackend::load(
+            &OnnxFile::parse(&encode(graph), Path::new("m.onnx")).unwrap(),
+            &options,
+            "test",
+        )
+        .unwrap();
         let input = Named { name: "x".into(), tensor: Tensor::f32(&[x.len()], x.clone()) };
         let found = backend.run(&[input]).unwrap();
         let Data::F32(found) = &found[0].tensor.data else { panic!("no floats") };

@@ -1,9 +1,10 @@
 //! Random convolutions, every kernel against plain loops.
 
-use crate::backend::{Backend, Kernels, Named, Options};
+use crate::backend::{Backend, Kernels, Named, Options, WgpuOptions};
 use crate::gpu::WgpuBackend;
 use crate::gpu::kernel::Abilities;
 use crate::gpu::ops::test_model::{cast, encode, int, ints, node, tensor, value};
+use crate::onnx::OnnxFile;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::rng::Rng;
@@ -247,14 +248,27 @@ fn check(case: &Case, by: By, seed: u64, given: Given) -> Result<(), String> {
 
 fn load(model: &[u8], by: By, abilities: Abilities) -> gtn_core::Result<Box<dyn Backend>> {
     let path = Path::new("m.onnx");
-    let options = Options { allow_software: true, threads: Some(1), ..Options::default() };
+    let options = Options { wgpu: WgpuOptions::any_adapter(), threads: Some(1), ..Options::default() };
     Ok(match by {
         By::Wgpu(kernels) => {
-            let options = Options { kernels: Some(kernels), ..options };
-            Box::new(WgpuBackend::load_with_abilities(model, path, &options, "test", &[], Some(abilities))?)
+            let options = Options {
+                wgpu: WgpuOptions { kernels: Some(kernels), ..WgpuOptions::any_adapter() },
+                ..options
+            };
+            Box::new(WgpuBackend::load_with_abilities(
+                &OnnxFile::parse(model, path)?,
+                &options,
+                "test",
+                &[],
+                Some(abilities),
+            )?)
         }
         #[cfg(feature = "rust")]
-        By::Rust => Box::new(crate::backend::rten::RtenBackend::load(model, path, &options, "test")?),
+        By::Rust => Box::new(crate::backend::rten::RtenBackend::load(
+            &OnnxFile::parse(model, path)?,
+            &options,
+            "test",
+        )?),
     })
 }
 

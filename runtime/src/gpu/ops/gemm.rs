@@ -88,10 +88,11 @@ pub fn kernel(gemm: &Gemm, at: &Setting) -> Result<Kernel, String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::backend::{Backend, Kernels, Named, Options};
+    use crate::backend::{Backend, Kernels, Named, Options, WgpuOptions};
     use crate::gpu::WgpuBackend;
     use crate::gpu::kernel::Abilities;
     use crate::gpu::ops::test_model::{encode, int, node, tensor, value};
+    use crate::onnx::OnnxFile;
     use crate::onnx::proto::{GraphProto, NodeProto};
     use gtn_core::io::tensors::{Data, Tensor};
     use gtn_core::rng::Rng;
@@ -99,7 +100,10 @@ mod tests {
 
     #[test]
     fn products_of_few_rows_are_those_of_the_definition_however_they_are_added() {
-        let options = Options { allow_software: true, kernels: Some(Kernels::Tile), ..Options::default() };
+        let options = Options {
+            wgpu: WgpuOptions { kernels: Some(Kernels::Tile), ..WgpuOptions::any_adapter() },
+            ..Options::default()
+        };
         let sizes =
             [(1, 1, 1), (1, 63, 10), (1, 64, 3), (1, 65, 1), (2, 129, 7), (8, 320, 5), (1, 1280, 1000)];
         for (case, (rows, depth, columns)) in sizes.into_iter().enumerate() {
@@ -124,8 +128,7 @@ mod tests {
             for subgroups in [false, true] {
                 let able = Some(Abilities { halves: true, subgroups });
                 let backend = WgpuBackend::load_with_abilities(
-                    &model,
-                    Path::new("m.onnx"),
+                    &OnnxFile::parse(&model, Path::new("m.onnx")).unwrap(),
                     &options,
                     "test",
                     &[],

@@ -1,9 +1,10 @@
 //! Random convolutions of int8 and uint8, every kernel against plain loops: to the bit.
 
-use crate::backend::{Backend, Kernels, Named, Options};
+use crate::backend::{Backend, Kernels, Named, Options, WgpuOptions};
 use crate::gpu::WgpuBackend;
 use crate::gpu::ops::conv_cases::Case;
 use crate::gpu::ops::test_model::{encode, int, node, raw, value};
+use crate::onnx::OnnxFile;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::rng::Rng;
@@ -135,10 +136,14 @@ impl Numbers {
 fn check(case: &Case, kernels: Kernels, seed: u64) -> Result<usize, String> {
     let output = case.output().ok_or("no output")?;
     let numbers = Numbers::random(case, seed);
-    let options = Options { allow_software: true, kernels: Some(kernels), ..Options::default() };
+    let options = Options {
+        wgpu: WgpuOptions { kernels: Some(kernels), ..WgpuOptions::any_adapter() },
+        ..Options::default()
+    };
     let model = numbers.model(case, &output);
     let mut backend =
-        WgpuBackend::load(&model, Path::new("m.onnx"), &options, "test").map_err(|e| e.to_string())?;
+        WgpuBackend::load(&OnnxFile::parse(&model, Path::new("m.onnx")).unwrap(), &options, "test")
+            .map_err(|e| e.to_string())?;
     let x = numbers.xs.iter().map(|q| (q - numbers.x.zero) as f32 * numbers.x.scale).collect();
     let input = Named { name: "x".into(), tensor: Tensor::f32(&case.input_shape(), x) };
     let found = backend.run(&[input]).map_err(|e| e.to_string())?;

@@ -31,11 +31,12 @@ fn halves(v: f32) -> [f32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Backend, Named, Options};
+    use crate::backend::{Backend, Named, Options, WgpuOptions};
     use crate::gpu::WgpuBackend;
     use crate::gpu::ir::dtype::DType;
     use crate::gpu::ir::quantised::Quantised;
     use crate::gpu::ops::test_model::{encode, node, raw, value};
+    use crate::onnx::OnnxFile;
     use crate::onnx::proto::GraphProto;
     use gtn_core::io::tensors::{Data, Tensor};
     use gtn_core::rng::Rng;
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn a_sum_is_what_onnx_runtime_computes() {
         let shape = [1, 1, 256, 256];
-        let options = Options { allow_software: true, ..Options::default() };
+        let options = Options { wgpu: WgpuOptions::any_adapter(), ..Options::default() };
         for [a, b, to] in sums(60) {
             let sum = QuantisedSum::of([a, b], to);
             let pairs: Vec<[i32; 2]> = (0..65_536).map(|i| [i % 256 + to.lo, i / 256 + to.lo]).collect();
@@ -127,8 +128,12 @@ mod tests {
                 name: name.into(),
                 tensor: Tensor::f32(&shape, pairs.iter().map(|p| real(q, p[i])).collect()),
             });
-            let mut backend =
-                WgpuBackend::load(&add([a, b, to], &shape), Path::new("m.onnx"), &options, "test").unwrap();
+            let mut backend = WgpuBackend::load(
+                &OnnxFile::parse(&add([a, b, to], &shape), Path::new("m.onnx")).unwrap(),
+                &options,
+                "test",
+            )
+            .unwrap();
             let found = backend.run(&inputs).unwrap();
             let Data::F32(found) = &found[0].tensor.data else { panic!("no floats") };
             let of =

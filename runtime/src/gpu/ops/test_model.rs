@@ -3,6 +3,7 @@
 use crate::backend::Options;
 use crate::gpu::ir::graph::Graph;
 use crate::gpu::program;
+use crate::onnx::OnnxFile;
 use crate::onnx::proto::{
     AttributeProto, DimProto, GraphProto, ModelProto, NodeProto, OperatorSetId, ShapeProto, TensorProto,
     TensorType, TypeProto, ValueInfo,
@@ -69,5 +70,7 @@ pub fn encode(graph: GraphProto) -> Vec<u8> {
 
 /// A model's graph, simplified as for every adapter.
 pub fn graph(model: &[u8]) -> Graph {
-    program::read(model, Path::new("m.onnx"), &Options::default(), &[]).unwrap().graph
+    program::read(&OnnxFile::parse(model, Path::new("m.onnx")).unwrap(), &Options::default(), &[])
+        .unwrap()
+        .graph
 }

@@ -15,6 +15,7 @@ use gtn_run::backend::Options;
 use gtn_run::judge::profile;
 use gtn_run::judge::prove::{Proof, Steps, prove};
 use gtn_run::subject::Subject;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// `gtn-run BUNDLE...`
@@ -72,7 +73,8 @@ pub fn bench(args: &BenchCommand) -> Result<()> {
     let given = &prepared.options;
     let threads: Vec<Option<usize>> = args.sweep_threads.iter().copied().map(Some).collect();
     let threads = if threads.is_empty() { vec![given.threads] } else { threads };
-    let batches: Vec<Option<usize>> = args.sweep_batches.iter().copied().map(Some).collect();
+    let batches: Vec<Option<NonZeroUsize>> =
+        args.sweep_batches.iter().map(|&batch| NonZeroUsize::new(batch)).collect();
     let batches = if batches.is_empty() { vec![given.batch] } else { batches };
     let mut reports = Vec::new();
     for threads in threads {

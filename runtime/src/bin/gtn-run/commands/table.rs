@@ -16,10 +16,10 @@ use gtn_core::text::format;
 use gtn_core::text::table;
 use gtn_core::{Error, Precision, Result};
 use gtn_run::auto::{self, Choice};
-use gtn_run::backend::{Kind, Options};
+use gtn_run::backend::{Kind, Options, OrtOptions, WgpuOptions};
 use gtn_run::judge::bench::made_up;
-use gtn_run::onnx::OnnxModel;
 use gtn_run::onnx::arithmetic::Arithmetic;
+use gtn_run::onnx::{OnnxFile, OnnxModel};
 use gtn_run::timing::bursts::Bursts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -81,9 +81,8 @@ pub fn run(args: &TableArgs) -> Result<()> {
 }
 
 fn options(args: &TableArgs) -> Result<Options> {
-    let kind = Kind::named(&args.backend).filter(|&k| k != Kind::Auto);
-    let kind =
-        kind.ok_or_else(|| Error::usage(format!("--backend {}: wanted ort, wgpu or rust", args.backend)))?;
+    let kind = Kind::named(&args.backend)
+        .ok_or_else(|| Error::usage(format!("--backend {}: wanted ort, wgpu or rust", args.backend)))?;
     if kind == Kind::Wgpu && args.threads.is_some() {
         return Err(Error::usage("--threads is the CPU's: not with --backend wgpu"));
     }
@@ -97,11 +96,14 @@ fn options(args: &TableArgs) -> Result<Options> {
     };
     within("--threads", threads, 1024)?;
     Ok(Options {
-        kind,
-        allow_software: args.allow_software,
-        cache_dir: cache_dir(),
+        kind: Some(kind),
         threads: Some(threads),
-        ort_lib: args.ort_lib.clone(),
+        ort: OrtOptions::with_library(args.ort_lib.clone()),
+        wgpu: WgpuOptions {
+            allow_software: args.allow_software,
+            cache_dir: cache_dir(),
+            ..WgpuOptions::default()
+        },
         ..Options::default()
     })
 }
@@ -128,7 +130,7 @@ fn keep_what_runs(kit: &mut Kit, options: &Options) -> Result<(Runtime, Vec<Erro
 }
 
 fn run_once(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -> Result<BackendInfo> {
-    let mut backend = choice.load(model, path, options)?;
+    let mut backend = choice.load(&OnnxFile::parse(model, path)?, options)?;
     backend.run(&made_up(backend.as_ref())?)?;
     Ok(backend.info().clone())
 }
@@ -136,7 +138,7 @@ fn run_once(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -
 /// What computes, as it tells itself; of a GPU its name and driver belong to the version.
 fn described(info: &BackendInfo, options: &Options) -> Runtime {
     let version = match options.kind {
-        Kind::Wgpu => format!("{} on {}, {}", info.version, info.providers.join(", "), info.library),
+        Some(Kind::Wgpu) => format!("{} on {}, {}", info.version, info.providers.join(", "), info.library),
         _ => info.version.clone(),
     };
     Runtime { name: info.name.clone(), version, threads: options.threads.unwrap_or(1) }

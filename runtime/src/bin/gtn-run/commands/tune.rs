@@ -10,9 +10,10 @@ use gtn_core::program::progress::bars;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
-use gtn_run::backend::Options;
+use gtn_run::backend::{Options, OrtOptions, WgpuOptions};
 use gtn_run::settings::{Choice, SCHEMA, Settings, Tried};
 use gtn_run::timing::tune;
+use std::num::NonZeroUsize;
 
 /// Prints the table and the choice.
 pub fn run(args: &TuneArgs) -> Result<()> {
@@ -32,9 +33,8 @@ fn on_wgpu(args: &TuneArgs) -> Result<()> {
         return Err(Error::usage("--out and --ort-lib are ONNX Runtime's: not with --backend wgpu"));
     }
     let cache_dir = gtn_run::gpu::default_dir();
-    let (batch, shapes) = (args.batch, args.shape.clone());
-    let options =
-        Options { batch, shapes, allow_software: args.allow_software, cache_dir, ..Options::default() };
+    let wgpu = WgpuOptions { allow_software: args.allow_software, cache_dir, kernels: None };
+    let options = Options { wgpu, ..base(args) };
     let tuned = gtn_run::timing::gpu_tune::tune(&args.model, &options, args.seconds)?;
     let best = tuned.tried.first().map_or(1.0, |t| t.p50_ms);
     let mut table = Table::new(["kernels", "p50", "over the fastest"]);
@@ -51,11 +51,17 @@ fn on_wgpu(_: &TuneArgs) -> Result<()> {
     Err(Error::Unavailable("this program was built without backend wgpu".into()))
 }
 
+/// What is asked for whichever the backend.
+fn base(args: &TuneArgs) -> Options {
+    let batch = args.batch.and_then(NonZeroUsize::new);
+    Options { batch, shapes: args.shape.clone(), ..Options::default() }
+}
+
 fn on_ort(args: &TuneArgs) -> Result<()> {
     args.out.as_deref().map_or(Ok(()), artifact::check_writable)?;
     let host = Host::read();
-    let (batch, shapes) = (args.batch, args.shape.clone());
-    let base = Options { batch, shapes, ort_lib: args.ort_lib.clone(), ..Options::default() };
+    let ort = OrtOptions::with_library(args.ort_lib.clone());
+    let base = Options { ort, ..base(args) };
     let (subject, tried, choice, why) =
         tune::tune(&args.model, &base, &host, args.seconds, &mut bars("rounds"))?;
     tell_warnings(&subject);
