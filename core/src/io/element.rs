@@ -39,7 +39,9 @@ const ALL: [(Element, &str, i32, usize, &str); 13] = [
 
 impl Element {
     fn row(self) -> (Self, &'static str, i32, usize, &'static str) {
-        ALL[self as usize] // the rows are in the types' order (a test looks)
+        // The rows are in the types' order (a test looks).
+        #[allow(clippy::as_conversions)]
+        ALL[self as usize]
     }
 
     /// ONNX's name: `float`, `uint8`, `double`, ...

@@ -36,7 +36,10 @@ fn parse(bytes: &[u8]) -> Result<Tensor, String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("is not a .npy file (no \\x93NUMPY at its start)")?;
     let (length, rest) = match rest {
         [1, 0, a, b, rest @ ..] => (usize::from(u16::from_le_bytes([*a, *b])), rest),
-        [2, 0, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
+        [2, 0, a, b, c, d, rest @ ..] => {
+            let length = u32::from_le_bytes([*a, *b, *c, *d]);
+            (usize::try_from(length).map_err(|_| format!("header of {length} bytes"))?, rest)
+        }
         [major, minor, ..] => return Err(format!("version is {major}.{minor}, wanted 1.0 or 2.0")),
         _ => return Err("ends inside its header".into()),
     };

@@ -4,6 +4,7 @@ use super::proto::TensorProto;
 use super::{MAX_ELEMENTS, check_tensor};
 use gtn_core::io::element::Element;
 use gtn_core::io::tensors::{Data, Tensor};
+use gtn_core::io::wide;
 use half::f16;
 
 /// Values as a program computes with them: every integer type of up to 32 bits is i32 (uint32 by its bits).
@@ -58,7 +59,7 @@ impl Constant {
         };
         let constant = Self { elem_type: tensor.data_type, shape, numbers };
         let wanted = constant.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        if wanted.is_none_or(|n| n as u64 > MAX_ELEMENTS) || wanted != Some(constant.numbers.len()) {
+        if wanted.is_none_or(|n| wide(n) > MAX_ELEMENTS) || wanted != Some(constant.numbers.len()) {
             return Err(format!("has {} values, {:?} wants others", constant.numbers.len(), constant.shape));
         }
         Ok(constant)

@@ -9,6 +9,7 @@ use super::proto::TensorProto;
 use super::rewrite::{Piece, Pieces, replaced, tensors};
 use super::scan::Kind;
 use super::{MAX_BYTES, element_bits, elements};
+use gtn_core::io::wide;
 use gtn_core::{Error, Result};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ pub fn inline(model: &[u8], path: &Path) -> Result<Vec<u8>> {
     let whole = tensors(Kind::Model, model, &mut |tensor| files.tensor(tensor));
     let whole = whole.map_err(|what| Error::input(path, what))?;
     let Some(whole) = whole else { return Ok(model.to_vec()) };
-    if whole.len() > MAX_BYTES as u64 {
+    if whole.len() > wide(MAX_BYTES) {
         let what =
             format!("has {} bytes with its external data, an ONNX file ends at {MAX_BYTES}", whole.len());
         return Err(Error::input(path, what));

@@ -3,6 +3,9 @@
 //! in the data that the model keeps in other files (`external`, `rewrite`), describes it for `info`, and cross-checks our
 //! writer, which uses other code.
 
+// A length or a number of a file that nobody vouches for is never cut to fit.
+#![cfg_attr(not(test), deny(clippy::as_conversions))]
+
 pub mod arithmetic;
 mod attributes;
 mod constant;
@@ -18,6 +21,7 @@ pub(crate) use constant::{Constant, Numbers};
 pub use file::{OnnxFile, read};
 use gtn_core::io::element::Element;
 use gtn_core::io::tensors::Tensor;
+use gtn_core::io::wide;
 use gtn_core::{Error, Result};
 use prost::Message;
 use proto::{DimProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfo};
@@ -245,7 +249,7 @@ fn element_bits(data_type: i32) -> Option<u64> {
         17..=20 | 24 => Some(8), // float8 of several kinds
         21..=23 => Some(4),      // uint4, int4, float4
         25 | 26 => Some(2),      // uint2, int2
-        known => Element::of_onnx(known).map(|e| 8 * e.bytes() as u64),
+        known => Element::of_onnx(known).map(|e| 8 * wide(e.bytes())),
     }
 }
 
@@ -266,11 +270,11 @@ pub(crate) fn check_tensor(tensor: &TensorProto) -> Result<(), String> {
     }
     let elements = elements(&tensor.dims)?;
     let Some(bits) = element_bits(tensor.data_type) else { return Ok(()) };
-    let (raw, wanted) = (tensor.raw_data.len() as u64, (elements * bits).div_ceil(8));
+    let (raw, wanted) = (wide(tensor.raw_data.len()), (elements * bits).div_ceil(8));
     if raw > 0 && raw != wanted {
         return Err(format!("has {raw} bytes of data, {:?} wants {wanted}", tensor.dims));
     }
-    let listed = tensor.float_data.len() as u64;
+    let listed = wide(tensor.float_data.len());
     if raw == 0 && tensor.data_type == 1 && listed != elements {
         return Err(format!("has {listed} values, {:?} wants {elements}", tensor.dims));
     }

@@ -4,6 +4,7 @@ use super::proto::{DimProto, ShapeProto, TensorType, TypeProto, ValueInfo};
 use super::scan::Kind;
 use super::wire::{Value, fields, head, text};
 use super::{Dim, Value as Declared};
+use gtn_core::io::wide;
 use prost::Message;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -31,8 +32,8 @@ impl<'a> Pieces<'a> {
     /// Appends one.
     pub fn push(&mut self, piece: Piece<'a>) {
         self.len += match &piece {
-            Piece::Kept(bytes) => bytes.len() as u64,
-            Piece::Made(bytes) => bytes.len() as u64,
+            Piece::Kept(bytes) => wide(bytes.len()),
+            Piece::Made(bytes) => wide(bytes.len()),
             Piece::File(_, _, len) => *len,
         };
         self.all.push(piece);
@@ -60,7 +61,7 @@ impl<'a> Pieces<'a> {
                 Piece::File(file, offset, len) => {
                     let mut file = file.as_ref();
                     file.seek(SeekFrom::Start(offset))?;
-                    if file.take(len).read_to_end(&mut out)? as u64 != len {
+                    if wide(file.take(len).read_to_end(&mut out)?) != len {
                         return Err(std::io::ErrorKind::UnexpectedEof.into());
                     }
                 }

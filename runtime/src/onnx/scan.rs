@@ -2,6 +2,7 @@
 //! hundreds, so a small file must not be able to ask for a large memory, here or in ONNX Runtime or rten behind us.
 
 use super::wire::{Value, fields, text};
+use gtn_core::io::wide;
 
 /// Messages inside each other, at most: a subgraph is three below the one it is in.
 const MAX_DEPTH: usize = 48;
@@ -229,11 +230,11 @@ impl Scan {
                 }
                 (Part::Text, Value::Bytes(_)) => self.count(NAMES, 1, TEXTS.bytes)?,
                 (Part::Varints(each), Value::Bytes(packed)) => {
-                    let n = packed.iter().filter(|&&b| b < 0x80).count() as u64;
+                    let n = wide(packed.iter().filter(|&&b| b < 0x80).count());
                     self.count(LISTED, n, n * each)?;
                 }
                 (Part::Fixed(each), Value::Bytes(packed)) => {
-                    self.count(LISTED, packed.len() as u64 / each, packed.len() as u64)?;
+                    self.count(LISTED, wide(packed.len()) / each, wide(packed.len()))?;
                 }
                 (Part::Varints(each) | Part::Fixed(each), _) => self.count(LISTED, 1, each)?,
                 _ if kind == Kind::Tensor && field.number == 14 && field.value != Value::Varint(0) => {

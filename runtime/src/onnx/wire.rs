@@ -94,10 +94,10 @@ pub fn head(number: u64, len: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(12);
     for mut value in [number << 3 | 2, len] {
         while value >= 0x80 {
-            bytes.push((value & 0x7f) as u8 | 0x80);
+            bytes.push(value.to_le_bytes()[0] | 0x80);
             value >>= 7;
         }
-        bytes.push(value as u8);
+        bytes.push(value.to_le_bytes()[0]);
     }
     bytes
 }

@@ -1,6 +1,7 @@
 //! One bounded way to read what somebody else wrote: regular files only, no more bytes than stated.
 
 use super::sha256_hex;
+use crate::io::wide;
 use crate::text::format;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -33,7 +34,7 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
         Error::Failed(format!("{}: no memory for its {}", format::path(path), format::bytes(size)))
     })?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io(path, "read", e))?;
-    match bytes.len() as u64 {
+    match wide(bytes.len()) {
         found if found > limit => Err(too_large(path, found, limit)),
         _ => Ok(bytes),
     }

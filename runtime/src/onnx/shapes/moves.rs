@@ -3,11 +3,12 @@
 use super::Known;
 use super::rules::{FLOAT, FOLLOWED, INT64, Node, axis, broadcast, product, signed};
 use crate::onnx::{Constant, Numbers};
+use gtn_core::io::wide;
 
 pub fn flatten(n: &Node) -> Option<Known> {
     let dims = n.dims(0)?;
     let at = n.proto.int("axis").unwrap_or(1);
-    let at = if at == signed(dims.len() as u64) { dims.len() } else { axis(at, dims.len())? };
+    let at = if at == signed(wide(dims.len())) { dims.len() } else { axis(at, dims.len())? };
     let (before, behind) = dims.split_at_checked(at)?;
     n.like(vec![product(before), product(behind)])
 }
@@ -128,14 +129,14 @@ pub fn gather(n: &Node) -> Option<Known> {
 
 pub fn shape(n: &Node) -> Option<Known> {
     let dims = n.dims(0)?;
-    let rank = signed(dims.len() as u64);
+    let rank = signed(wide(dims.len()));
     let bound = |name: &str, default: i64| {
         let at = n.proto.int(name).unwrap_or(default);
         usize::try_from((if at < 0 { at.saturating_add(rank) } else { at }).clamp(0, rank)).ok()
     };
     let kept = dims.get(bound("start", 0)?..bound("end", rank)?).unwrap_or_default();
     let numbers = Numbers::I64(kept.iter().map(|&d| signed(d)).collect());
-    Some(Known { numbers: Some(numbers), ..Known::of(vec![kept.len() as u64], INT64) })
+    Some(Known { numbers: Some(numbers), ..Known::of(vec![wide(kept.len())], INT64) })
 }
 
 pub fn size(n: &Node) -> Option<Known> {
@@ -150,14 +151,14 @@ pub fn constant(n: &Node) -> Option<Known> {
     let list =
         |v: Vec<i64>, dims: Vec<u64>| Known { numbers: Some(Numbers::I64(v)), ..Known::of(dims, INT64) };
     if let Some(v) = n.proto.ints("value_ints") {
-        return Some(list(v.to_vec(), vec![v.len() as u64]));
+        return Some(list(v.to_vec(), vec![wide(v.len())]));
     }
     if let Some(v) = n.proto.int("value_int") {
         return Some(list(vec![v], vec![]));
     }
     if let Some(a) = n.proto.attribute("value_floats") {
         let numbers = Some(Numbers::F32(a.floats.clone()));
-        return Some(Known { numbers, ..Known::of(vec![a.floats.len() as u64], FLOAT) });
+        return Some(Known { numbers, ..Known::of(vec![wide(a.floats.len())], FLOAT) });
     }
     n.proto.attribute("value_float").map(|_| Known::of(vec![], FLOAT))
 }
@@ -201,7 +202,7 @@ pub fn split(n: &Node) -> Option<Vec<Known>> {
     let sizes: Vec<u64> = if given {
         n.list(1, "split")?.iter().map(|&s| u64::try_from(s).ok()).collect::<Option<_>>()?
     } else {
-        vec![dims.get(at)?.div_ceil(parts as u64); parts]
+        vec![dims.get(at)?.div_ceil(wide(parts)); parts]
     };
     let one = |i: usize| {
         let mut part = dims.clone();

@@ -6,6 +6,7 @@ use super::moves::*;
 use super::windows::*;
 use crate::onnx::Numbers;
 use crate::onnx::proto::NodeProto;
+use gtn_core::io::wide;
 use std::collections::HashMap;
 
 /// Integers that a result may be followed as.
@@ -149,7 +150,7 @@ pub fn axis(a: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
     usize::try_from(if a < 0 { a.checked_add(rank)? } else { a })
         .ok()
-        .filter(|&a| signed(a as u64) < rank.max(1))
+        .filter(|&a| signed(wide(a)) < rank.max(1))
 }
 
 pub fn product(dims: &[u64]) -> u64 {

@@ -3,6 +3,7 @@
 use super::Known;
 use super::rules::{Node, axis, product_type, signed};
 use crate::onnx::Numbers;
+use gtn_core::io::wide;
 
 /// Sizes behind batch and channels of a window that slides.
 fn windowed(n: &Node, kernel: &[u64]) -> Option<Vec<u64>> {
@@ -93,7 +94,7 @@ pub fn pad(n: &Node) -> Option<Known> {
     let pads = n.list(1, "pads")?;
     let axes = match n.proto.given(3) {
         Some(_) => n.list(3, "axes")?,
-        None => (0..signed(dims.len() as u64)).collect(),
+        None => (0..signed(wide(dims.len()))).collect(),
     };
     let (before, behind) = pads.split_at_checked(axes.len())?;
     for ((&a, &b), &e) in axes.iter().zip(before).zip(behind) {
@@ -122,7 +123,10 @@ pub fn resize(n: &Node) -> Option<Known> {
         for (&a, &s) in axes.iter().zip(&scales) {
             let size = dims.get_mut(a)?;
             // Beyond 2^63 the cast saturates, which is too large in any case.
-            *size = (*size as f64 * f64::from(s)).floor() as u64;
+            #[allow(clippy::as_conversions)]
+            {
+                *size = (*size as f64 * f64::from(s)).floor() as u64;
+            }
         }
         return n.like(dims);
     }
