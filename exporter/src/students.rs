@@ -39,7 +39,7 @@ pub struct Skipped {
 
 /// All of a folder.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FoundStudents {
     /// By folder.
     pub students: Vec<Student>,
     /// What cannot be chosen: unfinished, damaged, broken, or judged on other images than the rest.
@@ -48,11 +48,11 @@ pub struct Found {
 
 /// Every folder below `runs` that holds an arch.json. What cannot be judged is left out with its reason and
 /// ends nothing for the others; an error where nothing is left.
-pub fn find(runs: &Path) -> Result<Found> {
+pub fn find(runs: &Path) -> Result<FoundStudents> {
     if !runs.is_dir() {
         return Err(Error::input(runs, "is not a folder; wanted one that holds runs of gtn-train"));
     }
-    let mut found = Found::default();
+    let mut found = FoundStudents::default();
     walk(runs, 0, &mut found)?;
     keep_comparable(&mut found);
     if found.students.is_empty() {
@@ -72,7 +72,7 @@ pub fn tell(skipped: &[Skipped]) -> String {
 
 /// Val accuracies compare where they are of as many images of the same data: the largest such group stays,
 /// of equal ones that with more images, then the first by folder.
-fn keep_comparable(found: &mut Found) {
+fn keep_comparable(found: &mut FoundStudents) {
     let key = |s: &Student| (s.data.clone(), s.val.n);
     let mut groups: Vec<((String, usize), usize)> = Vec::new();
     for student in &found.students {
@@ -97,12 +97,12 @@ fn keep_comparable(found: &mut Found) {
 }
 
 /// That folder alone.
-pub fn one(dir: &Path) -> Result<Found> {
+pub fn one(dir: &Path) -> Result<FoundStudents> {
     let student = read(dir)?.map_err(|why| Error::input(dir, why))?;
-    Ok(Found { students: vec![student], skipped: Vec::new() })
+    Ok(FoundStudents { students: vec![student], skipped: Vec::new() })
 }
 
-fn walk(dir: &Path, depth: usize, found: &mut Found) -> Result<()> {
+fn walk(dir: &Path, depth: usize, found: &mut FoundStudents) -> Result<()> {
     let skipped = |why: String| Skipped { dir: dir.display().to_string(), why };
     if dir.join("arch.json").is_file() {
         match read(dir) {

@@ -22,14 +22,14 @@ const USUAL: [&str; 2] = ["ort", "rust"];
 
 /// A backend and the reason for it, for reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct ChosenBackend {
     /// What computes.
     pub kind: Kind,
     /// Half a sentence.
     pub why: String,
 }
 
-impl Choice {
+impl ChosenBackend {
     /// Loads a model with the backend chosen. First its values' sizes are judged.
     pub fn load(&self, file: &OnnxFile, options: &Options) -> Result<Box<dyn Backend>> {
         self.load_timed(file, options).map(|(backend, _)| backend)
@@ -83,7 +83,7 @@ impl Choice {
 /// What was asked for, or else the first of `backends` (a profile's names, best first) that this program and
 /// system have. Errors: [`Error::Unavailable`] with the reason against each. ONNX Runtime that is there but unfit
 /// is an error of its own: going on without it would hide it.
-pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<Choice> {
+pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<ChosenBackend> {
     let asked = match (options.kind, &options.ort.providers) {
         (None | Some(Kind::Ort), Providers::Named(names)) => {
             Some((Kind::Ort, format!("--ep {}", names.join(","))))
@@ -94,7 +94,7 @@ pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<Choice> 
         (Some(kind), _) => Some((kind, "asked for".into())),
     };
     if let Some((kind, why)) = asked {
-        return Ok(Choice { kind, why });
+        return Ok(ChosenBackend { kind, why });
     }
     let usual = USUAL.map(str::to_owned);
     let list = backends.unwrap_or(&usual);
@@ -117,9 +117,9 @@ pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<Choice> 
         };
         match tried {
             Ok(kind) if against.is_empty() => {
-                return Ok(Choice { kind, why: format!("auto: {by} first choice") });
+                return Ok(ChosenBackend { kind, why: format!("auto: {by} first choice") });
             }
-            Ok(kind) => return Ok(Choice { kind, why: format!("auto: {}", against.join("; ")) }),
+            Ok(kind) => return Ok(ChosenBackend { kind, why: format!("auto: {}", against.join("; ")) }),
             Err(why) => against.push(why),
         }
     }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_taken() {
         let ask = |kind| choose(&Options { kind: Some(kind), ..Options::default() }, None).unwrap();
-        assert_eq!(ask(Kind::Wgpu), Choice { kind: Kind::Wgpu, why: "asked for".into() });
+        assert_eq!(ask(Kind::Wgpu), ChosenBackend { kind: Kind::Wgpu, why: "asked for".into() });
         let ort = OrtOptions { providers: Providers::Named(vec!["cuda".into()]), ..OrtOptions::default() };
         let named = Options { ort, ..Options::default() };
         assert_eq!(choose(&named, Some(&["rust".to_owned()])).unwrap().kind, Kind::Ort);
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_setting_without_effect_is_refused() {
-        let choice = |kind| Choice { kind, why: "auto: so".into() };
+        let choice = |kind| ChosenBackend { kind, why: "auto: so".into() };
         let ort = OrtOptions { spin: Some(true), ..OrtOptions::default() };
         let spin = Options { ort, ..Options::default() };
         let wgpu = WgpuOptions { kernels: Some(Kernels::Tile), ..WgpuOptions::default() };
@@ -180,7 +180,7 @@ mod tests {
         let list = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
         let taken = |names: &[&str]| choose(&Options::default(), Some(&list(names)));
         let first = taken(&["rust", "ort"]).unwrap();
-        assert_eq!(first, Choice { kind: Kind::Rust, why: "auto: the profile's first choice".into() });
+        assert_eq!(first, ChosenBackend { kind: Kind::Rust, why: "auto: the profile's first choice".into() });
         let second = taken(&["npu", "rust"]).unwrap();
         assert_eq!(second.kind, Kind::Rust);
         assert_eq!(second.why, "auto: this program was built without backend npu");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// What a path holds.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct ReadReports {
     /// At least one.
     pub reports: Vec<Report>,
     /// Of a folder or a list: what in it is no report, and why. It ends nothing for the others.
@@ -19,9 +19,9 @@ pub struct Found {
 
 /// Every report in `path`: a .json file with one report or a list, or a folder of such files. An error where
 /// there is none.
-pub fn read(path: &Path) -> Result<Found> {
+pub fn read(path: &Path) -> Result<ReadReports> {
     let files = if path.is_dir() { json_files(path)? } else { vec![path.to_owned()] };
-    let mut found = Found::default();
+    let mut found = ReadReports::default();
     for file in &files {
         match read_file(file) {
             Ok(all) => all.into_iter().for_each(|one| match one {

@@ -13,7 +13,7 @@ pub const SCHEMA: &str = "gtn.settings/1";
 /// One way to run a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Choice {
+pub struct Threading {
     /// Compute threads.
     pub threads: usize,
     /// Idle compute threads wait busily.
@@ -26,9 +26,9 @@ pub struct Choice {
 /// A choice and what it measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tried {
+pub struct TriedThreading {
     /// The choice.
-    pub choice: Choice,
+    pub choice: Threading,
     /// Median over the rounds of each round's median, ms.
     pub p50_ms: f64,
     /// Over the fastest choice's, from rounds measured in turn.
@@ -40,7 +40,7 @@ pub struct Tried {
 /// A settings file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct TunedSettings {
     /// [`SCHEMA`].
     pub schema: String,
     /// `gtn-run 0.1.0`.
@@ -54,14 +54,14 @@ pub struct Settings {
     /// Images per inference.
     pub batch: usize,
     /// What was chosen.
-    pub choice: Choice,
+    pub choice: Threading,
     /// Why.
     pub why: String,
     /// All that was tried, fastest first.
-    pub tried: Vec<Tried>,
+    pub tried: Vec<TriedThreading>,
 }
 
-impl Settings {
+impl TunedSettings {
     /// Reads a file and refuses one that was tuned on another kind of machine.
     pub fn read(path: &Path, host: &Host) -> Result<Self> {
         let settings: Self = artifact::read_schema(path, SCHEMA)?;
@@ -78,7 +78,7 @@ impl Settings {
     }
 }
 
-impl Choice {
+impl Threading {
     /// Loads a model this way; pinning is the caller's.
     pub fn options(&self, base: &Options) -> Options {
         let ort = OrtOptions { spin: Some(self.spin), ..base.ort.clone() };
@@ -95,25 +95,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.json");
         let host = Host { cores: 4, board: Some("Pi".into()), ..Host::default() };
-        let mut settings = Settings {
+        let mut settings = TunedSettings {
             schema: SCHEMA.into(),
             program: "gtn-run 0".into(),
             host: host.kind(),
             model: "m".into(),
             model_sha256: "00".into(),
             batch: 1,
-            choice: Choice { threads: 2, spin: false, pin: Some("0-1".into()) },
+            choice: Threading { threads: 2, spin: false, pin: Some("0-1".into()) },
             why: "fastest".into(),
             tried: vec![],
         };
         artifact::write_json(&path, &settings).unwrap();
-        assert_eq!(Settings::read(&path, &host).unwrap(), settings);
+        assert_eq!(TunedSettings::read(&path, &host).unwrap(), settings);
         let other = Host { cores: 8, ..host.clone() };
         assert!(
-            Settings::read(&path, &other).unwrap_err().to_string().contains("was tuned on `Pi, ?, 4 cores")
+            TunedSettings::read(&path, &other)
+                .unwrap_err()
+                .to_string()
+                .contains("was tuned on `Pi, ?, 4 cores")
         );
         settings.choice.threads = 0;
         artifact::write_json(&path, &settings).unwrap();
-        assert!(Settings::read(&path, &host).unwrap_err().to_string().contains("choice.threads is 0"));
+        assert!(TunedSettings::read(&path, &host).unwrap_err().to_string().contains("choice.threads is 0"));
     }
 }

@@ -12,8 +12,8 @@ use gtn_core::Precision;
 use gtn_core::artifacts::kit::Kit;
 use gtn_core::device;
 use gtn_core::ir::graph::Graph;
-use gtn_core::latency::select::{Budget, Candidate, choose};
-use gtn_core::latency::{Basis, Fitted, Prediction, Roofline, Table, Time};
+use gtn_core::latency::select::{Budget, StudentCandidate, choose};
+use gtn_core::latency::{Basis, Fitted, LatencyTable, Prediction, Roofline, Time};
 use gtn_core::measure::stats::Summary;
 use gtn_core::rng::Rng;
 use gtn_core::text::format;
@@ -71,7 +71,7 @@ fn main() {
     let device = device::resolve("host").unwrap();
     for precision in [Precision::Fp32, Precision::Int8] {
         let students = students(&dir, precision, threads, seconds);
-        let fitted = Fitted::new(&Table::read(&table_path).unwrap(), precision, &table_path).unwrap();
+        let fitted = Fitted::new(&LatencyTable::read(&table_path).unwrap(), precision, &table_path).unwrap();
         let by_table: Vec<Prediction> = students.iter().map(|s| fitted.predict(&s.graph).unwrap()).collect();
         report(precision, threads, &students, "table", &by_table);
         select(precision, &students, &by_table);
@@ -183,7 +183,7 @@ fn select(precision: Precision, students: &[Student], predictions: &[Prediction]
     let mut candidates = Vec::new();
     for (s, p) in students.iter().zip(predictions) {
         let cost = gtn_core::ir::cost::Cost::of(&s.graph);
-        candidates.push(Candidate {
+        candidates.push(StudentCandidate {
             dir: s.name.clone(),
             arch: s.name.clone(),
             precision,
@@ -198,7 +198,8 @@ fn select(precision: Precision, students: &[Student], predictions: &[Prediction]
     let mut all: Vec<f64> = students.iter().map(|s| s.time.rest_us / 1e3).collect();
     all.sort_by(f64::total_cmp);
     let (low, high) = (all[2], all[all.len() - 1]);
-    let measured = |c: &Candidate| students.iter().find(|s| s.name == c.dir).unwrap().time.rest_us / 1e3;
+    let measured =
+        |c: &StudentCandidate| students.iter().find(|s| s.name == c.dir).unwrap().time.rest_us / 1e3;
     let (mut kept, mut within, mut best, mut exactly) = (0, 0, 0, 0);
     for _ in 0..20 {
         let budget = low + (high - low) * rng.unit_f64();
@@ -208,7 +209,7 @@ fn select(precision: Precision, students: &[Student], predictions: &[Prediction]
         let half = chosen.latency.band[1] / chosen.latency.ms;
         kept += usize::from(measured(chosen) <= budget);
         within += usize::from(measured(chosen) <= budget * half);
-        let better = |c: &&Candidate| c.val_top1 > chosen.val_top1;
+        let better = |c: &&StudentCandidate| c.val_top1 > chosen.val_top1;
         best += usize::from(!candidates.iter().filter(better).any(|c| limit.fits(c)));
         exactly += usize::from(!candidates.iter().filter(better).any(|c| measured(c) <= budget));
     }

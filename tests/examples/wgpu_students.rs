@@ -17,7 +17,7 @@ use gtn_tests::wgpu_students::{BOUND, apart, bundle};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-struct Found {
+struct StudentResult {
     students: usize,
     within_bound: usize,
     within_int8: usize,
@@ -33,7 +33,7 @@ fn main() {
     let _ = std::fs::remove_dir_all(&dir); // of an earlier run
     std::fs::create_dir_all(&dir).unwrap();
     let pools = pool::names();
-    let mut found: BTreeMap<(String, &str), Found> = BTreeMap::new();
+    let mut found: BTreeMap<(String, &str), StudentResult> = BTreeMap::new();
     for i in 0..count {
         let name = &pools[i as usize % pools.len()];
         let kernels = Kernels::ALL[(i as usize / pools.len()) % Kernels::ALL.len()];
@@ -77,7 +77,7 @@ fn main() {
 }
 
 /// Differences relative to the largest logit.
-fn note(f: &mut Found, strict: &Parity, wide: &Parity) {
+fn note(f: &mut StudentResult, strict: &Parity, wide: &Parity) {
     f.students += 1;
     f.within_bound += usize::from(strict.pass);
     f.within_int8 += usize::from(wide.pass);

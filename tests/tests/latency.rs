@@ -8,7 +8,7 @@ use gtn_core::io::artifact;
 use gtn_core::ir::arch::{ArchSpec, Input};
 use gtn_core::ir::fold;
 use gtn_core::ir::graph::Graph;
-use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time, fused_ops};
+use gtn_core::latency::{Fitted, LatencyTable, NetworkRow, OpRow, Runtime, SCHEMA, Time, fused_ops};
 use gtn_core::nets::pool;
 use gtn_tests::mutants::repair::vouch;
 use gtn_tests::{Done, command, random_student, run};
@@ -39,7 +39,7 @@ fn a_kit_becomes_a_table_that_predicts() {
         run("gtn-run", &format!("table {d}/one.gtnkit --out {d}/t.json --seconds 1 --threads 1")).ok();
     assert!(shown.contains("90 % band") && !temp.path().join("t.json.part").exists(), "{shown}");
     let path = temp.path().join("t.json");
-    let table = Table::read(&path).unwrap();
+    let table = LatencyTable::read(&path).unwrap();
     assert_eq!((table.kit_sha256.as_str(), table.ops.len()), (kit.sha256.as_str(), kit.manifest.ops.len()));
     assert!(table.rounds >= 4 && table.conditions.len() >= 4, "{} rounds", table.rounds);
     Fitted::new(&table, Precision::Fp32, &path).unwrap();
@@ -93,7 +93,7 @@ fn a_killed_table_goes_on() {
     assert!(!temp.path().join("t.json").exists());
     run("gtn-run", &table("k", "--threads 1 --seconds 1 --resume")).ok();
     assert!(!part.exists());
-    Table::read(&temp.path().join("t.json")).unwrap();
+    LatencyTable::read(&temp.path().join("t.json")).unwrap();
     let nothing = run("gtn-run", &table("k", "--threads 1 --resume"));
     assert_eq!(nothing.not_refused(2, &["t.json.part", "nothing to resume"]), None);
 }
@@ -122,7 +122,7 @@ fn a_model_that_does_not_run_costs_its_row() {
     vouch(&dir, &fs::read(dir.join("manifest.json")).unwrap(), &odd.model, &model).unwrap();
     let done = run("gtn-run", &format!("table {d}/k.gtnkit --out {d}/t.json --seconds 1 --threads 1"));
     assert_eq!(done.not_refused(2, &[&odd.model, "Corn"]), None);
-    let table = Table::read(&temp.path().join("t.json")).unwrap();
+    let table = LatencyTable::read(&temp.path().join("t.json")).unwrap();
     assert!(
         table.networks.len() + with(odd) == manifest.networks.len()
             && table.ops.iter().all(|row| row.op != odd.op)
@@ -154,7 +154,7 @@ fn a_table_is_measured_with_each_backend() {
         let done = (0..5).map(|_| table(&args)).find(|done| !spoilt(done));
         done.unwrap().ok();
         let path = temp.path().join("t.json");
-        let table = Table::read(&path).unwrap();
+        let table = LatencyTable::read(&path).unwrap();
         assert_eq!((table.backend.name.as_str(), table.backend.threads), (backend, 1));
         assert!(table.backend.version.contains(version), "{}", table.backend.version);
         assert!(Fitted::new(&table, Precision::Fp32, &path).is_ok());
@@ -172,7 +172,7 @@ fn a_table_is_measured_with_each_backend() {
 
 /// A table by a rule (10 MACs a nanosecond and 2 us an operator), for the choice alone. Of each precision,
 /// so many times as long.
-fn table_by_rule(precisions: &[(Precision, f64)]) -> Table {
+fn table_by_rule(precisions: &[(Precision, f64)]) -> LatencyTable {
     let pool = pool::named("res-mini").unwrap();
     let folded = |arch: &ArchSpec| fold::fold_graph(&Graph::lower(arch).unwrap());
     let us = |op: &gtn_core::latency::FusedOp| 2.0 + op.macs() as f64 / 1e4;
@@ -190,7 +190,7 @@ fn table_by_rule(precisions: &[(Precision, f64)]) -> Table {
             NetworkRow { arch, precision, time: time(times * (5.0 + sum)), drift: 1.0 }
         }));
     }
-    Table {
+    LatencyTable {
         schema: SCHEMA.into(),
         program: "rule".into(),
         unix_time: 0,
@@ -237,7 +237,7 @@ fn the_most_accurate_student_that_fits_is_exported() {
     let d = temp.path().display();
     runs(temp.path());
     let path = temp.path().join("t.json");
-    let fitted = Fitted::new(&Table::read(&path).unwrap(), Precision::Fp32, &path).unwrap();
+    let fitted = Fitted::new(&LatencyTable::read(&path).unwrap(), Precision::Fp32, &path).unwrap();
     let ms: Vec<f64> =
         students().iter().map(|a| fitted.predict(&Graph::lower(a).unwrap()).unwrap().ms).collect();
     assert!(ms[0] < ms[2] && ms[2] < ms[1] && ms[1] < ms[3], "{ms:?}");
@@ -301,7 +301,7 @@ fn int8_makes_room_for_a_better_student() {
     let path = temp.path().join("t.json");
     artifact::write_json(&path, &table_by_rule(&[(Precision::Int8, 0.1), (Precision::Fp32, 1.0)])).unwrap();
     let predict = |precision: Precision, student: usize| {
-        let fitted = Fitted::new(&Table::read(&path).unwrap(), precision, &path).unwrap();
+        let fitted = Fitted::new(&LatencyTable::read(&path).unwrap(), precision, &path).unwrap();
         fitted.predict(&Graph::lower(&students()[student]).unwrap()).unwrap().ms
     };
     // s3 fits in int8 only, s1 in fp32 as well.

@@ -45,7 +45,7 @@ pub struct Parents {
 /// manifest.json.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub struct BundleManifest {
     /// [`SCHEMA`].
     pub schema: String,
     /// For people: `STUDENT-TARGET`.
@@ -90,7 +90,7 @@ pub struct Bundle {
     /// Its folder.
     pub dir: PathBuf,
     /// manifest.json.
-    pub manifest: Manifest,
+    pub manifest: BundleManifest,
     /// model.onnx, as hashed.
     pub model: Vec<u8>,
     /// Golden images, labels, and the logits of the network as trained.
@@ -117,7 +117,7 @@ impl Bundle {
             return Err(Error::input(dir, format!("is not a bundle: it has no {MANIFEST}")));
         }
         let text = artifact::unseal(&artifact::read_text(&path)?, &path)?;
-        let manifest: Manifest = artifact::parse_schema(&text, &path, SCHEMA)?;
+        let manifest: BundleManifest = artifact::parse_schema(&text, &path, SCHEMA)?;
         manifest.check(&path)?;
         let report = dir.join(EXPORT_REPORT);
         if report.exists() {
@@ -159,7 +159,7 @@ impl Bundle {
     }
 }
 
-impl Manifest {
+impl BundleManifest {
     fn check(&self, path: &Path) -> Result<()> {
         for name in FILES {
             if !self.files.contains_key(name) {

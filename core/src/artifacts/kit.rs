@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 2 << 30;
 /// manifest.json.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub struct KitManifest {
     /// [`SCHEMA`].
     pub schema: String,
     /// Device profile that it was written for.
@@ -71,7 +71,7 @@ pub struct Kit {
     /// Its folder.
     pub dir: PathBuf,
     /// manifest.json.
-    pub manifest: Manifest,
+    pub manifest: KitManifest,
     /// Of manifest.json as it is on disk: it tells this kit from every other.
     pub sha256: String,
     /// Names of what lies in the folder beside it: no part of the kit, and never read.
@@ -88,7 +88,7 @@ impl Kit {
             return Err(Error::input(dir, format!("is not a kit: it has no {MANIFEST}")));
         }
         let text = artifact::read_text(&path)?;
-        let manifest: Manifest = artifact::parse_schema(&artifact::unseal(&text, &path)?, &path, SCHEMA)?;
+        let manifest: KitManifest = artifact::parse_schema(&artifact::unseal(&text, &path)?, &path, SCHEMA)?;
         manifest.check(&path)?;
         let read =
             |(name, entry): (&String, &FileEntry)| Ok((name.clone(), read_checked(&dir.join(name), entry)?));
@@ -123,7 +123,7 @@ impl Kit {
     }
 }
 
-impl Manifest {
+impl KitManifest {
     fn check(&self, path: &Path) -> Result<()> {
         let bad = |what: String| Err(Error::input(path, what));
         check_names(&self.files, path)?;

@@ -3,7 +3,7 @@
 
 use super::line::Line;
 use super::ops::fused_ops;
-use super::table::{NetworkRow, Runtime, Table};
+use super::table::{LatencyTable, NetworkRow, Runtime};
 use super::{Basis, Prediction};
 use crate::ir::fold::fold_graph;
 use crate::ir::graph::Graph;
@@ -37,7 +37,7 @@ pub struct Fitted {
 
 impl Fitted {
     /// Fits; `path` is for messages.
-    pub fn new(table: &Table, precision: Precision, path: &Path) -> Result<Self> {
+    pub fn new(table: &LatencyTable, precision: Precision, path: &Path) -> Result<Self> {
         let times = table.ops.iter().map(|r| (r.op.clone(), r.time.rest_us.max(0.0))).collect();
         let networks: Vec<&NetworkRow> = table.networks.iter().filter(|n| n.precision == precision).collect();
         if networks.len() < MIN_NETWORKS {

@@ -17,7 +17,7 @@ pub use fit::Fitted;
 pub use line::Line;
 pub use ops::{FusedOp, fused_ops};
 pub use roofline::Roofline;
-pub use table::{NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
+pub use table::{LatencyTable, NetworkRow, OpRow, Runtime, SCHEMA, Time};
 
 use crate::device::Device;
 use crate::ir::graph::Graph;
@@ -75,7 +75,7 @@ impl Predictor {
         Self::of(device, read(table)?.as_ref(), precision)
     }
 
-    fn of(device: &Device, table: Option<&(Table, &Path)>, precision: Precision) -> Result<Self> {
+    fn of(device: &Device, table: Option<&(LatencyTable, &Path)>, precision: Precision) -> Result<Self> {
         Ok(match table {
             Some((table, path)) => Self::Table(Box::new(Fitted::new(table, precision, path)?)),
             None => Self::Roofline(Box::new(Roofline::new(device, precision, device.cpu.threads.value)?)),
@@ -132,8 +132,8 @@ impl Predictor {
     }
 }
 
-fn read(table: Option<&Path>) -> Result<Option<(Table, &Path)>> {
-    table.map(|path| Ok((Table::read(path)?, path))).transpose()
+fn read(table: Option<&Path>) -> Result<Option<(LatencyTable, &Path)>> {
+    table.map(|path| Ok((LatencyTable::read(path)?, path))).transpose()
 }
 
 impl Prediction {

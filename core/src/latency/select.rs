@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// A trained network that might be shipped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Candidate {
+pub struct StudentCandidate {
     /// Its folder.
     pub dir: String,
     /// Architecture's name.
@@ -44,7 +44,7 @@ pub struct Budget {
     pub memory_mib: Option<f64>,
 }
 
-impl Candidate {
+impl StudentCandidate {
     /// Whether there is a number to judge it by.
     fn is_known(&self) -> bool {
         let latency = self.latency.to_be_within();
@@ -55,18 +55,18 @@ impl Candidate {
 impl Budget {
     /// Whether the candidate is within it: a measured latency with the upper end of its interval, a predicted
     /// one with its best estimate.
-    pub fn fits(&self, c: &Candidate) -> bool {
+    pub fn fits(&self, c: &StudentCandidate) -> bool {
         c.is_known() && self.excess(c) <= 1.0
     }
 
     /// Whether the candidate is within it and its band is not: a latency that was predicted so may turn out
     /// to be over the limit.
-    pub fn is_doubtful(&self, c: &Candidate) -> bool {
+    pub fn is_doubtful(&self, c: &StudentCandidate) -> bool {
         self.fits(c) && self.latency_ms.is_some_and(|limit| c.latency.band[1] > limit)
     }
 
     /// The larger of latency and memory, each over its limit.
-    fn excess(&self, c: &Candidate) -> f64 {
+    fn excess(&self, c: &StudentCandidate) -> f64 {
         let latency = self.latency_ms.map_or(0.0, |limit| c.latency.to_be_within() / limit);
         latency.max(self.memory_mib.map_or(0.0, |limit| c.memory_bytes as f64 / f64::from(1 << 20) / limit))
     }
@@ -86,16 +86,16 @@ impl std::fmt::Display for Budget {
 /// none of the others is clearly faster than; `clearly_faster(a, b)` says whether a is, and not where noise
 /// cannot tell. None fits: an error that names the nearest.
 pub fn choose<'a>(
-    candidates: &'a [Candidate],
+    candidates: &'a [StudentCandidate],
     budget: &Budget,
     order: &[Precision],
-    clearly_faster: impl FnMut(&&Candidate, &&Candidate) -> Result<bool>,
-) -> Result<&'a Candidate> {
-    let fitting: Vec<&Candidate> = candidates.iter().filter(|c| budget.fits(c)).collect();
+    clearly_faster: impl FnMut(&&StudentCandidate, &&StudentCandidate) -> Result<bool>,
+) -> Result<&'a StudentCandidate> {
+    let fitting: Vec<&StudentCandidate> = candidates.iter().filter(|c| budget.fits(c)).collect();
     // Finite, all of them: `fits` says so.
     let top = fitting.iter().map(|c| c.val_top1).fold(f64::NEG_INFINITY, f64::max);
-    let mut best: Vec<&Candidate> = fitting.into_iter().filter(|c| c.val_top1 >= top).collect();
-    let place = |c: &Candidate| order.iter().position(|p| *p == c.precision).unwrap_or(order.len());
+    let mut best: Vec<&StudentCandidate> = fitting.into_iter().filter(|c| c.val_top1 >= top).collect();
+    let place = |c: &StudentCandidate| order.iter().position(|p| *p == c.precision).unwrap_or(order.len());
     best.sort_by(|a, b| {
         (place(a), a.memory_bytes, a.dir.as_str()).cmp(&(place(b), b.memory_bytes, b.dir.as_str()))
     });
@@ -136,17 +136,17 @@ pub fn unbeaten<T>(
 }
 
 /// How many students they are: one in two precisions is one.
-pub fn students(candidates: &[Candidate]) -> usize {
+pub fn students(candidates: &[StudentCandidate]) -> usize {
     candidates.iter().map(|c| c.dir.as_str()).collect::<std::collections::BTreeSet<_>>().len()
 }
 
 /// Those that no candidate at most as slow beats, fastest first.
-pub fn pareto(candidates: &[Candidate]) -> Vec<&Candidate> {
-    let mut sorted: Vec<&Candidate> = candidates.iter().filter(|c| c.is_known()).collect();
+pub fn pareto(candidates: &[StudentCandidate]) -> Vec<&StudentCandidate> {
+    let mut sorted: Vec<&StudentCandidate> = candidates.iter().filter(|c| c.is_known()).collect();
     sorted.sort_by(|a, b| {
         a.latency.ms.total_cmp(&b.latency.ms).then(b.val_top1.total_cmp(&a.val_top1)).then(a.dir.cmp(&b.dir))
     });
-    let mut front: Vec<&Candidate> = Vec::new();
+    let mut front: Vec<&StudentCandidate> = Vec::new();
     for c in sorted {
         if front.last().is_none_or(|best| c.val_top1 > best.val_top1) {
             front.push(c);
@@ -161,8 +161,8 @@ mod tests {
     use crate::latency::Basis;
     use crate::rng::Rng;
 
-    fn candidate(dir: &str, val_top1: f64, ms: f64, mib: u64) -> Candidate {
-        Candidate {
+    fn candidate(dir: &str, val_top1: f64, ms: f64, mib: u64) -> StudentCandidate {
+        StudentCandidate {
             dir: dir.into(),
             arch: "a".into(),
             precision: Precision::Fp32,
@@ -175,7 +175,7 @@ mod tests {
         }
     }
 
-    fn by_band(a: &&Candidate, b: &&Candidate) -> Result<bool> {
+    fn by_band(a: &&StudentCandidate, b: &&StudentCandidate) -> Result<bool> {
         Ok(a.latency.clearly_below(&b.latency))
     }
 
@@ -211,7 +211,7 @@ mod tests {
     /// One student in two precisions: the profile's first, unless the other is faster beyond both bands.
     #[test]
     fn where_noise_cannot_tell_the_profile_s_order_stands() {
-        let precise = |precision: Precision, ms: f64| Candidate {
+        let precise = |precision: Precision, ms: f64| StudentCandidate {
             precision,
             ..candidate("s", 0.9, ms, if precision == Precision::Int8 { 1 } else { 4 })
         };
@@ -236,7 +236,7 @@ mod tests {
     fn what_is_not_finite_is_never_chosen() {
         for bad in [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let good = candidate("good", 0.1, 1.0, 1);
-            let measured = |mut c: Candidate| {
+            let measured = |mut c: StudentCandidate| {
                 c.latency.basis = Basis::Measured;
                 c
             };
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn the_choice_is_the_best_that_fits_and_on_the_front() {
         let mut rng = Rng::new(3, "select", 0);
-        let all: Vec<Candidate> = (0..40)
+        let all: Vec<StudentCandidate> = (0..40)
             .map(|i| {
                 let ms = 0.1 + rng.unit_f64();
                 let val = 0.6 * ms + 0.4 * rng.unit_f64(); // slower ones tend to be better
@@ -287,7 +287,7 @@ mod tests {
             assert!(all.iter().all(|c| !budget.fits(c) || c.val_top1 <= best.val_top1));
             // On the front, or as good as one there for all that noise can tell.
             let equal =
-                |c: &Candidate| c.val_top1 == best.val_top1 && !c.latency.clearly_below(&best.latency);
+                |c: &StudentCandidate| c.val_top1 == best.val_top1 && !c.latency.clearly_below(&best.latency);
             assert!(all.iter().any(|c| front.contains(&c.dir.as_str()) && equal(c)), "{best:?}");
             chosen.insert(&best.dir);
         }

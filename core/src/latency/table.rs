@@ -15,7 +15,7 @@ pub const SCHEMA: &str = "gtn.table/1";
 /// A device's table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Table {
+pub struct LatencyTable {
     /// [`SCHEMA`].
     pub schema: String,
     /// `gtn-run 0.1.0`.
@@ -134,7 +134,7 @@ impl Time {
     }
 }
 
-impl Table {
+impl LatencyTable {
     /// Reads and checks a table; a number that no measurement gives is named.
     pub fn read(path: &Path) -> Result<Self> {
         let table: Self = artifact::read_schema(path, SCHEMA)?;

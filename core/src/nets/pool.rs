@@ -2,7 +2,7 @@
 //! student, and every student has a readable id that parses back: `mbv2-cifar:d212-k35333-e63366`.
 
 use crate::ir::arch::{Activation, ArchSpec, Head, Input, Stage, Stem};
-use crate::nets::family::{Choice, FAMILIES, Family, Site};
+use crate::nets::family::{BlockChoice, FAMILIES, Family, Site};
 use crate::rng::Rng;
 use crate::{Error, Result};
 use std::ops::RangeInclusive;
@@ -41,7 +41,7 @@ pub struct Pool {
 
 /// One student's choices: for each stage, one per block.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Path(pub Vec<Vec<Choice>>);
+pub struct Path(pub Vec<Vec<BlockChoice>>);
 
 /// What may be drawn at one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct StageSpace {
     /// Depths, ascending.
     pub depths: Vec<usize>,
     /// For each position up to the largest depth, its choices.
-    pub choices: Vec<Vec<Choice>>,
+    pub choices: Vec<Vec<BlockChoice>>,
 }
 
 /// The students a supernet holds: a whole pool, or part of it (an SFTN teacher's pool is one student).
@@ -64,10 +64,12 @@ pub struct Space {
 impl Space {
     /// Every student of the pool.
     pub fn whole(pool: Pool) -> Self {
-        let all: Vec<Choice> = pool
+        let all: Vec<BlockChoice> = pool
             .kernels
             .iter()
-            .flat_map(|&kernel| pool.expansions.iter().map(move |&expansion| Choice { kernel, expansion }))
+            .flat_map(|&kernel| {
+                pool.expansions.iter().map(move |&expansion| BlockChoice { kernel, expansion })
+            })
             .collect();
         let stage = |s: &PoolStage| StageSpace {
             depths: s.depths.clone().collect(),
@@ -78,7 +80,7 @@ impl Space {
 
     /// One student alone.
     pub fn single(pool: Pool, path: &Path) -> Self {
-        let stage = |choices: &Vec<Choice>| StageSpace {
+        let stage = |choices: &Vec<BlockChoice>| StageSpace {
             depths: vec![choices.len()],
             choices: choices.iter().map(|&c| vec![c]).collect(),
         };
@@ -97,18 +99,18 @@ impl Space {
     pub fn paths(&self) -> Vec<Path> {
         let mut paths = vec![Vec::new()];
         for stage in &self.stages {
-            let mut options: Vec<Vec<Choice>> = Vec::new();
+            let mut options: Vec<Vec<BlockChoice>> = Vec::new();
             for &depth in &stage.depths {
                 let mut partial = vec![Vec::new()];
                 for choices in stage.choices.iter().take(depth) {
-                    let extend = |p: &Vec<Choice>| {
+                    let extend = |p: &Vec<BlockChoice>| {
                         choices.iter().map(|&c| [p.clone(), vec![c]].concat()).collect::<Vec<_>>()
                     };
                     partial = partial.iter().flat_map(extend).collect();
                 }
                 options.extend(partial);
             }
-            let extend = |p: &Vec<Vec<Choice>>| {
+            let extend = |p: &Vec<Vec<BlockChoice>>| {
                 options.iter().map(|o| [p.clone(), vec![o.clone()]].concat()).collect::<Vec<_>>()
             };
             paths = paths.iter().flat_map(extend).collect();
@@ -155,7 +157,7 @@ impl Pool {
 
     /// The id of a path.
     pub fn id(&self, path: &Path) -> String {
-        let digits = |f: &dyn Fn(&Choice) -> usize| -> String {
+        let digits = |f: &dyn Fn(&BlockChoice) -> usize| -> String {
             path.0.iter().flatten().map(|c| f(c).to_string()).collect()
         };
         let depths: String = path.0.iter().map(|s| s.len().to_string()).collect();
@@ -194,7 +196,7 @@ impl Pool {
             }
         }
         let mut choices =
-            kernels.into_iter().zip(expansions).map(|(kernel, expansion)| Choice { kernel, expansion });
+            kernels.into_iter().zip(expansions).map(|(kernel, expansion)| BlockChoice { kernel, expansion });
         Ok(Path(depths.into_iter().map(|d| choices.by_ref().take(d).collect()).collect()))
     }
 
@@ -208,7 +210,7 @@ impl Pool {
         let stage = |s: &PoolStage| {
             let depths: Vec<usize> = s.depths.clone().collect();
             let depth = pick(&depths);
-            let mut one = || Choice { kernel: pick(&self.kernels), expansion: pick(&self.expansions) };
+            let mut one = || BlockChoice { kernel: pick(&self.kernels), expansion: pick(&self.expansions) };
             (0..depth).map(|_| one()).collect()
         };
         Path(self.stages.iter().map(stage).collect())
@@ -218,7 +220,7 @@ impl Pool {
     /// (A block depends on its choice and its place, not on the choices before it.)
     pub fn coverage(&self) -> Vec<Path> {
         let everywhere = |kernel: usize, expansion: usize| {
-            let stage = |s: &PoolStage| vec![Choice { kernel, expansion }; *s.depths.end()];
+            let stage = |s: &PoolStage| vec![BlockChoice { kernel, expansion }; *s.depths.end()];
             Path(self.stages.iter().map(stage).collect())
         };
         self.kernels.iter().flat_map(|&k| self.expansions.iter().map(move |&e| everywhere(k, e))).collect()

@@ -1,14 +1,19 @@
 //! MODEL_CARD.md: what a stranger who finds the bundle wants to know. Made of inputs only, so that the
 //! same export gives the same card; measurements are in export-report.json.
 
-use crate::candidates::Candidate;
-use gtn_core::artifacts::bundle::Manifest;
+use crate::candidates::PrecisionCandidate;
+use gtn_core::artifacts::bundle::BundleManifest;
 use gtn_core::artifacts::model_dir::TrainFile;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 
 /// Markdown.
-pub fn write(manifest: &Manifest, train: &TrainFile, shipped: &Candidate, eval_images: usize) -> String {
+pub fn write(
+    manifest: &BundleManifest,
+    train: &TrainFile,
+    shipped: &PrecisionCandidate,
+    eval_images: usize,
+) -> String {
     let m = manifest;
     let mut facts = Table::new(["what", "value"]);
     let mut row = |what: &str, value: String| {
@@ -55,7 +60,7 @@ pub fn write(manifest: &Manifest, train: &TrainFile, shipped: &Candidate, eval_i
 }
 
 /// What a reduced precision cost, and how it was made.
-fn quantised(shipped: &Candidate) -> String {
+fn quantised(shipped: &PrecisionCandidate) -> String {
     let Some(judged) = &shipped.judged else { return String::new() };
     let mut text = match &shipped.stated {
         Some(stated) => format!(

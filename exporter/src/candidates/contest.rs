@@ -5,7 +5,7 @@
 
 use crate::candidates::choose::{Duel, Side};
 use crate::candidates::outlook::Outlook;
-use crate::candidates::{Candidate, Source};
+use crate::candidates::{PrecisionCandidate, Source};
 use crate::int8::calibration::Calibration;
 use crate::int8::search::{Judged, Stated};
 use crate::plan::ExportPlan;
@@ -38,9 +38,9 @@ pub struct Contest<'a> {
 }
 
 /// The outcome.
-pub struct Choice {
+pub struct Winner {
     /// What ships.
-    pub candidate: Candidate,
+    pub candidate: PrecisionCandidate,
     /// Why.
     pub why: String,
     /// All, for the report.
@@ -70,7 +70,7 @@ pub struct Considered {
 
 impl Contest<'_> {
     /// Makes the plan's precisions and picks one.
-    pub fn decide(&self, fp32: Candidate) -> Result<Choice> {
+    pub fn decide(&self, fp32: PrecisionCandidate) -> Result<Winner> {
         let precisions = &self.plan.precisions;
         let mut failed = Vec::new();
         let mut candidates = Vec::new();
@@ -107,7 +107,7 @@ impl Contest<'_> {
         Ok(choice)
     }
 
-    fn pick(&self, mut candidates: Vec<Candidate>) -> Result<Choice> {
+    fn pick(&self, mut candidates: Vec<PrecisionCandidate>) -> Result<Winner> {
         if candidates.is_empty() {
             return Err(Error::Failed("no precision of the profile keeps its accuracy".into()));
         }
@@ -148,7 +148,7 @@ impl Contest<'_> {
             lost: (i != winner).then(|| self.lost(&duels, c.precision, chosen)),
         });
         let considered = considered.collect();
-        Ok(Choice { candidate: candidates.swap_remove(winner), why, considered, duels })
+        Ok(Winner { candidate: candidates.swap_remove(winner), why, considered, duels })
     }
 
     /// Without figures for both nothing is clear.
@@ -194,7 +194,7 @@ impl Contest<'_> {
         }
     }
 
-    fn duel(&self, first: &Candidate, second: &Candidate) -> Result<Duel> {
+    fn duel(&self, first: &PrecisionCandidate, second: &PrecisionCandidate) -> Result<Duel> {
         let p = &self.student.file.preprocess;
         let image = self.student.golden.images.get(..p.image_len());
         let image = image.ok_or_else(|| Error::Failed("the student has no golden image".into()))?;

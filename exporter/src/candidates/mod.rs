@@ -7,7 +7,7 @@ pub mod timing;
 
 use crate::int8::calibration::{Calibration, Reference};
 use crate::int8::find::find;
-use crate::int8::search::{Judged, Recipe, Search, Stated, Tried, judge, state};
+use crate::int8::search::{Int8Recipe, Judged, Search, Stated, TriedRecipe, judge, state};
 use crate::int8::sqnr;
 use crate::int8::sqnr::LayerNoise;
 use crate::onnx::float;
@@ -24,7 +24,7 @@ use gtn_core::{Error, Precision, Result};
 use serde::Serialize;
 
 /// One precision's model.
-pub struct Candidate {
+pub struct PrecisionCandidate {
     /// What it computes in.
     pub precision: Precision,
     /// model.onnx.
@@ -49,9 +49,9 @@ pub struct Int8Report {
     /// SHA-256 of their pixels.
     pub calibration_sha256: String,
     /// What was chosen.
-    pub recipe: Recipe,
+    pub recipe: Int8Recipe,
     /// What it was chosen from.
-    pub tried: Vec<Tried>,
+    pub tried: Vec<TriedRecipe>,
     /// Largest and smallest factor of each value that was equalised.
     pub equalised: Vec<EqualisedValue>,
     /// Layer by layer.
@@ -85,9 +85,9 @@ pub struct Source<'a> {
 
 impl Source<'_> {
     /// fp32: nothing to judge.
-    pub fn fp32(&self) -> Result<Candidate> {
+    pub fn fp32(&self) -> Result<PrecisionCandidate> {
         let model = float::write(self.graph, self.weights, self.describe)?;
-        Ok(Candidate {
+        Ok(PrecisionCandidate {
             precision: Precision::Fp32,
             model,
             tolerance: Tolerance::FP32,
@@ -98,7 +98,7 @@ impl Source<'_> {
     }
 
     /// fp16, judged beside fp32.
-    pub fn fp16(&self, calibration: &Calibration, fp32: &Reference) -> Result<Candidate> {
+    pub fn fp16(&self, calibration: &Calibration, fp32: &Reference) -> Result<PrecisionCandidate> {
         let model = float::write_fp16(self.graph, self.weights, self.describe)?;
         let judged = judge(calibration, &model, fp32)?;
         if !judged.within(self.plan.asked.max_drop) {
@@ -109,7 +109,7 @@ impl Source<'_> {
         }
         let stated = state(calibration, (Precision::Fp16, &model), fp32, self.plan.asked.max_drop)?;
         let tolerance = Tolerance::FP16;
-        Ok(Candidate {
+        Ok(PrecisionCandidate {
             precision: Precision::Fp16,
             model,
             tolerance,
@@ -120,7 +120,7 @@ impl Source<'_> {
     }
 
     /// int8 in the device's recipe.
-    pub fn int8(&self, calibration: &Calibration, fp32: &Reference) -> Result<Candidate> {
+    pub fn int8(&self, calibration: &Calibration, fp32: &Reference) -> Result<PrecisionCandidate> {
         let Some(int8) = &self.device.int8 else {
             let what =
                 format!("target {}: its profile has no [int8]: how to quantise for it?", self.device.name);
@@ -141,7 +141,7 @@ impl Source<'_> {
             equalised: equalised.iter().map(short).collect(),
             layers: sqnr::by_layer(&found.net, calibration, self.describe)?,
         };
-        Ok(Candidate {
+        Ok(PrecisionCandidate {
             precision: Precision::Int8,
             model: found.model,
             tolerance: Tolerance::INT8,
@@ -161,7 +161,7 @@ fn short(e: &Equalised) -> EqualisedValue {
 }
 
 /// Flags that make the same bundle again without a search.
-pub fn replay(candidate: &Candidate, plan: &Int8Plan) -> String {
+pub fn replay(candidate: &PrecisionCandidate, plan: &Int8Plan) -> String {
     let Some(report) = &candidate.int8 else { return format!("--precision {}", candidate.precision) };
     let on = |x: bool| if x { "on" } else { "off" };
     let r = &report.recipe;

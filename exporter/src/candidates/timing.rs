@@ -8,7 +8,7 @@ use crate::students::{Skipped, Student};
 use crate::untrained;
 use gtn_core::io::artifact;
 use gtn_core::ir::cost::Cost;
-use gtn_core::latency::select::Candidate;
+use gtn_core::latency::select::StudentCandidate;
 use gtn_core::latency::{Basis, Known, Prediction, Predictor, Runtime};
 use gtn_core::measure::quantiles::independent_quantile;
 use gtn_core::program::exit;
@@ -33,7 +33,7 @@ const AT_REST: f64 = 0.25;
 #[derive(Default)]
 pub struct Timed {
     /// With a latency; those of one student in the profile's order.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<StudentCandidate>,
     /// Students whose latency cannot be told.
     pub skipped: Vec<Skipped>,
     /// Compute threads that the latencies hold for.
@@ -155,9 +155,9 @@ fn skipped(student: &Student, why: &Error) -> Skipped {
     Skipped { dir: student.dir.display().to_string(), why: format!("its latency cannot be told: {why}") }
 }
 
-fn candidate(student: &Student, precision: Precision, latency: Prediction) -> Candidate {
+fn candidate(student: &Student, precision: Precision, latency: Prediction) -> StudentCandidate {
     let cost = Cost::of(&student.graph);
-    Candidate {
+    StudentCandidate {
         dir: student.dir.display().to_string(),
         arch: student.arch.name.clone(),
         precision,
@@ -173,11 +173,16 @@ fn candidate(student: &Student, precision: Precision, latency: Prediction) -> Ca
 impl Timed {
     /// Whether `a` takes less time than `b` beyond doubt: measured in turn where they are measured (once for
     /// each two networks), else by the predictions' bands.
-    pub fn clearly_faster(&mut self, students: &[Student], a: &Candidate, b: &Candidate) -> Result<bool> {
+    pub fn clearly_faster(
+        &mut self,
+        students: &[Student],
+        a: &StudentCandidate,
+        b: &StudentCandidate,
+    ) -> Result<bool> {
         if a.latency.basis != Basis::Measured {
             return Ok(a.latency.clearly_below(&b.latency));
         }
-        let of = |c: &Candidate| -> Result<(&Student, String)> {
+        let of = |c: &StudentCandidate| -> Result<(&Student, String)> {
             let student = students.iter().find(|s| s.dir.display().to_string() == c.dir);
             let student = student.ok_or_else(|| Error::Failed(format!("{}: no such student", c.dir)))?;
             Ok((student, key(student, c.precision)?))
@@ -190,7 +195,7 @@ impl Timed {
         if let Some(known) = self.duels.get(&keys) {
             return Ok(known.second_wins());
         }
-        let name = |c: &Candidate| {
+        let name = |c: &StudentCandidate| {
             if a.dir == b.dir { c.precision.name().to_owned() } else { format!("{}, {}", c.dir, c.precision) }
         };
         let (first, second) = (name(b), name(a));

@@ -3,9 +3,9 @@
 use crate::bundle::card;
 use crate::bundle::draft::Draft;
 use crate::candidates;
-use crate::candidates::contest::{Choice, Contest};
+use crate::candidates::contest::{Contest, Winner};
 use crate::candidates::outlook::Outlook;
-use crate::candidates::{Candidate, Source};
+use crate::candidates::{PrecisionCandidate, Source};
 use crate::cli::ExportArgs;
 use crate::int8::sqnr;
 use crate::lanes::Feed;
@@ -13,7 +13,7 @@ use crate::onnx::float::Describe;
 use crate::plan::ExportPlan;
 use crate::students;
 use crate::students::OWN_DATA;
-use gtn_core::artifacts::bundle::{Bundle, EXPORT_REPORT, Manifest, Parents, SCHEMA};
+use gtn_core::artifacts::bundle::{Bundle, BundleManifest, EXPORT_REPORT, Parents, SCHEMA};
 use gtn_core::artifacts::model_dir::{ModelDir, images_map};
 use gtn_core::data::split::stratified;
 use gtn_core::data::{DataSource, ImageSet, Part};
@@ -93,7 +93,7 @@ fn fill(
     draft: &mut Draft,
     student: &ModelDir,
     (device, target): (&Device, &Path),
-    (shipped, eval): (&Candidate, &ImageSet),
+    (shipped, eval): (&PrecisionCandidate, &ImageSet),
     plan: &ExportPlan,
 ) -> Result<()> {
     let model_path = draft.add("model.onnx", &shipped.model)?;
@@ -115,7 +115,7 @@ fn export_report(
     plan: &ExportPlan,
     outlook: &Outlook,
     student: &ModelDir,
-    choice: &Choice,
+    choice: &Winner,
     report: &Report,
 ) -> serde_json::Value {
     let (shipped, device) = (&choice.candidate, &plan.device);
@@ -143,7 +143,7 @@ struct Done<'a> {
     device: &'a Device,
     outlook: &'a Outlook,
     student: &'a ModelDir,
-    choice: &'a Choice,
+    choice: &'a Winner,
     report: &'a Report,
 }
 
@@ -264,10 +264,15 @@ fn check_trained(fp32: &[u8], student: &ModelDir, plan: &ExportPlan) -> Result<(
     )))
 }
 
-fn manifest(student: &ModelDir, device: &Device, shipped: &Candidate, target: &Path) -> Manifest {
+fn manifest(
+    student: &ModelDir,
+    device: &Device,
+    shipped: &PrecisionCandidate,
+    target: &Path,
+) -> BundleManifest {
     let file = &student.file;
     let cost = Cost::of(&student.graph);
-    Manifest {
+    BundleManifest {
         schema: SCHEMA.into(),
         name: target.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
         target: device.name.clone(),

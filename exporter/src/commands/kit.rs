@@ -3,7 +3,7 @@
 use crate::bundle::draft::Draft;
 use crate::cli::KitArgs;
 use crate::untrained;
-use gtn_core::artifacts::kit::{KitNetwork, KitOp, Manifest, SCHEMA};
+use gtn_core::artifacts::kit::{KitManifest, KitNetwork, KitOp, SCHEMA};
 use gtn_core::device::{self, Device};
 use gtn_core::ir::arch::{ArchSpec, Input};
 use gtn_core::ir::fold::fold_graph;
@@ -22,7 +22,7 @@ pub fn run(args: &KitArgs) -> Result<()> {
     let device = device::resolve(&args.target)?;
     let input: Input = args.input.parse()?;
     let mut draft = Draft::start(&args.out)?;
-    let mut manifest = Manifest {
+    let mut manifest = KitManifest {
         schema: SCHEMA.into(),
         target: device.name.clone(),
         pools: args.pool.clone(),
@@ -83,7 +83,7 @@ fn precisions(args: &KitArgs, device: &Device) -> BTreeSet<Precision> {
 
 fn add_ops<'a>(
     draft: &mut Draft,
-    manifest: &mut Manifest,
+    manifest: &mut KitManifest,
     (device, precision): (&Device, Precision),
     ops: impl Iterator<Item = &'a FusedOp>,
 ) -> Result<()> {

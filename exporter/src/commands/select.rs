@@ -15,7 +15,7 @@ use gtn_core::html::page::Page;
 use gtn_core::html::plot::{Point, scatter};
 use gtn_core::io::artifact;
 use gtn_core::latency::Basis;
-use gtn_core::latency::select::{Budget, Candidate, choose, pareto, students as students_of};
+use gtn_core::latency::select::{Budget, StudentCandidate, choose, pareto, students as students_of};
 use gtn_core::program::exit;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
@@ -117,11 +117,13 @@ impl Selection {
     }
 
     /// The best of those that can be shipped as far as is known.
-    fn choose(&mut self) -> Result<Candidate> {
-        let missed = |c: &Candidate| self.missed.iter().any(|m| m.dir == c.dir && m.precision == c.precision);
-        let open: Vec<Candidate> = self.timed.candidates.iter().filter(|c| !missed(c)).cloned().collect();
+    fn choose(&mut self) -> Result<StudentCandidate> {
+        let missed =
+            |c: &StudentCandidate| self.missed.iter().any(|m| m.dir == c.dir && m.precision == c.precision);
+        let open: Vec<StudentCandidate> =
+            self.timed.candidates.iter().filter(|c| !missed(c)).cloned().collect();
         let (timed, students) = (&mut self.timed, &self.students);
-        let faster = |a: &&Candidate, b: &&Candidate| timed.clearly_faster(students, a, b);
+        let faster = |a: &&StudentCandidate, b: &&StudentCandidate| timed.clearly_faster(students, a, b);
         choose(&open, &self.budget, &self.precisions, faster).cloned().map_err(|e| {
             let missed: String = self.missed.iter().map(|m| format!("; {m}")).collect();
             match e {
@@ -140,12 +142,12 @@ impl Selection {
     }
 
     /// For the export's report.
-    fn why(&self, chosen: &Candidate) -> String {
+    fn why(&self, chosen: &StudentCandidate) -> String {
         let duels: String = self.timed.duels().map(|d| format!("; measured in turn: {d}")).collect();
         format!("chosen within {}, latency {} ({}){duels}", self.budget, chosen.latency.basis, chosen.latency)
     }
 
-    fn deliver(&self, chosen: &Candidate, bundle: &Path, quiet: bool) -> Result<()> {
+    fn deliver(&self, chosen: &StudentCandidate, bundle: &Path, quiet: bool) -> Result<()> {
         let beside = |ending: &str| bundle.with_extension(format!("selection.{ending}"));
         artifact::write_json(&beside("json"), &self.document(chosen))?;
         artifact::write_atomic(&beside("html"), self.page(chosen).as_bytes())?;
@@ -155,8 +157,8 @@ impl Selection {
         Ok(())
     }
 
-    fn document(&self, chosen: &Candidate) -> serde_json::Value {
-        let name = |c: &Candidate| json!({"dir": c.dir, "precision": c.precision});
+    fn document(&self, chosen: &StudentCandidate) -> serde_json::Value {
+        let name = |c: &StudentCandidate| json!({"dir": c.dir, "precision": c.precision});
         json!({
             "schema": "gtn.selection/1.1",
             "target": self.device.name,
@@ -176,7 +178,7 @@ impl Selection {
     }
 
     /// The front, most accurate first, and the choice.
-    fn text(&self, chosen: &Candidate) -> String {
+    fn text(&self, chosen: &StudentCandidate) -> String {
         let mut text = self.table(chosen).render_within(80);
         text.push_str(&format!(
             "\n{} of {} students, in {}: {} as trained (within {}; latency {}, {})\n",
@@ -210,14 +212,14 @@ impl Selection {
     }
 
     /// Whose latency it is: never this machine's for the target's.
-    fn whose(&self, c: &Candidate) -> String {
+    fn whose(&self, c: &StudentCandidate) -> String {
         match c.latency.basis {
             Basis::Measured => c.latency.basis.to_string(),
             basis => format!("{basis}, for {}", self.device.name),
         }
     }
 
-    fn table(&self, chosen: &Candidate) -> Table {
+    fn table(&self, chosen: &StudentCandidate) -> Table {
         let latency = match chosen.latency.basis {
             Basis::Measured => "measured here".to_owned(),
             _ => format!("predicted for {}", self.device.name),
@@ -251,9 +253,9 @@ impl Selection {
         table
     }
 
-    fn page(&self, chosen: &Candidate) -> String {
+    fn page(&self, chosen: &StudentCandidate) -> String {
         let front = pareto(&self.timed.candidates);
-        let point = |c: &Candidate| {
+        let point = |c: &StudentCandidate| {
             let label = match (is_same(c, chosen), front.iter().any(|f| is_same(f, c))) {
                 (true, _) => format!("{}, {} (chosen)", c.arch, c.precision),
                 (_, true) => format!("{}, {}", c.arch, c.precision),
@@ -279,7 +281,7 @@ impl Selection {
     }
 }
 
-fn is_same(a: &Candidate, b: &Candidate) -> bool {
+fn is_same(a: &StudentCandidate, b: &StudentCandidate) -> bool {
     (&a.dir, &a.precision) == (&b.dir, &b.precision)
 }
 
@@ -297,7 +299,7 @@ mod tests {
     /// What missed its gate in int8 is weighed in fp32; when nothing is left, every reason is told.
     #[test]
     fn a_choice_that_misses_its_gate_makes_way() {
-        let candidate = |dir: &str, precision: Precision, val_top1: f64, ms: f64| Candidate {
+        let candidate = |dir: &str, precision: Precision, val_top1: f64, ms: f64| StudentCandidate {
             dir: dir.into(),
             arch: dir.into(),
             precision,
@@ -329,7 +331,7 @@ mod tests {
         let error = loop {
             match selection.choose() {
                 Err(error) => break error,
-                Ok(Candidate { dir, precision, .. }) => {
+                Ok(StudentCandidate { dir, precision, .. }) => {
                     shipped.push(format!("{dir} {precision}"));
                     selection.missed.push(Missed { dir, precision, why: "loses 3 points".into() });
                 }

@@ -1,7 +1,7 @@
 //! Which layers stay in fp32 so that int8 loses no more than it may: the fewest, the worst first.
 
 use crate::int8::calibration::Reference;
-use crate::int8::search::{Judged, Recipe, Search, units};
+use crate::int8::search::{Int8Recipe, Judged, Search, units};
 use gtn_core::program::progress::Progress;
 use gtn_core::{Error, Result};
 use std::collections::BTreeSet;
@@ -9,11 +9,16 @@ use std::collections::BTreeSet;
 /// Layers are ordered by what each does when it alone is int8. The smallest number of the worst ones
 /// that brings the drop within `max_drop` (points) is found, then every one that turns out not to be
 /// needed goes back to int8. More than half of the layers in fp32 is no int8 network: an error.
-pub fn find(search: &Search, recipe: Recipe, max_drop: f64, fp32: &Reference) -> Result<(Recipe, Judged)> {
+pub fn find(
+    search: &Search,
+    recipe: Int8Recipe,
+    max_drop: f64,
+    fp32: &Reference,
+) -> Result<(Int8Recipe, Judged)> {
     let worst = by_sensitivity(search, &recipe)?;
     let most = worst.len() / 2;
-    let keep = |k: usize| Recipe { fp32: worst.iter().take(k).cloned().collect(), ..recipe.clone() };
-    let judge = |recipe: &Recipe| search.judge(recipe, fp32);
+    let keep = |k: usize| Int8Recipe { fp32: worst.iter().take(k).cloned().collect(), ..recipe.clone() };
+    let judge = |recipe: &Int8Recipe| search.judge(recipe, fp32);
     // Doubling, then bisection: the drop falls with k, near enough.
     let (mut low, mut high) = (0, 1);
     let mut best = judge(&keep(high))?;
@@ -54,13 +59,13 @@ pub fn find(search: &Search, recipe: Recipe, max_drop: f64, fp32: &Reference) ->
 }
 
 /// Units by the divergence that each causes alone, largest first.
-fn by_sensitivity(search: &Search, recipe: &Recipe) -> Result<Vec<String>> {
+fn by_sensitivity(search: &Search, recipe: &Int8Recipe) -> Result<Vec<String>> {
     let all = units(&search.prepared(recipe.equalise)?.graph);
     let mut bar = Progress::new("sensitivity", all.len() as u64);
     let mut found = Vec::new();
     for (i, name) in all.iter().enumerate() {
         let others: BTreeSet<String> = all.iter().filter(|n| *n != name).cloned().collect();
-        let alone = Recipe { fp32: others, ..recipe.clone() };
+        let alone = Int8Recipe { fp32: others, ..recipe.clone() };
         found.push((search.divergence(&alone)?, name.clone()));
         bar.tick(i as u64 + 1, name);
     }

@@ -3,33 +3,33 @@
 
 use crate::int8::calibration::Reference;
 use crate::int8::fallback;
-use crate::int8::search::{Asked, Judged, Recipe, Search, Tried};
+use crate::int8::search::{Asked, Int8Recipe, Judged, Search, TriedRecipe};
 use crate::onnx::qdq;
 use gtn_core::quant::{Int8Network, Method};
 use gtn_core::{Error, Result};
 
 /// What the search found.
-pub struct Found {
+pub struct Int8Model {
     /// The network.
     pub net: Int8Network,
     /// Its file.
     pub model: Vec<u8>,
     /// How it was made.
-    pub recipe: Recipe,
+    pub recipe: Int8Recipe,
     /// All that was compared.
-    pub tried: Vec<Tried>,
+    pub tried: Vec<TriedRecipe>,
     /// On val.
     pub judged: Judged,
 }
 
 /// The best recipe within what was asked; its drop on val is `asked.max_drop` or less.
-pub fn find(search: &mut Search, asked: &Asked, fp32: &Reference) -> Result<Found> {
+pub fn find(search: &mut Search, asked: &Asked, fp32: &Reference) -> Result<Int8Model> {
     let equalised = asked.equalise.unwrap_or(true);
     if equalised {
         search.equalise()?;
     }
-    let mut tried: Vec<Tried> = Vec::new();
-    let first = Recipe {
+    let mut tried: Vec<TriedRecipe> = Vec::new();
+    let first = Int8Recipe {
         method: Method::Minmax,
         equalise: equalised,
         bias_correction: asked.bias_correction.unwrap_or(true),
@@ -37,20 +37,20 @@ pub fn find(search: &mut Search, asked: &Asked, fp32: &Reference) -> Result<Foun
     };
     let methods = asked.method.map_or(Method::ALL.to_vec(), |m| vec![m]);
     for &method in &methods {
-        tried.push(search.attempt(Recipe { method, ..first.clone() })?);
+        tried.push(search.attempt(Int8Recipe { method, ..first.clone() })?);
     }
-    let best = |tried: &[Tried]| -> Result<Recipe> {
+    let best = |tried: &[TriedRecipe]| -> Result<Int8Recipe> {
         let best = tried.iter().min_by(|a, b| a.divergence.total_cmp(&b.divergence));
         best.map(|t| t.recipe.clone()).ok_or_else(|| Error::Failed("no recipe was tried".into()))
     };
     // One switch at a time from the best method.
     let mut chosen = best(&tried)?;
     if asked.equalise.is_none() {
-        tried.push(search.attempt(Recipe { equalise: false, ..chosen })?);
+        tried.push(search.attempt(Int8Recipe { equalise: false, ..chosen })?);
         chosen = best(&tried)?;
     }
     if asked.bias_correction.is_none() {
-        tried.push(search.attempt(Recipe { bias_correction: !chosen.bias_correction, ..chosen })?);
+        tried.push(search.attempt(Int8Recipe { bias_correction: !chosen.bias_correction, ..chosen })?);
         chosen = best(&tried)?;
     }
     let mut judged = search.judge(&chosen, fp32)?;
@@ -67,5 +67,5 @@ pub fn find(search: &mut Search, asked: &Asked, fp32: &Reference) -> Result<Foun
         )));
     }
     let net = search.build(&chosen)?;
-    Ok(Found { model: qdq::write(&net, search.describe)?, net, recipe: chosen, tried, judged })
+    Ok(Int8Model { model: qdq::write(&net, search.describe)?, net, recipe: chosen, tried, judged })
 }

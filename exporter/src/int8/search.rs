@@ -37,7 +37,7 @@ pub struct Asked {
 
 /// All that makes an int8 network out of a trained one and its calibration images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Recipe {
+pub struct Int8Recipe {
     /// Calibration method.
     pub method: Method,
     /// Cross-layer equalisation.
@@ -50,10 +50,10 @@ pub struct Recipe {
 
 /// A recipe that was tried.
 #[derive(Debug, Clone, Serialize)]
-pub struct Tried {
+pub struct TriedRecipe {
     /// Which.
     #[serde(flatten)]
-    pub recipe: Recipe,
+    pub recipe: Int8Recipe,
     /// Mean Kullback-Leibler divergence of its answers from fp32's, nats.
     pub divergence: f64,
 }
@@ -167,7 +167,7 @@ impl<'a> Search<'a> {
     }
 
     /// The network a recipe makes.
-    pub fn build(&self, recipe: &Recipe) -> Result<Int8Network> {
+    pub fn build(&self, recipe: &Int8Recipe) -> Result<Int8Network> {
         let p = self.prepared(recipe.equalise)?;
         let kind = self.scheme.activations;
         let range = |s: &Option<ValueStats>| recipe.method.range(&s.as_ref()?.histogram, kind);
@@ -181,28 +181,28 @@ impl<'a> Search<'a> {
     }
 
     /// A recipe's file.
-    pub fn model(&self, recipe: &Recipe) -> Result<Vec<u8>> {
+    pub fn model(&self, recipe: &Int8Recipe) -> Result<Vec<u8>> {
         qdq::write(&self.build(recipe)?, self.describe)
     }
 
     /// How far a recipe's answers are from fp32's.
-    pub fn divergence(&self, recipe: &Recipe) -> Result<f64> {
+    pub fn divergence(&self, recipe: &Int8Recipe) -> Result<f64> {
         let model = self.model(recipe)?;
         let logits = self.calibration.feed(&self.calibration.chosen_on).logits(&model)?;
         Ok(divergence(&self.reference, &logits, self.classes))
     }
 
     /// A recipe with how far its answers are from fp32's; one that is not finite is an error.
-    pub(super) fn attempt(&self, recipe: Recipe) -> Result<Tried> {
+    pub(super) fn attempt(&self, recipe: Int8Recipe) -> Result<TriedRecipe> {
         let divergence = self.divergence(&recipe)?;
         if !divergence.is_finite() {
             return Err(Error::Failed(format!("int8: the answers' divergence from fp32's is {divergence}")));
         }
-        Ok(Tried { recipe, divergence })
+        Ok(TriedRecipe { recipe, divergence })
     }
 
     /// A recipe's accuracy on val beside fp32's, whose logits are given.
-    pub fn judge(&self, recipe: &Recipe, fp32: &Reference) -> Result<Judged> {
+    pub fn judge(&self, recipe: &Int8Recipe, fp32: &Reference) -> Result<Judged> {
         judge(self.calibration, &self.model(recipe)?, fp32)
     }
 }

@@ -39,15 +39,15 @@ pub struct Answer {
     pub code: u8,
     /// What it printed.
     pub out: hear::Answer,
-    /// What it wrote to stderr and [`Ears`] did not take.
+    /// What it wrote to stderr and [`Listener`] did not take.
     pub errors: String,
 }
 
 /// What is sent to a script's stdin, by a thread of its own.
-pub type Mouth = Box<dyn FnOnce(&mut ChildStdin) -> std::io::Result<()> + Send>;
+pub type Sender = Box<dyn FnOnce(&mut ChildStdin) -> std::io::Result<()> + Send>;
 
 /// Who listens while a script runs.
-pub struct Ears<'a> {
+pub struct Listener<'a> {
     /// Keep the script's stdin open after what was sent: its end is the sign that we are gone.
     pub hold: bool,
     /// Bytes that it may print: more is an error.
@@ -76,8 +76,8 @@ impl Link {
 
     /// The answer of a short script; if it fails, its first line of stderr is the error.
     pub fn ask(&mut self, script: &str, input: Vec<u8>) -> Result<String> {
-        let send: Mouth = Box::new(move |stdin| stdin.write_all(&input));
-        let mut ears = Ears { hold: false, most: MAX_ANSWER, line: &mut Some, poll: &mut || () };
+        let send: Sender = Box::new(move |stdin| stdin.write_all(&input));
+        let mut ears = Listener { hold: false, most: MAX_ANSWER, line: &mut Some, poll: &mut || () };
         let mut answer = self.exchange(script, send, &mut ears)?;
         match answer.code {
             0 => Ok(String::from_utf8_lossy(&answer.out.rest().unwrap_or_default()).into_owned()),
@@ -94,7 +94,7 @@ impl Link {
 
     /// Runs `script` (one line without `'`, `\` and `!`, so that every login shell passes it on to sh as it is), in which `$S`
     /// is the store's folder. An error only where there is no answer: the connection failed, or a signal came.
-    pub fn exchange(&mut self, script: &str, send: Mouth, ears: &mut Ears<'_>) -> Result<Answer> {
+    pub fn exchange(&mut self, script: &str, send: Sender, ears: &mut Listener<'_>) -> Result<Answer> {
         let store = match self.transport {
             Transport::Ssh(_) => ssh::STORE,
             Transport::Adb(_) => adb::STORE,
@@ -131,7 +131,7 @@ impl Link {
     }
 
     /// Sends, listens and waits for the end of all of it; what came out, and the lines kept of stderr.
-    fn attend(&self, child: &mut Child, send: Mouth, ears: &mut Ears<'_>) -> (Heard, String) {
+    fn attend(&self, child: &mut Child, send: Sender, ears: &mut Listener<'_>) -> (Heard, String) {
         let mut held = speak(child, send, ears.hold);
         let most = ears.most;
         let mut out = child.stdout.take().map(|out| thread::spawn(move || hear::stdout(out, most)));
@@ -185,7 +185,7 @@ fn keep(line: Option<String>, errors: &mut String) {
 }
 
 /// Sends from a thread of its own. What is returned holds the script's stdin open, if it is to be held, until dropped.
-fn speak(child: &mut Child, send: Mouth, hold: bool) -> Option<Receiver<ChildStdin>> {
+fn speak(child: &mut Child, send: Sender, hold: bool) -> Option<Receiver<ChildStdin>> {
     let (keep, kept) = mpsc::channel();
     let mut stdin = child.stdin.take()?;
     thread::spawn(move || {

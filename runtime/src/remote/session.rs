@@ -2,7 +2,7 @@
 
 use super::hear;
 use super::line::{Came, Line, MAX_WORDS, Telling, most};
-use super::link::{Ears, Link};
+use super::link::{Link, Listener};
 use super::program::Program;
 use super::store::{self, Store};
 use gtn_core::program::exit;
@@ -95,7 +95,7 @@ pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<Came> {
     };
     let bounds = line.outputs.iter().map(|output| most(output.made));
     let most = bounds.sum::<u64>() + MAX_WORDS + MAX_FRAMES;
-    let mut ears = Ears { hold: true, most, line: &mut tell, poll: &mut || () };
+    let mut ears = Listener { hold: true, most, line: &mut tell, poll: &mut || () };
     let send = Box::new(move |stdin: &mut std::process::ChildStdin| stdin.write_all(script.as_bytes()));
     let answer = link.exchange(&command, send, &mut ears)?;
     if answer.code != 0 {

@@ -1,7 +1,7 @@
 //! What another machine has of the files that a run needs: by SHA-256, copied once.
 
 use super::line::{Holds, Input};
-use super::link::{Answer, Ears, Link};
+use super::link::{Answer, Link, Listener};
 use super::names::Names;
 use super::tar;
 use crate::onnx;
@@ -210,7 +210,7 @@ impl Store {
         let answer = link.exchange(
             &whole(PUT),
             Box::new(send),
-            &mut Ears { hold: false, most: 4096, line: &mut Some, poll: &mut poll },
+            &mut Listener { hold: false, most: 4096, line: &mut Some, poll: &mut poll },
         )?;
         if answer.code != 0 {
             return Err(link.failed(&Answer { errors: self.told(&answer.errors), ..answer }));

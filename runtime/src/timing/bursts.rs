@@ -2,7 +2,7 @@
 //! few milliseconds, in an order drawn per round. So whatever drifts falls on all alike, each model's time
 //! is over many placements in memory, and no thread of one model's session spins while another is timed.
 
-use crate::auto::{self, Choice};
+use crate::auto::{self, ChosenBackend};
 use crate::backend::Options;
 use crate::judge::bench::made_up;
 use crate::onnx::OnnxFile;
@@ -84,7 +84,7 @@ impl Bursts {
 }
 
 /// Median of one burst, microseconds.
-fn burst(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -> Result<f64> {
+fn burst(model: &[u8], path: &Path, (choice, options): (&ChosenBackend, &Options)) -> Result<f64> {
     let mut backend = choice.load(&OnnxFile::parse(model, path)?, options)?;
     backend.bind(&made_up(backend.as_ref())?)?;
     let start = Instant::now();

@@ -17,7 +17,7 @@ const ROUNDS: u64 = 15;
 
 /// A choice, and the median of its rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tried {
+pub struct TriedKernels {
     /// How convolutions were computed.
     pub kernels: Kernels,
     /// Of one inference.
@@ -28,7 +28,7 @@ pub struct Tried {
 #[derive(Debug)]
 pub struct Tuned {
     /// All of [`Kernels::ALL`].
-    pub tried: Vec<Tried>,
+    pub tried: Vec<TriedKernels>,
     /// Adapter and driver.
     pub adapter: String,
     /// Where the choice is kept.
@@ -69,8 +69,10 @@ pub fn tune(path: &Path, options: &Options, seconds: f64) -> Result<Tuned> {
             rounds.push(median(&times));
         }
     }
-    let mut tried: Vec<Tried> =
-        candidates.iter().map(|(kernels, _, r)| Tried { kernels: *kernels, p50_ms: median(r) }).collect();
+    let mut tried: Vec<TriedKernels> = candidates
+        .iter()
+        .map(|(kernels, _, r)| TriedKernels { kernels: *kernels, p50_ms: median(r) })
+        .collect();
     tried.sort_by(|a, b| a.p50_ms.total_cmp(&b.p50_ms));
     let (Some(best), Some((_, subject, _))) = (tried.first(), candidates.first()) else {
         return Err(Error::Failed("nothing was measured".into()));

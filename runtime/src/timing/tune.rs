@@ -3,7 +3,7 @@
 use crate::affinity;
 use crate::backend::Options;
 use crate::judge::bench::inputs;
-use crate::settings::{Choice, Tried};
+use crate::settings::{Threading, TriedThreading};
 use crate::subject::Subject;
 use gtn_core::host::{self, Host};
 use gtn_core::measure::robust::{hodges_lehmann, median};
@@ -19,7 +19,7 @@ const ROUNDS: u64 = 15;
 const EQUAL: f64 = 1.02;
 
 /// What there is to choose from on `host`.
-pub fn choices(host: &Host) -> Vec<Choice> {
+pub fn choices(host: &Host) -> Vec<Threading> {
     let mut found = Vec::new();
     let (big, little) = (host.big_cpus(), host.little_cpus());
     let mixed = !big.is_empty() && !little.is_empty();
@@ -35,14 +35,14 @@ pub fn choices(host: &Host) -> Vec<Choice> {
         for threads in threads {
             // A single thread never waits for others.
             let spins: &[bool] = if threads == 1 { &[false] } else { &[true, false] };
-            found.extend(spins.iter().map(|&spin| Choice { threads, spin, pin: pin.clone() }));
+            found.extend(spins.iter().map(|&spin| Threading { threads, spin, pin: pin.clone() }));
         }
     }
     found
 }
 
-struct Candidate {
-    choice: Choice,
+struct Contender {
+    choice: Threading,
     cpus: Vec<usize>,
     subject: Subject,
     rounds: Vec<f64>,
@@ -55,7 +55,7 @@ pub fn tune(
     host: &Host,
     seconds: f64,
     watch: Watch,
-) -> Result<(Subject, Vec<Tried>, Choice, String)> {
+) -> Result<(Subject, Vec<TriedThreading>, Threading, String)> {
     let home = host::affinity().and_then(|list| host::parse_cpu_list(&list)).unwrap_or_default();
     let list = choices(host);
     let burst_s = seconds / (ROUNDS as f64 * list.len() as f64);
@@ -82,21 +82,21 @@ fn move_to(cpus: &[usize]) -> Result<()> {
     if cpus.is_empty() { Ok(()) } else { affinity::pin(cpus) }
 }
 
-fn load(choice: Choice, path: &Path, base: &Options, home: &[usize]) -> Result<Candidate> {
+fn load(choice: Threading, path: &Path, base: &Options, home: &[usize]) -> Result<Contender> {
     let cpus = choice.pin.as_deref().and_then(host::parse_cpu_list).unwrap_or_else(|| home.to_vec());
     // The backend's threads are started by this one and inherit its place.
     move_to(&cpus)?;
     let mut subject = Subject::open(path, &choice.options(base))?;
     let inputs = inputs(&subject)?;
     subject.backend.bind(&inputs)?;
-    let mut candidate = Candidate { choice, cpus, subject, rounds: Vec::new() };
+    let mut candidate = Contender { choice, cpus, subject, rounds: Vec::new() };
     burst(&mut candidate, 0.1)?;
     candidate.rounds.clear(); // that was the warm-up
     Ok(candidate)
 }
 
 /// One turn: the median of the inferences that fit, at least five.
-fn burst(candidate: &mut Candidate, seconds: f64) -> Result<()> {
+fn burst(candidate: &mut Contender, seconds: f64) -> Result<()> {
     move_to(&candidate.cpus)?;
     candidate.subject.backend.run_bound()?; // caches are the last candidate's
     let mut times = Vec::new();
@@ -110,10 +110,10 @@ fn burst(candidate: &mut Candidate, seconds: f64) -> Result<()> {
     Ok(())
 }
 
-fn judge(candidate: &Candidate, fastest: &[f64]) -> Result<Tried> {
+fn judge(candidate: &Contender, fastest: &[f64]) -> Result<TriedThreading> {
     let logs: Vec<f64> = candidate.rounds.iter().zip(fastest).map(|(a, b)| (a / b).ln()).collect();
     let ratio = hodges_lehmann(&logs).ok_or_else(|| Error::Failed("too few rounds to judge".into()))?;
-    Ok(Tried {
+    Ok(TriedThreading {
         choice: candidate.choice.clone(),
         p50_ms: median(&candidate.rounds),
         ratio: ratio.estimate.exp(),
@@ -123,7 +123,7 @@ fn judge(candidate: &Candidate, fastest: &[f64]) -> Result<Tried> {
 
 /// Of those as good as the fastest, or not to be told from it, the one with the fewest threads, then without
 /// spinning, then without pinning: noise never chooses the one that uses more of the machine.
-fn choose(tried: &[Tried]) -> Option<(Choice, String)> {
+fn choose(tried: &[TriedThreading]) -> Option<(Threading, String)> {
     let fastest = tried.first()?;
     let as_good = tried.iter().filter(|t| t.ratio_ci95[0] < EQUAL);
     let chosen = as_good.min_by_key(|t| (t.choice.threads, t.choice.spin, t.choice.pin.is_some()))?;
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn the_cheaper_of_equals_is_chosen() {
-        let t = |threads, spin, ratio: f64, ci95| Tried {
-            choice: Choice { threads, spin, pin: None },
+        let t = |threads, spin, ratio: f64, ci95| TriedThreading {
+            choice: Threading { threads, spin, pin: None },
             p50_ms: ratio,
             ratio,
             ratio_ci95: ci95,

@@ -13,12 +13,12 @@ use gtn_core::io::npy;
 use gtn_core::ir::arch::Input;
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::graph::Graph;
-use gtn_core::latency::Table;
+use gtn_core::latency::LatencyTable;
 use gtn_core::{Error, Result, device};
 use gtn_run::backend::{Kind, Options, WgpuOptions};
 use gtn_run::judge::bench;
 use gtn_run::onnx::{OnnxFile, OnnxModel};
-use gtn_run::settings::Settings;
+use gtn_run::settings::TunedSettings;
 use gtn_run::subject::Subject;
 use gtn_run::{gpu, reports};
 use std::num::NonZeroUsize;
@@ -296,7 +296,7 @@ pub static FORMATS: &[Format] = &[
     Format {
         name: "table.json",
         file: "table.json",
-        read: Some(|_, path| Table::read(path).map(drop)),
+        read: Some(|_, path| LatencyTable::read(path).map(drop)),
         programs: &["gtn-export --target host --table % --latency-ms 1 --from @ --out @/x.gtn"],
         codes: &[1],
         names: &["holds no"],
@@ -305,7 +305,7 @@ pub static FORMATS: &[Format] = &[
     Format {
         name: "settings.json",
         file: "settings.json",
-        read: Some(|_, path| Settings::read(path, &Host::read()).map(drop)),
+        read: Some(|_, path| TunedSettings::read(path, &Host::read()).map(drop)),
         programs: &["gtn-run verify @/../b.gtn --settings %"],
         ..TEXT
     },

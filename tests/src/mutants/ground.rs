@@ -6,10 +6,10 @@ use gtn_core::io::artifact;
 use gtn_core::io::npy;
 use gtn_core::io::tensors::Tensor;
 use gtn_core::ir::arch::Input;
-use gtn_core::latency::{self, NetworkRow, OpRow, Runtime, Table, Time};
+use gtn_core::latency::{self, LatencyTable, NetworkRow, OpRow, Runtime, Time};
 use gtn_core::nets::pool;
 use gtn_core::{Error, Result, device};
-use gtn_run::settings::{self, Choice, Settings, Tried};
+use gtn_run::settings::{self, Threading, TriedThreading, TunedSettings};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -55,9 +55,10 @@ fn failed(error: std::io::Error) -> Error {
 /// A settings file for this machine, and a latency table.
 fn loose_json(dir: &Path) -> Result<()> {
     let host = Host::read();
-    let choice = Choice { threads: 1, spin: true, pin: None };
-    let tried = vec![Tried { choice: choice.clone(), p50_ms: 1.5, ratio: 1.0, ratio_ci95: [1.0, 1.0] }];
-    let settings = Settings {
+    let choice = Threading { threads: 1, spin: true, pin: None };
+    let tried =
+        vec![TriedThreading { choice: choice.clone(), p50_ms: 1.5, ratio: 1.0, ratio_ci95: [1.0, 1.0] }];
+    let settings = TunedSettings {
         schema: settings::SCHEMA.into(),
         program: "gtn-run 0.1.0".into(),
         host: host.kind(),
@@ -72,7 +73,7 @@ fn loose_json(dir: &Path) -> Result<()> {
     let time = Time { p50_us: 12.0, rest_us: 10.0, spread_us: 1.0, n: 4 };
     let input = Input { channels: 1, height: 28, width: 28 };
     let arch = pool::student("res-mini:d111-k333-e111", input, 10)?;
-    let table = Table {
+    let table = LatencyTable {
         schema: latency::SCHEMA.into(),
         program: "gtn-run 0.1.0".into(),
         unix_time: 1_700_000_000,

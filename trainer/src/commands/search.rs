@@ -19,7 +19,7 @@ use gtn_core::io::tensors::TensorMap;
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::weights::Weights;
 use gtn_core::latency::{Prediction, Predictor};
-use gtn_core::nets::family::Choice;
+use gtn_core::nets::family::BlockChoice;
 use gtn_core::nets::pool::{Path, Space, StageSpace, named};
 use gtn_core::program::exit;
 use gtn_core::program::progress::Progress;
@@ -249,13 +249,13 @@ fn recalibrate(net: &PathNet, tensors: &Params, images: &[Tensor]) {
 }
 
 /// One stage of a child: depth and choices from either parent, some redrawn.
-fn cross(stage: &StageSpace, a: &[Choice], b: &[Choice], rng: &mut Rng) -> Vec<Choice> {
+fn cross(stage: &StageSpace, a: &[BlockChoice], b: &[BlockChoice], rng: &mut Rng) -> Vec<BlockChoice> {
     let pick = |rng: &mut Rng, n: usize| rng.below(n as u64) as usize;
     let mut depth = if pick(rng, 2) == 0 { a.len() } else { b.len() };
     if rng.unit_f64() < MUTATION {
         depth = stage.depths[pick(rng, stage.depths.len())];
     }
-    let choice = |(i, known): (usize, &Vec<Choice>)| {
+    let choice = |(i, known): (usize, &Vec<BlockChoice>)| {
         let (first, second) = if pick(rng, 2) == 0 { (a, b) } else { (b, a) };
         let inherited = first.get(i).or_else(|| second.get(i)).copied();
         match inherited {

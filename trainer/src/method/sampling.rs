@@ -224,7 +224,7 @@ mod tests {
 
     /// A loss that every position influences, and pairs of positions too.
     fn loss(path: &Path) -> f64 {
-        let digit = |c: &gtn_core::nets::family::Choice| (c.kernel * 10 + c.expansion) as f64;
+        let digit = |c: &gtn_core::nets::family::BlockChoice| (c.kernel * 10 + c.expansion) as f64;
         let own: f64 =
             path.0.iter().flatten().enumerate().map(|(i, c)| (i as f64 + 1.0) * digit(c) / 30.0).sum();
         own + (own * own).sin() + path.0[2].len() as f64

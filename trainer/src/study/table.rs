@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// One finished cell, in percent.
 #[derive(Default)]
-struct Found {
+struct CellResult {
     teacher: Option<f64>,
     /// Of its answers on val, nats.
     teacher_entropy: Option<f64>,
@@ -42,7 +42,7 @@ fn top1(train: &TrainFile) -> Option<f64> {
 }
 
 /// `None` where a run of the cell is not finished, or is not this study's.
-fn read(study: &Study, cell: &Cell) -> Result<Option<Found>> {
+fn read(study: &Study, cell: &Cell) -> Result<Option<CellResult>> {
     if study.odd(cell, None)?.is_some() {
         return Ok(None);
     }
@@ -50,7 +50,7 @@ fn read(study: &Study, cell: &Cell) -> Result<Option<Found>> {
         let path = dir.join("train.json");
         if path.exists() { artifact::read_schema(&path, TRAIN_SCHEMA).map(Some) } else { Ok(None) }
     };
-    let mut found = Found::default();
+    let mut found = CellResult::default();
     if cell.arm.method != "none" {
         let Some(teacher) = train(&cell.dir.join("teacher"))? else { return Ok(None) };
         (found.teacher, found.teacher_seconds) = (top1(&teacher), Some(teacher.seconds));
@@ -95,7 +95,7 @@ fn with_interval(values: &[f64]) -> String {
     }
 }
 
-type Results<'a> = Vec<(&'a Arm, BTreeMap<u64, Found>)>;
+type Results<'a> = Vec<(&'a Arm, BTreeMap<u64, CellResult>)>;
 
 /// Writes study.json, study.md, study.html and cost.json; prints the tables.
 pub fn write(study: &Study, cells: &[Cell], out: &Path) -> Result<()> {
@@ -236,8 +236,8 @@ impl Difference {
 
 fn differences(study: &Study, results: &Results) -> Vec<Difference> {
     let Some((_, base)) = results.first() else { return Vec::new() };
-    let of = |(arm, seeds): &(&Arm, BTreeMap<u64, Found>)| {
-        let pair = |(seed, found): (&u64, &Found)| {
+    let of = |(arm, seeds): &(&Arm, BTreeMap<u64, CellResult>)| {
+        let pair = |(seed, found): (&u64, &CellResult)| {
             let other = base.get(seed)?;
             let gaps: Vec<f64> = study
                 .students_of(arm)
@@ -280,7 +280,7 @@ fn difference_table(rows: &[Difference]) -> Table {
 
 fn cost_table(results: &Results) -> Table {
     let mut table = Table::new(["arm", "teacher, wall", "times the first arm's"]);
-    let mean = |seeds: &BTreeMap<u64, Found>| {
+    let mean = |seeds: &BTreeMap<u64, CellResult>| {
         let all: Vec<f64> = seeds.values().filter_map(|f| f.teacher_seconds).collect();
         (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
     };
@@ -295,8 +295,8 @@ fn cost_table(results: &Results) -> Table {
 
 /// Accuracies only: what a resumed study must repeat exactly.
 fn as_json(study: &Study, results: &Results, rows: &[Difference]) -> Value {
-    let cell = |(seed, f): (&u64, &Found)| json!({"seed": seed, "teacher": f.teacher, "teacher_entropy": f.teacher_entropy, "students": f.students, "best_val": f.best_val});
-    let arm = |(arm, seeds): &(&Arm, BTreeMap<u64, Found>)| json!({"arm": arm.name, "cells": seeds.iter().map(cell).collect::<Vec<_>>()});
+    let cell = |(seed, f): (&u64, &CellResult)| json!({"seed": seed, "teacher": f.teacher, "teacher_entropy": f.teacher_entropy, "students": f.students, "best_val": f.best_val});
+    let arm = |(arm, seeds): &(&Arm, BTreeMap<u64, CellResult>)| json!({"arm": arm.name, "cells": seeds.iter().map(cell).collect::<Vec<_>>()});
     let difference = |d: &Difference| {
         let values = d.values();
         let (mean, half) = mean_ci95(&values).unzip();
@@ -319,7 +319,7 @@ fn as_json(study: &Study, results: &Results, rows: &[Difference]) -> Value {
 }
 
 fn cost_json(results: &Results) -> Value {
-    let arm = |(arm, seeds): &(&Arm, BTreeMap<u64, Found>)| {
+    let arm = |(arm, seeds): &(&Arm, BTreeMap<u64, CellResult>)| {
         let seconds: BTreeMap<u64, Option<f64>> =
             seeds.iter().map(|(s, f)| (*s, f.teacher_seconds)).collect();
         json!({"arm": arm.name, "teacher_seconds": seconds})
@@ -331,8 +331,8 @@ fn page(study: &Study, results: &Results, note: &str, [accuracy, differences, co
     let mut page =
         Page::new("Study", &format!("{}, teacher {}, pool {}", study.data, study.teacher, study.pool));
     page.text(note).heading("Top-1").table(accuracy);
-    let row = |(arm, seeds): &(&Arm, BTreeMap<u64, Found>)| {
-        let mean = |f: &Found| f.students.values().sum::<f64>() / f.students.len().max(1) as f64;
+    let row = |(arm, seeds): &(&Arm, BTreeMap<u64, CellResult>)| {
+        let mean = |f: &CellResult| f.students.values().sum::<f64>() / f.students.len().max(1) as f64;
         let values: Vec<f64> = seeds.values().map(mean).collect();
         let mean = mean_ci95(&values).map(|(m, half)| [m, m - half, m + half]);
         plot::Dots { name: arm.name.clone(), values, mean }

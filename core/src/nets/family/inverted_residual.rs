@@ -1,12 +1,12 @@
 //! MobileNetV2-like students: expansion is a multiple of the input width.
 
-use super::{Choice, Family, Site};
+use super::{BlockChoice, Family, Site};
 use crate::ir::arch::{Activation, Block, BlockOp, Head, HeadConv, Stem};
 use crate::nets::pool::{Pool, PoolStage};
 
 pub(super) static FAMILY: Family = Family { name: "inverted residual", pools, block };
 
-fn block(site: Site, choice: Choice) -> Block {
+fn block(site: Site, choice: BlockChoice) -> Block {
     Block {
         op: BlockOp::InvertedResidual,
         kernel: choice.kernel,

@@ -14,7 +14,7 @@ pub struct Family {
     /// Its named pools.
     pub pools: fn() -> Vec<Pool>,
     /// The block that a choice stands for.
-    pub block: fn(Site, Choice) -> Block,
+    pub block: fn(Site, BlockChoice) -> Block,
 }
 
 /// Where in a network a block stands.
@@ -32,7 +32,7 @@ pub struct Site {
 
 /// What is chosen there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Choice {
+pub struct BlockChoice {
     /// Kernel side.
     pub kernel: usize,
     /// Expansion.

@@ -1,12 +1,12 @@
 //! CIFAR-ResNet-like students: expansion multiplies the width between a block's two convolutions.
 
-use super::{Choice, Family, Site};
+use super::{BlockChoice, Family, Site};
 use crate::ir::arch::{Activation, Block, BlockOp, Head, Stem};
 use crate::nets::pool::{Pool, PoolStage};
 
 pub(super) static FAMILY: Family = Family { name: "residual", pools, block };
 
-fn block(site: Site, choice: Choice) -> Block {
+fn block(site: Site, choice: BlockChoice) -> Block {
     Block {
         op: BlockOp::Basic,
         kernel: choice.kernel,

@@ -12,7 +12,7 @@ use gtn_run::backend::ort::providers::Providers;
 use gtn_run::backend::{Int8, Kernels, Kind, Options, OrtOptions, WgpuOptions};
 use gtn_run::judge::bench;
 use gtn_run::judge::prove::known;
-use gtn_run::settings::Settings;
+use gtn_run::settings::TunedSettings;
 use gtn_run::subject::Subject;
 use std::num::NonZeroUsize;
 
@@ -21,7 +21,7 @@ use std::num::NonZeroUsize;
 pub struct Prepared {
     /// For loading.
     pub options: Options,
-    settings: Option<Settings>,
+    settings: Option<TunedSettings>,
 }
 
 /// Images in an inference, at most.
@@ -46,7 +46,7 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
         return Err(Error::usage("--max-memory-mb: wanted 1 to 1048576"));
     }
     let host = Host::read();
-    let settings = args.settings.as_deref().map(|path| Settings::read(path, &host)).transpose()?;
+    let settings = args.settings.as_deref().map(|path| TunedSettings::read(path, &host)).transpose()?;
     let choice = settings.as_ref().map(|s| &s.choice);
     let pin = args.pin.as_ref().or(choice.and_then(|c| c.pin.as_ref()));
     if let Some(cpus) = pin.map(|text| affinity::cpus(text, &host)).transpose()? {

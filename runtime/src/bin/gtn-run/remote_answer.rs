@@ -8,13 +8,13 @@ use crate::commands::{classify, compare as compare_command};
 use crate::output;
 use gtn_core::io::artifact;
 use gtn_core::io::npy;
-use gtn_core::latency::Table;
+use gtn_core::latency::LatencyTable;
 use gtn_core::measure::compare::{self, Comparison};
 use gtn_core::measure::report::{self, Report};
 use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use gtn_run::remote::{Address, Came, Line, Made, Output, Telling};
-use gtn_run::settings::{self, Settings};
+use gtn_run::settings::{self, TunedSettings};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::path::Path;
 
@@ -69,7 +69,7 @@ impl Checked<'_> {
             (Made::Table, Some(here)) => self.table(bytes, here),
             (Made::Settings, Some(here)) => {
                 let text = self.text(bytes)?;
-                self.json::<Settings>(&text, settings::SCHEMA)?;
+                self.json::<TunedSettings>(&text, settings::SCHEMA)?;
                 artifact::write_atomic(here, self.line.names.in_json(&text).as_bytes())
             }
             _ => self.answer(bytes),
@@ -93,7 +93,7 @@ impl Checked<'_> {
 
     fn table(&self, bytes: Vec<u8>, here: &Path) -> Result<()> {
         let text = self.line.names.in_json(&self.text(bytes)?);
-        self.by_reader(text.as_bytes(), here, "no gtn.table/1", |path| Table::read(path).map(drop))?;
+        self.by_reader(text.as_bytes(), here, "no gtn.table/1", |path| LatencyTable::read(path).map(drop))?;
         artifact::write_atomic(here, text.as_bytes())
     }
 

@@ -26,7 +26,7 @@ pub struct Gpu {
 }
 
 /// An adapter, not yet open.
-pub struct Found {
+pub struct FoundAdapter {
     adapter: wgpu::Adapter,
     info: wgpu::AdapterInfo,
 }
@@ -45,7 +45,7 @@ pub unsafe fn quiet() {
 
 /// The best adapter, of Vulkan, Metal or DX12; where these have none, of OpenGL ES. `WGPU_BACKEND` names one of them.
 /// Software adapters (a CPU that plays a GPU) are for tests: they want `allow_software`.
-pub fn find(allow_software: bool) -> Result<Found> {
+pub fn find(allow_software: bool) -> Result<FoundAdapter> {
     let asked = wgpu::Backends::from_env();
     let mut adapters = adapters(asked.unwrap_or(wgpu::Backends::PRIMARY))?;
     let software = |a: &wgpu::Adapter| a.get_info().device_type == DeviceType::Cpu;
@@ -69,7 +69,7 @@ pub fn find(allow_software: bool) -> Result<Found> {
             info.name
         )));
     }
-    Ok(Found { adapter, info })
+    Ok(FoundAdapter { adapter, info })
 }
 
 /// Those of some kinds of driver. The others are not even asked: OpenGL ES looks for a window system, and says on stderr
@@ -81,7 +81,7 @@ fn adapters(backends: wgpu::Backends) -> Result<Vec<wgpu::Adapter>> {
     wait(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
 }
 
-impl Found {
+impl FoundAdapter {
     /// Name, driver.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
@@ -106,7 +106,7 @@ impl Found {
 }
 
 /// Opens an adapter whose storage bindings hold `bytes`.
-pub fn open(Found { adapter, info }: Found, bytes: u64) -> Result<Gpu> {
+pub fn open(FoundAdapter { adapter, info }: FoundAdapter, bytes: u64) -> Result<Gpu> {
     let limits = limits(&adapter.limits(), bytes)
         .map_err(|what| Error::Unavailable(format!("backend wgpu: {}: {what}", info.name)))?;
     let wanted = wgpu::Features::PIPELINE_CACHE | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;

@@ -96,7 +96,7 @@ fn unwrap(bytes: &[u8]) -> Option<Vec<u8>> {
 /// The kernels chosen for a model.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Choice {
+struct TunedKernels {
     schema: String,
     kernels: String,
 }
@@ -110,7 +110,7 @@ fn choice_path(dir: &Path, key: &str, model_sha256: &str, batch: usize) -> PathB
 /// What was chosen for a model on an adapter, if anything was.
 pub fn chosen(dir: Option<&Path>, key: &str, model_sha256: &str, batch: usize) -> Option<Kernels> {
     let path = choice_path(dir?, key, model_sha256, batch);
-    let choice: Choice = artifact::read_schema(&path, CHOICE_SCHEMA).ok()?;
+    let choice: TunedKernels = artifact::read_schema(&path, CHOICE_SCHEMA).ok()?;
     Kernels::named(&choice.kernels)
 }
 
@@ -118,7 +118,7 @@ pub fn chosen(dir: Option<&Path>, key: &str, model_sha256: &str, batch: usize) -
 pub fn choose(dir: &Path, key: &str, model_sha256: &str, batch: usize, kernels: Kernels) -> Result<PathBuf> {
     let path = choice_path(dir, key, model_sha256, batch);
     artifact::create_dir(dir)?;
-    let choice = Choice { schema: CHOICE_SCHEMA.into(), kernels: kernels.name().into() };
+    let choice = TunedKernels { schema: CHOICE_SCHEMA.into(), kernels: kernels.name().into() };
     artifact::write_json(&path, &choice)?;
     Ok(path)
 }

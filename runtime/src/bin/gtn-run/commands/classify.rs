@@ -22,7 +22,7 @@ pub fn run(args: &ClassifyArgs) -> Result<()> {
     let json_path = args.json.as_deref();
     let to_stdout = json_path == Some(Path::new("-"));
     json_path.filter(|_| !to_stdout).map_or(Ok(()), artifact::check_writable)?;
-    let mut found = Found::default();
+    let mut found = Pictures::default();
     args.images.iter().for_each(|path| found.add(path));
     let options = prepare(&args.backend)?.options;
     let mut subject = Subject::open(&args.model, &options)?;
@@ -64,8 +64,8 @@ impl Answers {
 
 /// Reads and classifies, a batch at a time; the errors of the files that could not be read, or that the
 /// network has no answer for. A picture is let go once it has the network's size.
-fn answer(subject: &mut Subject, found: Found, top: usize) -> Result<(Vec<Answer>, Vec<Error>)> {
-    let Found { files, mut errors } = found;
+fn answer(subject: &mut Subject, found: Pictures, top: usize) -> Result<(Vec<Answer>, Vec<Error>)> {
+    let Pictures { files, mut errors } = found;
     subject.labels()?; // not once for each picture
     subject.preprocess()?;
     let mut answers = Vec::new();
@@ -108,12 +108,12 @@ fn table(answers: &[Answer]) -> Table {
 
 /// What the command line names, and what of it could not be looked at.
 #[derive(Default)]
-struct Found {
+struct Pictures {
     files: Vec<PathBuf>,
     errors: Vec<Error>,
 }
 
-impl Found {
+impl Pictures {
     /// The file itself, or the pictures in a folder and the folders below it, in the order of their names.
     /// Links to folders are not followed.
     fn add(&mut self, path: &Path) {

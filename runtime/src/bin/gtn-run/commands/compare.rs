@@ -142,7 +142,7 @@ fn of_reports(args: &CompareArgs) -> Result<Comparison> {
 }
 
 /// The reports; what was beside them is told.
-fn told(found: reports::Found) -> Vec<Report> {
+fn told(found: reports::ReadReports) -> Vec<Report> {
     for why in &found.left_out {
         exit::note(&format!("left out: {why}"));
     }

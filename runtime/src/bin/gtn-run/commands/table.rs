@@ -5,7 +5,7 @@ use crate::prepare::{cache_dir, within};
 use gtn_core::artifacts::kit::Kit;
 use gtn_core::host::Host;
 use gtn_core::io::artifact;
-use gtn_core::latency::{Fitted, NetworkRow, OpRow, Runtime, SCHEMA, Table, Time};
+use gtn_core::latency::{Fitted, LatencyTable, NetworkRow, OpRow, Runtime, SCHEMA, Time};
 use gtn_core::measure::report::BackendInfo;
 use gtn_core::measure::stats::Summary;
 use gtn_core::measure::warning::Warning;
@@ -15,7 +15,7 @@ use gtn_core::program::signals::Signals;
 use gtn_core::text::format;
 use gtn_core::text::table;
 use gtn_core::{Error, Precision, Result};
-use gtn_run::auto::{self, Choice};
+use gtn_run::auto::{self, ChosenBackend};
 use gtn_run::backend::{Kind, Options, OrtOptions, WgpuOptions};
 use gtn_run::judge::bench::made_up;
 use gtn_run::onnx::arithmetic::Arithmetic;
@@ -129,7 +129,7 @@ fn keep_what_runs(kit: &mut Kit, options: &Options) -> Result<(Runtime, Vec<Erro
     }
 }
 
-fn run_once(model: &[u8], path: &Path, (choice, options): (&Choice, &Options)) -> Result<BackendInfo> {
+fn run_once(model: &[u8], path: &Path, (choice, options): (&ChosenBackend, &Options)) -> Result<BackendInfo> {
     let mut backend = choice.load(&OnnxFile::parse(model, path)?, options)?;
     backend.run(&made_up(backend.as_ref())?)?;
     Ok(backend.info().clone())
@@ -216,7 +216,7 @@ fn measure(kit: &Kit, part: &mut Part, (path, options): (&Path, &Options), secon
     Ok(())
 }
 
-fn finish(kit: &Kit, part: Part, failures: &[Error]) -> Result<Table> {
+fn finish(kit: &Kit, part: Part, failures: &[Error]) -> Result<LatencyTable> {
     let Part { runtime, host, bursts, kit_sha256, .. } = part;
     let missing = |model: &str| Error::Failed(format!("{model} was not measured"));
     let medians = |model: &str| bursts.medians_us.get(model).ok_or_else(|| missing(model));
@@ -237,7 +237,7 @@ fn finish(kit: &Kit, part: Part, failures: &[Error]) -> Result<Table> {
     if runtime.name == "ort" && saturates(kit)? {
         warnings.push(Warning::Saturates { exact: true }.to_string());
     }
-    Ok(Table {
+    Ok(LatencyTable {
         schema: SCHEMA.into(),
         program: concat!("gtn-run ", env!("CARGO_PKG_VERSION")).into(),
         unix_time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
@@ -292,7 +292,7 @@ fn warnings(bursts: &Bursts, networks: &[NetworkRow], host: &Host) -> Vec<String
 }
 
 /// What the table is worth: its slowest operators, and how well it predicts its own networks.
-fn summary(measured: &Table, path: &Path) -> Result<String> {
+fn summary(measured: &LatencyTable, path: &Path) -> Result<String> {
     let mut slowest: Vec<&OpRow> = measured.ops.iter().collect();
     slowest.sort_by(|a, b| b.time.rest_us.total_cmp(&a.time.rest_us));
     let mut ops = table::Table::new(["operator", "p50", "spread", "bursts"]);

@@ -11,7 +11,7 @@ use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
 use gtn_run::backend::{Options, OrtOptions, WgpuOptions};
-use gtn_run::settings::{Choice, SCHEMA, Settings, Tried};
+use gtn_run::settings::{SCHEMA, Threading, TriedThreading, TunedSettings};
 use gtn_run::timing::tune;
 use std::num::NonZeroUsize;
 
@@ -67,7 +67,7 @@ fn on_ort(args: &TuneArgs) -> Result<()> {
     tell_warnings(&subject);
     let mut text = table(&tried).render();
     text.push_str(&format!("\nchosen: {}: {why}\n", describe(&choice)));
-    let settings = Settings {
+    let settings = TunedSettings {
         schema: SCHEMA.into(),
         program: PROGRAM.into(),
         host: host.kind(),
@@ -85,14 +85,14 @@ fn on_ort(args: &TuneArgs) -> Result<()> {
     exit::print(&text)
 }
 
-fn describe(c: &Choice) -> String {
+fn describe(c: &Threading) -> String {
     let spin = if c.spin { "spinning" } else { "not spinning" };
     let place = c.pin.as_ref().map_or_else(String::new, |p| format!(", CPUs {p}"));
     let plural = if c.threads == 1 { "" } else { "s" };
     format!("{} thread{plural}, {spin}{place}", c.threads)
 }
 
-fn table(tried: &[Tried]) -> Table {
+fn table(tried: &[TriedThreading]) -> Table {
     let mut table = Table::new(["threads", "spin", "CPUs", "p50", "over the fastest", "95 % CI"]);
     for t in tried {
         let [low, high] = t.ratio_ci95;
