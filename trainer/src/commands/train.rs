@@ -11,7 +11,7 @@ use crate::engine::run_dir::{Config, NUMERICS_VERSION, RunDir};
 use crate::engine::train_loop::{Outcome, Training};
 use crate::engine::{checkpoint, device, report};
 use crate::method::classifiers::{Classifiers, Lesson};
-use crate::method::generic::Generic;
+use crate::method::generic::{Generic, GenericRecord};
 use crate::recipe::Recipe;
 use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir, TRAIN_SCHEMA, TrainFile};
 use gtn_core::data::preprocess::{Preprocess, Resize};
@@ -29,7 +29,6 @@ use gtn_core::program::signals::Signals;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -310,7 +309,9 @@ fn save_all(
 ) -> Result<()> {
     let mut ext = BTreeMap::new();
     if let Trained::Generic(generic) = learner {
-        ext.insert("generic".to_owned(), save_supernet(&plan.run.out, generic)?);
+        let record = save_supernet(&plan.run.out, generic)?;
+        let record = serde_json::to_value(record).map_err(|e| Error::Failed(format!("train.json: {e}")))?;
+        ext.insert(GenericRecord::KEY.to_owned(), record);
     }
     let learner = learner.as_ref();
     let mut gone = outcome.state.diverged.len();
@@ -406,7 +407,7 @@ fn verdict(out: &Path, outputs: &[Output]) -> Result<()> {
 }
 
 /// Writes the trained supernet; returns what train.json tells of it.
-fn save_supernet(out: &Path, generic: &Generic) -> Result<Value> {
+fn save_supernet(out: &Path, generic: &Generic) -> Result<GenericRecord> {
     let mut map = gtn_core::io::tensors::TensorMap::default();
     let params = generic.params();
     for (spec, tensor) in params.specs.iter().zip(&params.tensors) {
@@ -418,7 +419,9 @@ fn save_supernet(out: &Path, generic: &Generic) -> Result<Value> {
     map.write(&out.join(SUPERNET))?;
     let space = &generic.supernet.space;
     let record = generic.record().unwrap_or_default();
-    Ok(
-        json!({"pool": space.pool.name, "students": space.count().to_string(), "probabilities": record["arch"]}),
-    )
+    Ok(GenericRecord {
+        pool: space.pool.name.clone(),
+        students: space.count().to_string(),
+        probabilities: record["arch"].clone(),
+    })
 }
