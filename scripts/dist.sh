@@ -24,7 +24,7 @@ trap 'rm -rf "$build"' EXIT
 mkdir -p "$build/$name" dist
 
 # A build folder of its own: other flags would rebuild everything else.
-export CARGO_PROFILE_RELEASE_STRIP=symbols
+export CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=false
 cargo=(cargo build --release --locked -p gtn-run --target "$target" --target-dir target/dist)
 if ! scripts/rust-target.sh "$target"; then
   [ "$target" = aarch64-unknown-linux-gnu ] || { echo "dist: error: no standard library for $target: rustup target add $target" >&2; exit 3; }
