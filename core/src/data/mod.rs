@@ -2,6 +2,8 @@
 
 pub mod augment;
 mod identity;
+#[cfg(feature = "photos")]
+pub mod listing;
 pub mod preprocess;
 mod readers;
 pub mod split;
