@@ -1,5 +1,10 @@
-"""Pillow's answers for core/src/image/webp.rs and core/src/data/augment/: `python make-photo-fixtures.py core/src` (needs pillow)."""
-import io, pathlib, sys
+"""Fixtures of pictures and picture sets: `python make-photo-fixtures.py core/src` (needs pillow and numpy).
+
+What Pillow makes of WebP files (core/src/image/webp.rs); what Python 3 pickles (core/src/data/readers/pickle.rs).
+"""
+import pathlib, pickle, sys
+
+import numpy
 from PIL import Image
 
 root = pathlib.Path(sys.argv[1])
@@ -42,4 +47,14 @@ def webp():
         answer.save(out / f"webp-{name}.png", optimize=True)
 
 
+def pickles():
+    out = root / "data/readers/fixtures"
+    out.mkdir(exist_ok=True)
+    data = numpy.array([[0, 200], [3, 4], [255, 128]], numpy.uint8)
+    for name, protocol, array in [(str(p), p, data) for p in range(1, 5)] + [("4-fortran", 4, numpy.asfortranarray(data))]:
+        whole = {"fine_labels": [5, 300, -70000], "names": ["apple", "caf\u00e9"], "data": array}
+        (out / f"pickle-{name}.pkl").write_bytes(pickle.dumps(whole, protocol))
+
+
 webp()
+pickles()

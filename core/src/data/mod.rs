@@ -60,9 +60,9 @@ pub enum Layout {
     FashionMnistMini,
     /// Folder with the four idx files, plain or gzip.
     FashionMnist(PathBuf),
-    /// Folder with the binary version.
+    /// Folder with the binary or the Python version.
     Cifar10(PathBuf),
-    /// Folder with the binary version.
+    /// Folder with the binary or the Python version.
     Cifar100(PathBuf),
 }
 

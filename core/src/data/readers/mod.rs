@@ -7,6 +7,7 @@ pub(super) mod idx;
 pub(super) mod image_folder;
 #[cfg(feature = "photos")]
 mod labels_csv;
+mod pickle;
 #[cfg(feature = "photos")]
 mod tar;
 #[cfg(feature = "photos")]
