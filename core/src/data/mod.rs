@@ -1,6 +1,8 @@
 //! Data sets: labelled u8 images in memory, read from the layouts they are published in.
 
 pub mod augment;
+#[cfg(feature = "photos")]
+pub mod duplicates;
 mod identity;
 #[cfg(feature = "photos")]
 pub mod listing;
