@@ -1,7 +1,11 @@
 //! Data sets: labelled u8 images in memory, read from the layouts they are published in.
 
 pub mod augment;
+#[cfg(feature = "photos")]
+pub mod duplicates;
 mod identity;
+#[cfg(feature = "photos")]
+pub mod listing;
 pub mod preprocess;
 mod readers;
 pub mod split;
@@ -58,9 +62,9 @@ pub enum Layout {
     FashionMnistMini,
     /// Folder with the four idx files, plain or gzip.
     FashionMnist(PathBuf),
-    /// Folder with the binary version.
+    /// Folder with the binary or the Python version.
     Cifar10(PathBuf),
-    /// Folder with the binary version.
+    /// Folder with the binary or the Python version.
     Cifar100(PathBuf),
 }
 

@@ -1,13 +1,17 @@
-//! Pictures: what training, calibration and the device share. PNG and JPEG files are read (`read`, with `jpeg`'s markers and the
-//! camera's orientation from `exif`) and resized.
+//! Pictures: what training, calibration and the device share. PNG, JPEG and WebP files are read (`read`, with
+//! a file for each format, `jpeg`'s markers and the camera's orientation from `exif`) and resized.
 
 #[cfg(feature = "images")]
 mod exif;
 #[cfg(feature = "images")]
 mod jpeg;
 #[cfg(feature = "images")]
+mod png;
+#[cfg(feature = "images")]
 mod read;
 pub(crate) mod resize;
+#[cfg(feature = "images")]
+mod webp;
 
 #[cfg(feature = "images")]
 pub use read::{Image, check_channels};
@@ -15,7 +19,7 @@ pub use read::{Image, check_channels};
 use std::path::Path;
 
 /// Endings of the files that are taken from a folder (any case).
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 /// Whether a file of a folder is taken for a picture, by its ending.
 pub fn is_picture(path: &Path) -> bool {

@@ -1,13 +1,12 @@
-//! A picture of any size, from a PNG or JPEG file or from a camera.
+//! A picture of any size, from a PNG, JPEG or WebP file or from a camera.
 //!
 //! Files are read as PIL's `convert("RGB")` reads them (transparency is dropped, 16 bits become 8), and
 //! seen upright as their EXIF orientation says.
 
-use crate::image::{exif, jpeg};
+use crate::image::{exif, jpeg, png, webp};
 use crate::io::artifact;
 use crate::program::exit;
 use crate::{Error, Result};
-use std::io::Cursor;
 use std::path::Path;
 
 /// Pixels of the largest picture that is decoded: more than nearly all cameras make, and 192 MB of RGB,
@@ -43,22 +42,33 @@ impl Image {
         }
     }
 
-    /// Reads a PNG or JPEG file; what it is, its first bytes tell. Errors name the file: one that is no regular
+    /// Reads a PNG, JPEG or WebP file; what it is, its first bytes tell. Errors name the file: one that is no regular
     /// file, is no such picture, is damaged, or has more than [`MAX_PIXELS`] or needs more than [`MAX_BYTES`].
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = artifact::read(path)?;
-        let decoded = exit::contain(|| Self::decode(&bytes));
-        let image = decoded.unwrap_or_else(|panic| Err(format!("cannot be decoded ({panic})")));
-        image.map_err(|why| Error::input(path, why))
+        Self::from_bytes(&artifact::read(path)?).map_err(|why| Error::input(path, why))
+    }
+
+    /// [`Self::open`] of a file's bytes, wherever they come from: the error says what is wrong with them, and the
+    /// caller knows their name.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let decoded = exit::contain(|| Self::decode(bytes));
+        decoded.unwrap_or_else(|panic| Err(format!("cannot be decoded ({panic})")))
+    }
+
+    /// Turned as EXIF's `orientation` (1 to 8) says.
+    pub(super) fn turned(self, orientation: u8) -> Self {
+        Self { orientation, ..self }
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
         if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-            png(bytes).map_err(|e| format!("is not a readable PNG: {e}"))
+            png::decode(bytes).map_err(|e| format!("is not a readable PNG: {e}"))
+        } else if webp::is_one(bytes) {
+            webp::decode(bytes).map_err(|e| format!("is not a readable WebP: {e}"))
         } else if bytes.starts_with(b"\xff\xd8\xff") {
             jpeg(bytes).map_err(|e| format!("is not a readable JPEG: {e}"))
         } else {
-            Err("is neither a PNG nor a JPEG file".into())
+            Err("is neither a PNG, a JPEG nor a WebP file".into())
         }
     }
 
@@ -136,81 +146,14 @@ fn luma(pixel: &[u8]) -> u8 {
     u8::try_from(sum >> 16).unwrap_or(u8::MAX)
 }
 
-/// Row by row into RGB; an interlaced file, whose rows come in seven passes, is decoded as a whole and made
-/// RGB in place.
-fn png(bytes: &[u8]) -> Result<Image, String> {
-    let limits = png::Limits { bytes: MAX_BYTES };
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
-    // Neither is used, and a few KB of them unpack to gigabytes: the limits do not hold for a profile.
-    decoder.set_ignore_iccp_chunk(true);
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let (color, _) = reader.output_color_type();
-    if color == png::ColorType::Indexed {
-        return Err("its palette was not expanded".into());
-    }
-    let (samples, interlaced) = (color.samples(), reader.info().interlaced);
-    within(
-        width,
-        height,
-        if interlaced { samples.max(3) + if samples < 3 { samples } else { 0 } } else { 3 },
-    )?;
-    let mut rgb = Vec::new();
-    if interlaced {
-        rgb = vec![0; reader.output_buffer_size().ok_or("it is too large")?];
-        let frame = reader.next_frame(&mut rgb).map_err(|e| e.to_string())?;
-        rgb.truncate(frame.buffer_size());
-        rgb = all_rgb(rgb, samples);
-    } else {
-        rgb.try_reserve_exact(width * height * 3).map_err(|e| e.to_string())?;
-        while let Some(row) = reader.next_row().map_err(|e| e.to_string())? {
-            push_rgb(&mut rgb, row.data(), samples);
-        }
-    }
-    // Metadata may follow the pixels.
-    reader.finish().map_err(|e| e.to_string())?;
-    let orientation = reader.info().exif_metadata.as_deref().map_or(1, exif::orientation);
-    let image = Image::from_rgb(width, height, rgb).map_err(|e| e.to_string())?;
-    Ok(Image { orientation, ..image })
-}
-
-/// Grey, grey and alpha, RGB or RGBA, by the number of samples.
-fn push_rgb(rgb: &mut Vec<u8>, row: &[u8], samples: usize) {
-    match samples {
-        3 => rgb.extend_from_slice(row),
-        4 => rgb.extend(row.chunks_exact(4).flat_map(|p| p.iter().take(3))),
-        _ => rgb.extend(row.iter().step_by(samples).flat_map(|&p| [p; 3])),
-    }
-}
-
-/// A whole picture; RGB and RGBA without a second copy.
-fn all_rgb(mut pixels: Vec<u8>, samples: usize) -> Vec<u8> {
-    match samples {
-        3 => pixels,
-        4 => {
-            let count = pixels.len() / 4;
-            (0..count).for_each(|i| pixels.copy_within(4 * i..4 * i + 3, 3 * i));
-            pixels.truncate(3 * count);
-            pixels
-        }
-        _ => {
-            let mut rgb = Vec::with_capacity(pixels.len() / samples * 3);
-            push_rgb(&mut rgb, &pixels, samples);
-            rgb
-        }
-    }
-}
-
 fn jpeg(bytes: &[u8]) -> Result<Image, String> {
     let jpeg::Decoded { width, height, rgb, exif } = jpeg::decode(bytes, within)?;
     let image = Image::from_rgb(width, height, rgb).map_err(|e| e.to_string())?;
-    Ok(Image { orientation: exif.map_or(1, |e| exif::orientation(&e)), ..image })
+    Ok(image.turned(exif.map_or(1, |e| exif::orientation(&e))))
 }
 
 /// Judges a header: `each` bytes a pixel is what decoding holds at once.
-fn within(width: usize, height: usize, each: usize) -> Result<(), String> {
+pub(super) fn within(width: usize, height: usize, each: usize) -> Result<(), String> {
     let pixels = width.checked_mul(height).filter(|n| *n <= MAX_PIXELS && width.max(height) <= MAX_SIDE);
     let Some(pixels) = pixels else {
         return Err(format!(
@@ -220,7 +163,7 @@ fn within(width: usize, height: usize, each: usize) -> Result<(), String> {
     match pixels.checked_mul(each) {
         Some(bytes) if bytes <= MAX_BYTES => Ok(()),
         _ => Err(format!(
-            "it is {width} x {height} and takes {each} bytes a pixel to decode (it is progressive or interlaced), wanted \
+            "it is {width} x {height} and takes {each} bytes a pixel to decode (it is progressive, interlaced or WebP), wanted \
              {} MiB at most",
             MAX_BYTES >> 20
         )),
@@ -230,40 +173,7 @@ fn within(width: usize, height: usize, each: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn encoded(width: u32, height: u32, color: png::ColorType, depth: png::BitDepth, data: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut encoder = png::Encoder::new(&mut out, width, height);
-        encoder.set_color(color);
-        encoder.set_depth(depth);
-        if color == png::ColorType::Indexed {
-            encoder.set_palette(vec![1, 2, 3, 4, 5, 6]);
-        }
-        encoder.write_header().unwrap().write_image_data(data).unwrap();
-        out
-    }
-
-    #[test]
-    fn every_kind_of_png_becomes_rgb() {
-        use png::BitDepth::{Eight, One, Sixteen};
-        use png::ColorType::{Grayscale, GrayscaleAlpha, Indexed, Rgb, Rgba};
-        for (color, depth, data, wanted) in [
-            (Rgb, Eight, &[1, 2, 3, 4, 5, 6][..], [1, 2, 3, 4, 5, 6]),
-            (Rgba, Eight, &[1, 2, 3, 0, 4, 5, 6, 255], [1, 2, 3, 4, 5, 6]),
-            (Grayscale, Eight, &[7, 8], [7, 7, 7, 8, 8, 8]),
-            (Grayscale, Sixteen, &[7, 99, 8, 99], [7, 7, 7, 8, 8, 8]),
-            (Grayscale, One, &[0b0100_0000], [0, 0, 0, 255, 255, 255]),
-            (GrayscaleAlpha, Eight, &[7, 0, 8, 255], [7, 7, 7, 8, 8, 8]),
-            (Indexed, One, &[0b0100_0000], [1, 2, 3, 4, 5, 6]),
-        ] {
-            let image = Image::decode(&encoded(2, 1, color, depth, data)).unwrap();
-            assert_eq!(
-                (image.width, image.height, &image.rgb[..]),
-                (2, 1, &wanted[..]),
-                "{color:?} {depth:?}"
-            );
-        }
-    }
+    use crate::image::png::tests::encoded;
 
     /// Against what PIL 13 makes of the same files (fixtures/*.png), upright.
     #[test]
@@ -363,12 +273,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        let whole = encoded(64, 64, png::ColorType::Grayscale, png::BitDepth::Eight, &[9; 4096]);
+        let whole = encoded(64, 64, ::png::ColorType::Grayscale, ::png::BitDepth::Eight, &[9; 4096]);
         let mut huge = whole.clone();
         huge[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]); // IHDR's sizes
         for (bytes, wanted) in [
-            (&b""[..], "neither a PNG nor a JPEG"),
-            (b"GIF89a", "neither a PNG nor a JPEG"),
+            (&b""[..], "neither a PNG, a JPEG"),
+            (b"GIF89a", "neither a PNG, a JPEG"),
             (&whole[..whole.len() / 2], "not a readable PNG"),
             (&whole[..20], "not a readable PNG"),
             (&huge, "not a readable PNG"),

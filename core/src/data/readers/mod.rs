@@ -1,5 +1,18 @@
-//! One file a kind of data set.
+//! One file a kind of data set; picture sets (feature `photos`) are listed, the others read into memory.
 
 pub(super) mod cifar;
 pub(super) mod fashion_mini;
 pub(super) mod idx;
+#[cfg(feature = "photos")]
+pub(super) mod image_folder;
+#[cfg(feature = "photos")]
+mod labels_csv;
+mod pickle;
+#[cfg(feature = "photos")]
+mod tar;
+#[cfg(feature = "photos")]
+pub(super) mod tar_shards;
+#[cfg(feature = "photos")]
+pub(super) mod tiny_imagenet;
+#[cfg(feature = "photos")]
+mod walk;
