@@ -32,11 +32,25 @@ pub enum Command {
     Cost(CostArgs),
     /// List student pools, or show the students of one
     Pool(PoolArgs),
-    /// What a data set holds: images, class balance, channel means
-    Data {
-        /// fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
-        data: String,
-    },
+    /// What a data set holds and what is wrong with it: balance, broken files, duplicates
+    Data(DataArgs),
+}
+
+/// `data`
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// A published set (fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR), or pictures of yours:
+    /// imagefolder@SIDE:DIR, tiny-imagenet@SIDE:DIR, tar@SIDE:FILES
+    pub data: String,
+    /// Share of the pictures that may be unreadable, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = gtn_core::data::photos::MAX_BAD)]
+    pub max_bad: f64,
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write a page with a contact sheet
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// How a teacher is trained.

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Command::Study(args) => study::run(&args),
         Command::Cost(args) => cost::run(&args, device::load_cuda()),
         Command::Pool(args) => pool::run(&args.action),
-        Command::Data { data } => data::run(&data),
+        Command::Data(args) => data::run(&args),
     })
 }
 

@@ -38,6 +38,9 @@ impl ImageSet {
     /// Lower-case hex SHA-256 over the size, the classes' number, and of each image in turn its index, its
     /// label and its bytes: another order, another label or another pixel is another set.
     pub fn sha256(&self) -> String {
+        if let Some(origin) = &self.origin {
+            return origin.sha256.clone();
+        }
         let mut hash = Sha256::new();
         hash.update(format!("gtn.images/1 {} {} {}\n", self.input, self.classes, self.len()));
         for (i, label) in self.labels.iter().enumerate() {
@@ -114,6 +117,7 @@ mod tests {
         let recorded = Dataset {
             name: "d".into(),
             label_names: Vec::new(),
+            resize_short: None,
             train: set(vec![0, 0], vec![0]),
             test: base.clone(),
         }

@@ -53,15 +53,28 @@ impl FromStr for PhotoSource {
 impl fmt::Display for PhotoSource {
     /// As `--data` takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ImageFolder(dir) => write!(f, "imagefolder:{}", dir.display()),
-            Self::TinyImagenet(dir) => write!(f, "tiny-imagenet:{}", dir.display()),
-            Self::Tar(files) => write!(f, "tar:{files}"),
-        }
+        write!(f, "{}:{}", self.kind(), self.place())
     }
 }
 
 impl PhotoSource {
+    /// The name before the colon.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ImageFolder(_) => "imagefolder",
+            Self::TinyImagenet(_) => "tiny-imagenet",
+            Self::Tar(_) => "tar",
+        }
+    }
+
+    /// What stands behind the colon.
+    pub fn place(&self) -> String {
+        match self {
+            Self::ImageFolder(dir) | Self::TinyImagenet(dir) => dir.display().to_string(),
+            Self::Tar(files) => files.clone(),
+        }
+    }
+
     /// Looks at names, sizes and labels; no picture is opened. An error names the folder or file at fault, what was
     /// found and what was wanted.
     pub fn list(&self) -> Result<Listing> {

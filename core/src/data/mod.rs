@@ -2,10 +2,14 @@
 
 pub mod augment;
 #[cfg(feature = "photos")]
+pub mod cache;
+#[cfg(feature = "photos")]
 pub mod duplicates;
 mod identity;
 #[cfg(feature = "photos")]
 pub mod listing;
+#[cfg(feature = "photos")]
+pub mod photos;
 pub mod preprocess;
 mod readers;
 pub mod split;
@@ -15,9 +19,13 @@ pub use identity::{DataSha256, Part, short};
 use readers::{cifar, fashion_mini, idx};
 
 use crate::ir::arch::Input;
+use crate::program::progress::Watch;
+#[cfg(feature = "photos")]
+use crate::program::progress::unwatched;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Labelled images, u8, planar `[n, C, H, W]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +38,19 @@ pub struct ImageSet {
     pub pixels: Vec<u8>,
     /// `n` labels below `classes`.
     pub labels: Vec<u16>,
+    /// What is known of them beyond their pixels; none for the published sets, and for what was chosen from a set.
+    pub origin: Option<Arc<Origin>>,
+}
+
+/// What a set of photographs knows of its images beyond their pixels at one size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Over each picture's name, label and stored bytes, whatever size it is looked at.
+    pub sha256: String,
+    /// A number for each image: those with the same number are the same picture, or nearly.
+    pub groups: Vec<u32>,
+    /// So many images at the end are the set's own val.
+    pub val: usize,
 }
 
 /// A data set's two published parts. Val is cut from train by [`crate::data::split`].
@@ -43,6 +64,8 @@ pub struct Dataset {
     pub train: ImageSet,
     /// Test images.
     pub test: ImageSet,
+    /// See [`DataSource::resize_short`].
+    pub resize_short: Option<usize>,
 }
 
 /// Where a data set comes from: what `--data` says. `NAME@SIDE:DIR` shrinks the images by averaging
@@ -51,7 +74,7 @@ pub struct Dataset {
 pub struct DataSource {
     /// Which data set, and where.
     pub layout: Layout,
-    /// Images are shrunk to this side.
+    /// Images are shrunk to this side; pictures of any size are brought to it.
     pub side: Option<usize>,
 }
 
@@ -66,9 +89,13 @@ pub enum Layout {
     Cifar10(PathBuf),
     /// Folder with the binary or the Python version.
     Cifar100(PathBuf),
+    /// Pictures of any size, brought to the side that is said.
+    #[cfg(feature = "photos")]
+    Photos(listing::PhotoSource),
 }
 
-const KNOWN: &str = "fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR";
+const KNOWN: &str = "fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, imagefolder@SIDE:DIR, \
+                     tiny-imagenet@SIDE:DIR, tar@SIDE:FILES";
 
 impl FromStr for DataSource {
     type Err = Error;
@@ -82,6 +109,16 @@ impl FromStr for DataSource {
             },
             None => (full_name, None),
         };
+        #[cfg(feature = "photos")]
+        if let "imagefolder" | "tiny-imagenet" | "tar" = name {
+            let layout = Layout::Photos(format!("{name}:{dir}").parse()?);
+            if side.is_none() {
+                let what =
+                    format!("data `{text}` lacks its size: wanted `{name}@SIDE:{dir}`, as {name}@96:{dir}");
+                return Err(Error::usage(what));
+            }
+            return Ok(Self { layout, side });
+        }
         let dir = (!dir.is_empty()).then(|| PathBuf::from(dir));
         let layout = match (name, dir) {
             ("fashion-mnist-mini", None) => Layout::FashionMnistMini,
@@ -107,6 +144,8 @@ impl std::fmt::Display for DataSource {
             Layout::FashionMnist(dir) | Layout::Cifar10(dir) | Layout::Cifar100(dir) => {
                 write!(f, "{}:{}", self.name(), dir.display())
             }
+            #[cfg(feature = "photos")]
+            Layout::Photos(source) => write!(f, "{}:{}", self.name(), source.place()),
         }
     }
 }
@@ -119,6 +158,8 @@ impl DataSource {
             Layout::FashionMnist(_) => "fashion-mnist",
             Layout::Cifar10(_) => "cifar10",
             Layout::Cifar100(_) => "cifar100",
+            #[cfg(feature = "photos")]
+            Layout::Photos(source) => source.kind(),
         };
         self.side.map_or_else(|| name.to_owned(), |side| format!("{name}@{side}"))
     }
@@ -130,6 +171,8 @@ impl DataSource {
             Layout::FashionMnistMini | Layout::FashionMnist(_) => Ok(own(&idx::FASHION_LABELS)),
             Layout::Cifar10(_) => Ok(own(&cifar::CIFAR10_LABELS)),
             Layout::Cifar100(dir) => cifar::cifar100_labels(dir),
+            #[cfg(feature = "photos")]
+            Layout::Photos(source) => Ok(source.list()?.classes),
         }
     }
 
@@ -141,6 +184,8 @@ impl DataSource {
             Layout::FashionMnist(dir) => idx::read_part(dir, "train"),
             Layout::Cifar10(dir) => cifar::read_cifar10(dir, true),
             Layout::Cifar100(dir) => cifar::read_cifar100(dir, true),
+            #[cfg(feature = "photos")]
+            Layout::Photos(_) => return self.photos(&mut unwatched)?.train(),
         }?)
     }
 
@@ -151,7 +196,40 @@ impl DataSource {
             Layout::FashionMnist(dir) => idx::read_part(dir, "t10k"),
             Layout::Cifar10(dir) => cifar::read_cifar10(dir, false),
             Layout::Cifar100(dir) => cifar::read_cifar100(dir, false),
+            #[cfg(feature = "photos")]
+            Layout::Photos(_) => return self.photos(&mut unwatched)?.test(),
         }?)
+    }
+
+    /// Makes what takes long and is made once: a picture set's cache, which `watch` is told of.
+    pub fn prepare(&self, watch: Watch) -> Result<()> {
+        #[cfg(feature = "photos")]
+        if let Layout::Photos(_) = &self.layout {
+            return self.photos(watch).map(drop);
+        }
+        let _ = watch;
+        Ok(())
+    }
+
+    /// The picture set, opened at its side; an error for the published sets.
+    #[cfg(feature = "photos")]
+    pub fn photos(&self, watch: Watch) -> Result<photos::Photos> {
+        match (&self.layout, self.side) {
+            (Layout::Photos(source), Some(side)) => {
+                photos::Photos::open(source, side, photos::MAX_BAD, watch)
+            }
+            _ => Err(Error::usage(format!("data `{self}` is no picture set"))),
+        }
+    }
+
+    /// Length of the short side that pictures of any size are resized to before the middle is cut out; none for the
+    /// published sets, whose images are all of one size.
+    pub fn resize_short(&self) -> Option<usize> {
+        #[cfg(feature = "photos")]
+        if let (Layout::Photos(_), Some(side)) = (&self.layout, self.side) {
+            return Some(cache::short_side(side));
+        }
+        None
     }
 
     fn at_its_side(&self, set: ImageSet) -> Result<ImageSet> {
@@ -163,18 +241,26 @@ impl DataSource {
 }
 
 impl Dataset {
-    /// Opens what `--data` names.
-    pub fn open(spec: &str) -> Result<Self> {
+    /// Opens what `--data` names; `watch` is told of what takes long.
+    pub fn open(spec: &str, watch: Watch) -> Result<Self> {
         let source: DataSource = spec.parse()?;
+        let (name, resize_short) = (source.name(), source.resize_short());
+        #[cfg(feature = "photos")]
+        if let Layout::Photos(_) = &source.layout {
+            let photos = source.photos(watch)?;
+            let (train, test) = (photos.train()?, photos.test()?);
+            return Ok(Self { name, label_names: photos.listing.classes, train, test, resize_short });
+        }
+        let _ = watch;
         let (train, test) = (source.train()?, source.test()?);
-        Ok(Self { name: source.name(), label_names: source.label_names()?, train, test })
+        Ok(Self { name, label_names: source.label_names()?, train, test, resize_short })
     }
 }
 
 impl ImageSet {
     /// Checks that pixels and labels fit each other.
     pub fn new(input: Input, classes: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Result<Self> {
-        let set = Self { input, classes, pixels, labels };
+        let set = Self { input, classes, pixels, labels, origin: None };
         if set.pixels.len() != set.labels.len() * set.image_len() {
             let what =
                 format!("{} bytes of pixels, {} labels of {input} images", set.pixels.len(), set.len());
@@ -213,7 +299,7 @@ impl ImageSet {
             pixels.extend_from_slice(self.image(i));
             labels.push(self.labels[i]);
         }
-        Self { input: self.input, classes: self.classes, pixels, labels }
+        Self { input: self.input, classes: self.classes, pixels, labels, origin: None }
     }
 
     /// The images at `side` x `side`, each pixel the rounded mean of a block of whole pixels.

@@ -141,6 +141,22 @@ impl Preprocess {
         })
     }
 
+    /// One image of any size, planar `[C, h, w]`, as `[C, H, W]`: what [`Self::apply`] normalises. Errors: sides beyond
+    /// the bounds, other bytes than they say, or a file's preprocessing without antialias, which has no bytes between.
+    pub fn cropped(&self, image: &[u8], h: usize, w: usize) -> Result<Vec<u8>> {
+        check_sides(h, w)?;
+        if self.resize != Some(Resize::PIL) || image.len() != self.channels * h * w {
+            let what = format!("{} bytes of {h} x {w} pixels, resized by {:?}", image.len(), self.resize);
+            return Err(Error::usage(what));
+        }
+        let window = self.window_as_torchvision(h, w);
+        Ok(resize::bilinear(self.channels, window, |y, out| {
+            for (plane, out) in image.chunks_exact(h * w).zip(out.chunks_exact_mut(w)) {
+                out.copy_from_slice(&plane[y * w..(y + 1) * w]);
+            }
+        }))
+    }
+
     /// [`Self::apply`] of an image that nobody holds as planes: `row(y, out)` writes its row `y`, plane
     /// after plane (`[C, w]`). Rows that are needed are asked for from the top, once each.
     pub fn apply_rows(&self, h: usize, w: usize, mut row: impl FnMut(usize, &mut [u8])) -> Result<Vec<f32>> {

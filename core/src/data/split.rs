@@ -25,19 +25,37 @@ impl Default for SplitRule {
 }
 
 impl SplitRule {
-    /// What is left to train on, and val. An error names the key that asks for more than there is.
+    /// What is left to train on, and val: the set's own, where it has one (then `val_fraction` says nothing). An error names the key that asks for more than there is.
     pub fn apply(&self, train: &ImageSet) -> Result<(ImageSet, ImageSet)> {
+        // The set's own val stands at the end.
+        let own_val = train.origin.as_ref().map_or(0, |origin| origin.val);
+        let to_train = train.len().saturating_sub(own_val);
+        let labels = train.labels.get(..to_train).unwrap_or_default();
         let taken = match self.train_images {
-            0 => None,
-            n if n <= train.len() => Some(train.subset(&stratified(&train.labels, train.classes, n, SEED))),
+            0 => (0u32..).take(to_train).collect(),
+            n if n <= to_train => stratified(labels, train.classes, n, SEED),
             n => {
-                let what = format!("train_images is {n}, there are {} training images", train.len());
+                let what = format!("train_images is {n}, there are {to_train} training images");
                 return Err(Error::usage(what));
             }
         };
-        let taken = taken.as_ref().unwrap_or(train);
-        let parts = split(&taken.labels, taken.classes, self.val_fraction, SEED)?;
-        Ok((taken.subset(&parts.train), taken.subset(&parts.val)))
+        if own_val > 0 {
+            let val: Vec<u32> = (0u32..).take(train.len()).skip(to_train).collect();
+            return Ok((train.subset(&taken), train.subset(&val)));
+        }
+        let labels: Vec<u16> = taken.iter().filter_map(|&i| labels.get(i as usize).copied()).collect();
+        let parts = match &train.origin {
+            Some(origin) => {
+                let group = |&i: &u32| origin.groups.get(i as usize).copied().unwrap_or(i);
+                let groups: Vec<u32> = taken.iter().map(group).collect();
+                split_groups(&labels, &groups, train.classes, self.val_fraction, SEED)?
+            }
+            None => split(&labels, train.classes, self.val_fraction, SEED)?,
+        };
+        let places = |part: &[u32]| -> Vec<u32> {
+            part.iter().filter_map(|&i| taken.get(i as usize).copied()).collect()
+        };
+        Ok((train.subset(&places(&parts.train)), train.subset(&places(&parts.val))))
     }
 }
 

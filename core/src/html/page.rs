@@ -64,6 +64,19 @@ impl Page {
         self.push(format!("<figure>{svg}<figcaption>{}</figcaption></figure>", escape(caption)))
     }
 
+    /// Rows of small pictures: PNG files, each with a word below it.
+    #[cfg(feature = "photos")]
+    pub fn pictures(&mut self, pictures: &[(Vec<u8>, String)]) -> &mut Self {
+        use base64::prelude::{BASE64_STANDARD, Engine};
+        let one = |(png, caption): &(Vec<u8>, String)| {
+            let (data, caption) = (BASE64_STANDARD.encode(png), escape(caption));
+            format!(
+                "<figure><img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"><figcaption>{caption}</figcaption></figure>"
+            )
+        };
+        self.push(format!("<div class=\"sheet\">{}</div>", pictures.iter().map(one).collect::<String>()))
+    }
+
     fn push(&mut self, html: String) -> &mut Self {
         self.body.push_str(&html);
         self.body.push('\n');

@@ -12,9 +12,13 @@ mod read;
 pub(crate) mod resize;
 #[cfg(feature = "images")]
 mod webp;
+#[cfg(feature = "photos")]
+mod write;
 
 #[cfg(feature = "images")]
 pub use read::{Image, check_channels};
+#[cfg(feature = "photos")]
+pub use write::to_png;
 
 use std::path::Path;
 

@@ -27,7 +27,7 @@ use gtn_core::measure::parity::{Tolerance, compare};
 use gtn_core::measure::report::{Accuracy, Report};
 use gtn_core::measure::warning::Warning;
 use gtn_core::program::exit;
-use gtn_core::program::progress::unwatched;
+use gtn_core::program::progress::{bars, unwatched};
 use gtn_core::quant::norm_to_depthwise::norm_to_depthwise;
 use gtn_core::text::format;
 use gtn_core::{Error, Precision, Result};
@@ -194,6 +194,7 @@ fn data_source(plan: &ExportPlan, student: &ModelDir) -> Result<DataSource> {
         let what = format!("--data is `{}`, the student was trained on `{trained_on}`", source.name());
         return Err(Error::usage(what));
     }
+    source.prepare(&mut bars("pictures"))?;
     Ok(source)
 }
 

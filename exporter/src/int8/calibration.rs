@@ -259,7 +259,7 @@ mod tests {
     fn val(n: u8) -> ImageSet {
         let input = gtn_core::ir::arch::Input { channels: 1, height: 1, width: 1 };
         let labels = (0..n).map(|i| u16::from(i % 4)).collect();
-        ImageSet { input, classes: 4, pixels: (0..n).collect(), labels }
+        ImageSet { input, classes: 4, pixels: (0..n).collect(), labels, origin: None }
     }
 
     #[test]

@@ -37,7 +37,9 @@ pub fn evaluate(subject: &mut Subject, steps: &Steps, watch: Watch) -> Result<Ev
     let mut warnings = Vec::new();
     let (pixels, labels) = match (data, &subject.bundle) {
         (Some(data), bundle) => {
-            let test = data.parse::<DataSource>()?.test()?;
+            let source = data.parse::<DataSource>()?;
+            source.prepare(watch)?;
+            let test = source.test()?;
             let p = subject.preprocess()?;
             let fits =
                 (test.input.channels, test.input.height, test.input.width) == (p.channels, p.height, p.width);

@@ -10,6 +10,7 @@ use gtn_core::io::artifact;
 use gtn_core::io::npy;
 use gtn_core::io::tensors::Tensor as CoreTensor;
 use gtn_core::program::exit;
+use gtn_core::program::progress::bars;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
@@ -19,7 +20,9 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
     args.logits.as_deref().map_or(Ok(()), artifact::check_writable)?;
     let (device, _) = set_up(&args.device, cuda)?;
     let dir = ModelDir::read(&args.dir)?;
-    let test = args.data.parse::<DataSource>()?.test()?;
+    let source = args.data.parse::<DataSource>()?;
+    source.prepare(&mut bars("pictures"))?;
+    let test = source.test()?;
     let arch = &dir.file.arch;
     if (test.input, test.classes) != (arch.input, arch.classes) {
         let what = format!(

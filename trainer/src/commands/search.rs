@@ -23,7 +23,7 @@ use gtn_core::latency::{Prediction, Predictor};
 use gtn_core::nets::family::BlockChoice;
 use gtn_core::nets::pool::{Path, Space, StageSpace, named};
 use gtn_core::program::exit;
-use gtn_core::program::progress::Progress;
+use gtn_core::program::progress::{Progress, bars};
 use gtn_core::rng::Rng;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
@@ -144,7 +144,7 @@ impl Judge {
         let (specs, _) = supernet.initial(0)?;
         let weights = Weights::from_map(TensorMap::read(&path)?, &specs, &path)?;
         let tensors = Params::new(specs, &weights, device, false)?;
-        let data = Dataset::open(&args.data)?;
+        let data = Dataset::open(&args.data, &mut bars("pictures"))?;
         if (data.train.input, data.train.classes) != (arch.input, arch.classes) || data.name != dir.train.data
         {
             let what = format!("--data is {}, the teacher was trained on {}", data.name, dir.train.data);

@@ -25,6 +25,7 @@ use gtn_core::ir::weights::Weights;
 use gtn_core::nets;
 use gtn_core::nets::pool::{self, Space};
 use gtn_core::program::exit;
+use gtn_core::program::progress::bars;
 use gtn_core::program::signals::Signals;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
@@ -107,7 +108,7 @@ fn preprocess_for(data: &Dataset) -> Preprocess {
         channels,
         height,
         width,
-        resize_short: None,
+        resize_short: data.resize_short,
         resize: Some(Resize::PIL),
         mean: round(mean),
         std: round(std),
@@ -136,7 +137,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     let run = plan.run;
     let recipe = resolve_recipe(run)?;
     let (device, threads) = set_up(&run.device, cuda)?;
-    let data = Dataset::open(&run.data)?;
+    let data = Dataset::open(&run.data, &mut bars("pictures"))?;
     let data_sha256 = data.sha256();
     let preprocess = preprocess_for(&data);
     check_teacher(plan.teacher.as_ref(), &preprocess, (&data, &data_sha256))?;

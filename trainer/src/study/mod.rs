@@ -15,6 +15,7 @@ use gtn_core::data::Dataset;
 use gtn_core::io::artifact;
 use gtn_core::nets::pool;
 use gtn_core::program::exit;
+use gtn_core::program::progress::bars;
 use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -253,7 +254,7 @@ pub fn run(args: &StudyArgs) -> Result<()> {
 /// Cells of another recipe, other data or other numerics are named before any work, or with `--retrain`
 /// removed, to be trained anew.
 fn refuse_or_remove(study: &Study, cells: &[&Cell], retrain: bool) -> Result<()> {
-    let data = Dataset::open(&study.data)?.sha256();
+    let data = Dataset::open(&study.data, &mut bars("pictures"))?.sha256();
     let mut odd = Vec::new();
     for cell in cells {
         let Some(why) = study.odd(cell, Some(&data))? else { continue };

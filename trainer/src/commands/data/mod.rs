@@ -1,13 +1,70 @@
 //! `gtn-train data`: whether a data set is what it should be.
 
-use gtn_core::Result;
-use gtn_core::data::{Dataset, ImageSet};
-use gtn_core::program::exit;
-use gtn_core::text::table::Table;
+mod page;
+mod survey;
 
-/// Prints a table with one row per part.
-pub fn run(spec: &str) -> Result<()> {
-    let data = Dataset::open(spec)?;
+use crate::cli::DataArgs;
+use gtn_core::data::photos::Photos;
+use gtn_core::data::{DataSource, Dataset, ImageSet, Layout};
+use gtn_core::io::artifact;
+use gtn_core::program::exit;
+use gtn_core::program::progress::bars;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
+use survey::Survey;
+
+/// Judges the set that is named; of a set of pictures also a page, if one is wanted.
+pub fn run(args: &DataArgs) -> Result<()> {
+    let source: DataSource = args.data.parse()?;
+    match (&source.layout, source.side) {
+        (Layout::Photos(photos), Some(side)) => {
+            args.html.as_deref().map_or(Ok(()), artifact::check_writable)?;
+            let photos = Photos::open(photos, side, args.max_bad, &mut bars("pictures"))?;
+            judge(args, &photos)
+        }
+        _ if args.json || args.html.is_some() => Err(Error::usage(format!(
+            "--json and --html are for sets of pictures; `{}` is a published set",
+            args.data
+        ))),
+        _ => published(&args.data),
+    }
+}
+
+fn judge(args: &DataArgs, photos: &Photos) -> Result<()> {
+    let survey = Survey::of(&args.data, photos)?;
+    let mut counts = Table::new(["class", "train", "val", "test"]);
+    for c in &survey.classes {
+        counts.row([c.name.clone(), c.train.to_string(), c.val.to_string(), c.test.to_string()]);
+    }
+    if let Some(path) = &args.html {
+        artifact::write_atomic(path, page::page(&survey, photos, &counts)?.as_bytes())?;
+    }
+    if args.json {
+        return exit::print(&artifact::to_json(&survey)?);
+    }
+    let [low, middle, high] = survey.short_side;
+    let mut text = format!("{}\n\n{}\n{}\n", survey.data, counts.render(), survey.parted);
+    text.push_str(&format!(
+        "short side in the cache: {low} to {high} pixels, half of them below {middle}; long side over short {:.2} to {:.2}\n",
+        survey.aspect[0], survey.aspect[2]
+    ));
+    text.push_str(&format!("channel means {}, std {}\n", numbers(&survey.mean), numbers(&survey.std)));
+    text.push_str(&format!(
+        "{} pairs of equal files, {} pairs that look alike, {} pictures that cannot be read\n",
+        survey.equal.len(),
+        survey.near.len(),
+        survey.broken.len()
+    ));
+    text.push_str(&format!("cache: {}\n", photos.pictures.dir().display()));
+    for warning in &survey.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    exit::print(&text)
+}
+
+/// One row for each part.
+fn published(spec: &str) -> Result<()> {
+    let data = Dataset::open(spec, &mut bars("pictures"))?;
     let mut table =
         Table::new(["part", "images", "size", "classes", "images per class", "channel means", "std"]);
     for (part, set) in [("train", &data.train), ("test", &data.test)] {

@@ -1,0 +1,214 @@
+//! A picture set at one size, as training, calibration and evaluation take it: listed, decoded once into the cache,
+//! parted by a stated rule, and cropped to the network's size exactly as a device crops an original file.
+//!
+//! Parts are the set's own where it has them. A set without test pictures gives up a fifth of what it has
+//! ([`TEST_FRACTION`]), drawn by class with seed 0 and by whole groups of equal and near pictures
+//! ([`crate::data::duplicates`]): no picture to train on has a twin to be judged by. Val is cut by the same rule
+//! ([`crate::data::split::SplitRule`]), unless the set has its own.
+
+use crate::data::cache::{self, Pictures, Settings};
+use crate::data::duplicates::{self, Groups, Print};
+use crate::data::listing::{Listing, Part, PhotoSource};
+use crate::data::preprocess::{Preprocess, Resize};
+use crate::data::split::split_groups;
+use crate::data::{ImageSet, Origin};
+use crate::ir::arch::Input;
+use crate::program::progress::Watch;
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Share of the pictures that becomes test where the set has none of its own.
+pub const TEST_FRACTION: f64 = 0.2;
+/// Every run of one set sees the same test pictures, whatever its own seed.
+const TEST_SEED: u64 = 0;
+/// Share of the pictures that may be unreadable.
+pub const MAX_BAD: f64 = 0.01;
+/// Photographs are colour; a grey file has three equal channels.
+const CHANNELS: usize = 3;
+/// Bytes of one part's pixels, which are held in memory.
+const MAX_PIXELS: u64 = 8 << 30;
+
+/// A picture set, opened.
+#[derive(Debug)]
+pub struct Photos {
+    /// What there is.
+    pub listing: Listing,
+    /// Its pixels.
+    pub pictures: Pictures,
+    /// Which of them are the same picture: by place in the listing; a broken picture is alone.
+    pub groups: Groups,
+    size: usize,
+    parts: [Vec<u32>; 3],
+}
+
+/// Where caches of picture sets are kept: `$XDG_CACHE_HOME/gtn/photos`, else `~/.cache/gtn/photos`. Any folder in it may
+/// be deleted: it is made again.
+pub fn cache_dir() -> Result<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let dir = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let dir =
+        dir.ok_or_else(|| Error::usage("neither XDG_CACHE_HOME nor HOME says where to keep pictures"))?;
+    Ok(dir.join("gtn/photos"))
+}
+
+impl Photos {
+    /// Opens a set for networks that see `size` x `size` pixels. The first time, every picture is decoded, which
+    /// `watch` is told of. Errors: the listing's, the cache's (no room, more than `max_bad` of the pictures broken).
+    pub fn open(source: &PhotoSource, size: usize, max_bad: f64, watch: Watch) -> Result<Self> {
+        Self::open_in(&cache_dir()?, source, size, max_bad, watch)
+    }
+
+    /// [`Self::open`] with the caches elsewhere.
+    pub fn open_in(
+        caches: &Path,
+        source: &PhotoSource,
+        size: usize,
+        max_bad: f64,
+        watch: Watch,
+    ) -> Result<Self> {
+        let listing = source.list()?;
+        let settings = Settings { max_bad, ..Settings::for_size(size, CHANNELS) };
+        let mut told = |p: cache::Progress| {
+            watch("decoding pictures", p.done, p.total);
+            Ok(())
+        };
+        let pictures = cache::build(&listing, caches, &settings, &mut told)?;
+        let groups = grouped(&pictures);
+        let parts = parted(&listing, &pictures, &groups)?;
+        Ok(Self { listing, pictures, groups, size, parts })
+    }
+
+    /// The side of what networks see, pixels.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Places in the listing of a part's readable pictures: train, val (empty where it is yet to be cut), test.
+    pub fn part(&self, part: Part) -> &[u32] {
+        match part {
+            Part::Train => &self.parts[0],
+            Part::Val => &self.parts[1],
+            Part::Test => &self.parts[2],
+        }
+    }
+
+    /// The pictures to train on, the set's own val at the end of them.
+    pub fn train(&self) -> Result<ImageSet> {
+        let [train, val, _] = &self.parts;
+        self.images(&[train.as_slice(), val].concat(), val.len())
+    }
+
+    /// The test pictures.
+    pub fn test(&self) -> Result<ImageSet> {
+        self.images(&self.parts[2], 0)
+    }
+
+    /// Cropped as a device crops an original file: short side to 8/7 of the size, the middle of it.
+    fn images(&self, chosen: &[u32], val: usize) -> Result<ImageSet> {
+        let input = Input { channels: CHANNELS, height: self.size, width: self.size };
+        let crop = Preprocess {
+            channels: CHANNELS,
+            height: self.size,
+            width: self.size,
+            resize_short: Some(cache::short_side(self.size)),
+            resize: Some(Resize::PIL),
+            mean: vec![0.0; CHANNELS],
+            std: vec![1.0; CHANNELS],
+        };
+        let one = CHANNELS * self.size * self.size;
+        let bytes = one as u64 * chosen.len() as u64;
+        if bytes > MAX_PIXELS {
+            let what = format!(
+                "{} pictures of {input} take {} GiB of memory, wanted at most {}: a smaller size (@{})",
+                chosen.len(),
+                bytes.div_ceil(1 << 30),
+                MAX_PIXELS >> 30,
+                self.size / 2
+            );
+            return Err(Error::input(&self.listing.root, what));
+        }
+        let mut pixels = vec![0; one * chosen.len()];
+        let fill = |(out, &i): (&mut [u8], &u32)| -> Result<()> {
+            let gone = || Error::Failed(format!("{}: picture {i} is gone", self.pictures.dir().display()));
+            let (planes, width, height) = self.pictures.get(i as usize).ok_or_else(gone)?;
+            out.copy_from_slice(&crop.cropped(planes, height, width)?);
+            Ok(())
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = chosen.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            let work: Vec<_> = pixels
+                .chunks_mut(one * share)
+                .zip(chosen.chunks(share))
+                .map(|(out, chosen)| scope.spawn(move || out.chunks_mut(one).zip(chosen).try_for_each(fill)))
+                .collect();
+            let joined = |w: std::thread::ScopedJoinHandle<'_, Result<()>>| {
+                w.join().map_err(|_| Error::Failed("a thread that crops pictures panicked".into()))?
+            };
+            work.into_iter().try_for_each(joined)
+        })?;
+        let label = |&i: &u32| self.pictures.label(i as usize).unwrap_or(u16::MAX);
+        let labels = chosen.iter().map(label).collect();
+        let group = |&i: &u32| self.groups.of.get(i as usize).copied().unwrap_or(i);
+        let set = ImageSet::new(input, self.listing.classes.len(), pixels, labels)?;
+        let origin = Origin {
+            sha256: self.pictures.data_sha256(&self.listing, chosen),
+            groups: chosen.iter().map(group).collect(),
+            val,
+        };
+        Ok(ImageSet { origin: Some(Arc::new(origin)), ..set })
+    }
+}
+
+/// By place in the listing.
+fn grouped(pictures: &Pictures) -> Groups {
+    let mut prints = Vec::with_capacity(pictures.len());
+    let mut places = Vec::with_capacity(pictures.len());
+    for i in pictures.good() {
+        let Some((pixels, width, height)) = pictures.get(i as usize) else { continue };
+        let sha256 = pictures.file_sha256(i as usize).unwrap_or_default();
+        prints.push(Print::of(sha256, pixels, pictures.channels(), height, width));
+        places.push(i);
+    }
+    let found = duplicates::groups(&prints);
+    let place = |i: u32| places.get(i as usize).copied().unwrap_or(i);
+    let pair = |&(a, b): &(u32, u32)| (place(a), place(b));
+    let mut of: Vec<u32> = (0u32..).take(pictures.len()).collect();
+    for (&i, &first) in places.iter().zip(&found.of) {
+        if let Some(slot) = of.get_mut(i as usize) {
+            *slot = place(first);
+        }
+    }
+    Groups { of, equal: found.equal.iter().map(pair).collect(), near: found.near.iter().map(pair).collect() }
+}
+
+/// Train, val and test: places in the listing of readable pictures, ascending. What no part is said of is to train on,
+/// or, where the set has no test pictures, is parted too.
+fn parted(listing: &Listing, pictures: &Pictures, groups: &Groups) -> Result<[Vec<u32>; 3]> {
+    let good = pictures.good();
+    let of = |part: Option<Part>| {
+        let is = |&i: &u32| listing.items.get(i as usize).is_some_and(|item| item.part == part);
+        good.iter().copied().filter(is).collect::<Vec<u32>>()
+    };
+    let mut train = [of(Some(Part::Train)), of(None)].concat();
+    train.sort_unstable();
+    let (val, test) = (of(Some(Part::Val)), of(Some(Part::Test)));
+    if !test.is_empty() {
+        return Ok([train, val, test]);
+    }
+    let labels: Vec<u16> = train.iter().filter_map(|&i| pictures.label(i as usize)).collect();
+    let group: Vec<u32> = train.iter().filter_map(|&i| groups.of.get(i as usize).copied()).collect();
+    let cut = split_groups(&labels, &group, listing.classes.len(), TEST_FRACTION, TEST_SEED)?;
+    let place = |at: Vec<u32>| at.iter().filter_map(|&i| train.get(i as usize).copied()).collect::<Vec<_>>();
+    let test = place(cut.val);
+    if test.is_empty() {
+        let what =
+            format!("its {} pictures are too few for test: {TEST_FRACTION} of a class is none", train.len());
+        return Err(Error::input(&listing.root, what));
+    }
+    Ok([place(cut.train), val, test])
+}
+
+#[cfg(test)]
+mod tests;
