@@ -137,7 +137,8 @@ pub struct StudentArgs {
 /// What every training run takes.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Data: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
+    /// Data: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, imagefolder@SIDE:DIR, ...
+    /// (gtn-train data --help)
     #[arg(long, value_name = "DATA")]
     pub data: String,
     /// Folder to write
@@ -186,7 +187,8 @@ pub struct EvalArgs {
     /// Folder of a trained teacher or student
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Data: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
+    /// Data: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, imagefolder@SIDE:DIR, ...
+    /// (gtn-train data --help)
     #[arg(long, value_name = "DATA")]
     pub data: String,
     /// Take --data of other content than the network was trained with

@@ -93,7 +93,8 @@ pub struct EvalArgs {
     /// Bundle, or a model.onnx that tells its preprocessing and labels
     #[arg(value_name = "BUNDLE|MODEL.onnx")]
     pub model: PathBuf,
-    /// Test images: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR
+    /// Test images: fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, imagefolder@SIDE:DIR,
+    /// tiny-imagenet@SIDE:DIR, tar@SIDE:FILES
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
     /// Take --data of other content than the bundle's network was trained with

@@ -36,6 +36,8 @@ pub struct Survey {
     pub mean: Vec<f32>,
     /// Their standard deviations.
     pub std: Vec<f32>,
+    /// Names of the test pictures, in the order that an evaluation answers them in.
+    pub test: Vec<String>,
     /// What cannot be read, and why.
     pub broken: Vec<Named>,
     /// Files with the same bytes.
@@ -117,6 +119,7 @@ impl Survey {
             aspect,
             mean,
             std,
+            test: photos.part(Part::Test).iter().filter_map(|&i| Some(item(i)?.name.clone())).collect(),
             broken: broken.collect(),
             equal: photos.groups.equal.iter().map(pair).collect(),
             near: photos.groups.near.iter().map(pair).collect(),

@@ -1,0 +1,162 @@
+//! A folder of pictures, from what `gtn-train data` says of it to a bundle that answers as it was judged.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, what cannot be is a failure
+
+use gtn_core::image::to_png;
+use gtn_core::io::npy;
+use gtn_core::io::tensors::Data;
+use gtn_core::rng::Rng;
+use gtn_tests::{Done, command};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Pictures of three classes that a small network can tell apart in some steps: stripes along, across, and neither.
+fn picture(class: usize, seed: u64) -> Vec<u8> {
+    let mut rng = Rng::new(seed, "stripes", class as u64);
+    let (width, height) = (36 + rng.below(30) as usize, 36 + rng.below(30) as usize);
+    let (phase, tint) = (rng.unit_f64() * 6.3, [rng.unit_f64(), rng.unit_f64(), rng.unit_f64()]);
+    let mut pixels = Vec::with_capacity(3 * width * height);
+    for (c, y, x) in (0..3).flat_map(|c| (0..height).flat_map(move |y| (0..width).map(move |x| (c, y, x)))) {
+        let along = [x as f64, y as f64, (x + y) as f64 * 0.7][class];
+        let wave = (along * 0.8 + phase).sin() * 70.0 + rng.below(30) as f64;
+        pixels.push((110.0 + wave + 40.0 * tint[c]).clamp(0.0, 255.0) as u8);
+    }
+    to_png(&pixels, height, width).unwrap()
+}
+
+/// `each` pictures of each class, under a name with a space and an umlaut.
+fn folder(dir: &Path, each: u64) -> PathBuf {
+    let root = dir.join("my pictures, größer");
+    for (class, name) in ["across", "along", "slanting ones"].iter().enumerate() {
+        let of_class = root.join(name);
+        fs::create_dir_all(&of_class).unwrap();
+        for i in 0..each {
+            fs::write(of_class.join(format!("{i:03}.png")), picture(class, i)).unwrap();
+        }
+    }
+    root
+}
+
+/// Runs a program that keeps its picture caches below `dir`; arguments may hold spaces.
+fn run(dir: &Path, name: &str, args: &[&str]) -> Done {
+    let mut command = command(name, "");
+    command.args(args).env("XDG_CACHE_HOME", dir.join("cache"));
+    command.output().unwrap().into()
+}
+
+fn data(root: &Path, size: usize) -> String {
+    format!("imagefolder@{size}:{}", root.display())
+}
+
+#[test]
+fn a_folder_becomes_a_bundle_that_answers_as_it_was_judged() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, root) = (temp.path(), folder(temp.path(), 50));
+    let data = data(&root, 24);
+    let student = dir.join("student").display().to_string();
+    let arch = ["--arch", "pool:res-mini:d111-k333-e111", "--kd", "none", "--set", "max_steps=60"];
+    let train =
+        [&["student", "--data", &data, "--set", "batch_size=16", "--out", &student], &arch[..]].concat();
+    run(dir, "gtn-train", &train).ok();
+    let spec: Value =
+        serde_json::from_str(&fs::read_to_string(Path::new(&student).join("arch.json")).unwrap()).unwrap();
+    assert_eq!(spec["preprocess"]["resize_short"], 28, "{}", spec["preprocess"]);
+    assert_eq!(spec["labels"][2], "slanting ones");
+    let bundle = dir.join("b.gtn").display().to_string();
+    let export = ["--target", "host", "--precision", "int8", "--max-drop", "100", "--data", &data, &student];
+    run(dir, "gtn-export", &[&export[..], &["--out", &bundle]].concat()).ok();
+    run(dir, "gtn-run", &["verify", &bundle]).ok();
+
+    // The same pictures, once out of the cache and once as the files that they are.
+    let logits = dir.join("logits.npy").display().to_string();
+    let said = run(dir, "gtn-run", &["eval", &bundle, "--data", &data, "--logits", &logits]).ok();
+    let Data::F32(logits) = npy::read(Path::new(&logits)).unwrap().data else { unreachable!() };
+    let listed = run(dir, "gtn-train", &["data", &data, "--json"]).ok();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let names: Vec<&str> = listed["test"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+    assert_eq!((names.len(), logits.len()), (30, 90));
+    let right = names.iter().zip(logits.chunks(3)).filter(|(name, row)| {
+        let best = (0..3).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+        name.starts_with(["across", "along", "slanting ones"][best])
+    });
+    let right = right.count();
+    assert!(right >= 20, "{right} of 30 are right, chance is 10");
+    assert!(said.contains(&format!("{:.2} %", 100.0 * right as f64 / 30.0)), "{right} of 30 in {said}");
+    let files: Vec<String> = names.iter().map(|n| root.join(n).display().to_string()).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let classify = [&["classify", &bundle], &files[..], &["--top", "3", "--json", "-"]].concat();
+    let found: Value = serde_json::from_str(&run(dir, "gtn-run", &classify).ok()).unwrap();
+    for ((image, row), name) in found["images"].as_array().unwrap().iter().zip(logits.chunks(3)).zip(&names) {
+        let sum: f64 = row.iter().map(|&l| f64::from(l).exp()).sum();
+        for top in image["top"].as_array().unwrap() {
+            let label = top["class"].as_u64().unwrap() as usize;
+            let (answer, wanted) = (top["probability"].as_f64().unwrap(), f64::from(row[label]).exp() / sum);
+            assert!((answer - wanted).abs() < 1e-6, "{name}: {top}, by eval {wanted}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_said() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, root) = (temp.path(), folder(temp.path(), 40));
+    // The same file twice, once more under another class; and three that are damaged, each in its way.
+    fs::copy(root.join("along/000.png"), root.join("along/copy.png")).unwrap();
+    fs::copy(root.join("along/001.png"), root.join("across/mislabelled.png")).unwrap();
+    let whole = fs::read(root.join("along/007.png")).unwrap();
+    fs::write(root.join("along/007.png"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(root.join("along/008.png"), "no picture").unwrap();
+    fs::write(root.join("along/009.png"), "").unwrap();
+    let data = data(&root, 24);
+    // 3 of 122 are more than 1 %.
+    let refused = run(dir, "gtn-train", &["data", &data]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("along/007.png"), "{}", refused.stderr);
+    let page = dir.join("page.html").display().to_string();
+    let told = run(dir, "gtn-train", &["data", &data, "--max-bad", "0.05", "--json", "--html", &page]).ok();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let broken: Vec<&str> =
+        told["broken"].as_array().unwrap().iter().map(|b| b["name"].as_str().unwrap()).collect();
+    assert_eq!(broken, ["along/007.png", "along/008.png", "along/009.png"]);
+    assert!(told["broken"].as_array().unwrap().iter().all(|b| !b["why"].as_str().unwrap().is_empty()));
+    let pairs: Vec<(&str, &str)> = told["equal"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["names"][0].as_str().unwrap(), p["names"][1].as_str().unwrap()))
+        .collect();
+    assert_eq!(pairs, [("across/mislabelled.png", "along/001.png"), ("along/000.png", "along/copy.png")]);
+    let warnings = told["warnings"].to_string();
+    assert!(warnings.contains("unlike classes") && warnings.contains("mislabelled"), "{warnings}");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("data:image/png;base64,") && page.contains("slanting ones"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_trained_on_is_refused_in_a_line() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let refused = |what: &str, wanted: &str| {
+        let out = run(dir, "gtn-train", &["data", what]);
+        assert_eq!(out.code, Some(2), "{what}: {}", out.stderr);
+        assert!(out.stderr.contains(wanted) && out.stderr.lines().count() == 1, "{what}: {}", out.stderr);
+    };
+    let root = folder(dir, 3);
+    let plain = root.display();
+    refused(&format!("imagefolder:{plain}"), "lacks its size");
+    refused("imagefolder@24:/no/such/place", "no such folder");
+    fs::create_dir(root.join("nothing")).unwrap();
+    refused(&data(&root, 24), "nothing");
+    fs::remove_dir(root.join("nothing")).unwrap();
+    for class in ["across", "along"] {
+        fs::remove_dir_all(root.join(class)).unwrap();
+    }
+    refused(&data(&root, 24), "one class");
+    #[cfg(unix)]
+    {
+        let root = folder(dir, 6);
+        std::os::unix::fs::symlink(&root, root.join("along/again")).unwrap();
+        let out = run(dir, "gtn-train", &["data", &data(&root, 24), "--json"]);
+        assert!(out.code == Some(0) || out.code == Some(2), "{}", out.stderr);
+    }
+}
