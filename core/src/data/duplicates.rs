@@ -223,7 +223,7 @@ mod tests {
     /// A black and a dark picture have the same hash, which is why it is not enough.
     #[test]
     fn flat_pictures_are_told_apart_by_their_levels() {
-        let flat = |level: u8| Print::of([level; 32], &vec![level; 12], 1, 3, 4);
+        let flat = |level: u8| Print::of([level; 32], &[level; 12], 1, 3, 4);
         assert!(flat(0).is_near(&flat(10)) && !flat(0).is_near(&flat(11)));
     }
 

@@ -141,6 +141,26 @@ impl Preprocess {
         })
     }
 
+    /// Resized and cropped as [`Self::apply`] does it, and not normalised: planar `[C, H, W]`. Only for antialiased
+    /// resizing, whose answer is bytes.
+    pub fn crop(&self, image: &[u8], h: usize, w: usize) -> Result<Vec<u8>> {
+        check_sides(h, w)?;
+        if image.len() != self.channels * h * w || !self.resize.unwrap_or(Resize::UNSAID).antialias {
+            let what = format!(
+                "image has {} bytes, wanted {} x {h} x {w} (channels, height, width), and antialiased resizing",
+                image.len(),
+                self.channels
+            );
+            return Err(Error::usage(what));
+        }
+        let window = self.window_as_torchvision(h, w);
+        Ok(resize::bilinear(self.channels, window, |y, out| {
+            for (plane, out) in image.chunks_exact(h * w).zip(out.chunks_exact_mut(w)) {
+                out.copy_from_slice(&plane[y * w..(y + 1) * w]);
+            }
+        }))
+    }
+
     /// [`Self::apply`] of an image that nobody holds as planes: `row(y, out)` writes its row `y`, plane
     /// after plane (`[C, w]`). Rows that are needed are asked for from the top, once each.
     pub fn apply_rows(&self, h: usize, w: usize, mut row: impl FnMut(usize, &mut [u8])) -> Result<Vec<f32>> {
