@@ -2,6 +2,8 @@
 
 pub mod augment;
 #[cfg(feature = "photos")]
+pub mod cache;
+#[cfg(feature = "photos")]
 pub mod duplicates;
 mod identity;
 #[cfg(feature = "photos")]
