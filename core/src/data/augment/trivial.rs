@@ -170,7 +170,7 @@ mod tests {
         assert!(count(&|o| *o == Operation::Equalize).abs_diff(1000) < 130); // 4 sigma
         let rotated: Vec<f64> =
             all.iter().filter_map(|o| if let Operation::Rotate(d) = o { Some(*d) } else { None }).collect();
-        assert!(rotated.iter().any(|d| *d == 135.0) && rotated.iter().any(|d| *d == -135.0));
+        assert!(rotated.contains(&135.0) && rotated.contains(&-135.0));
         for bits in 2..=8 {
             assert!(count(&|o| *o == Operation::Posterize(bits)) > 20, "{bits}");
         }
