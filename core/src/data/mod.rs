@@ -227,7 +227,7 @@ impl DataSource {
     pub fn resize_short(&self) -> Option<usize> {
         #[cfg(feature = "photos")]
         if let (Layout::Photos(_), Some(side)) = (&self.layout, self.side) {
-            return Some(cache::short_side(side));
+            return Some(augment::crop::short_side(side));
         }
         None
     }

@@ -7,6 +7,7 @@
 //! ([`crate::data::split::SplitRule`]), unless the set has its own.
 
 use crate::data::cache::{self, Pictures, Settings};
+use crate::data::augment::crop;
 use crate::data::duplicates::{self, Groups, Print};
 use crate::data::listing::{Listing, Part, PhotoSource};
 use crate::data::preprocess::{Preprocess, Resize};
@@ -111,7 +112,7 @@ impl Photos {
             channels: CHANNELS,
             height: self.size,
             width: self.size,
-            resize_short: Some(cache::short_side(self.size)),
+            resize_short: Some(crop::short_side(self.size)),
             resize: Some(Resize::PIL),
             mean: vec![0.0; CHANNELS],
             std: vec![1.0; CHANNELS],
@@ -132,7 +133,7 @@ impl Photos {
         let fill = |(out, &i): (&mut [u8], &u32)| -> Result<()> {
             let gone = || Error::Failed(format!("{}: picture {i} is gone", self.pictures.dir().display()));
             let (planes, width, height) = self.pictures.get(i as usize).ok_or_else(gone)?;
-            out.copy_from_slice(&crop.cropped(planes, height, width)?);
+            out.copy_from_slice(&crop.crop(planes, height, width)?);
             Ok(())
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);

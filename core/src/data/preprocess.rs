@@ -141,12 +141,16 @@ impl Preprocess {
         })
     }
 
-    /// One image of any size, planar `[C, h, w]`, as `[C, H, W]`: what [`Self::apply`] normalises. Errors: sides beyond
-    /// the bounds, other bytes than they say, or a file's preprocessing without antialias, which has no bytes between.
-    pub fn cropped(&self, image: &[u8], h: usize, w: usize) -> Result<Vec<u8>> {
+    /// Resized and cropped as [`Self::apply`] does it, and not normalised: planar `[C, H, W]`. Only for antialiased
+    /// resizing, whose answer is bytes.
+    pub fn crop(&self, image: &[u8], h: usize, w: usize) -> Result<Vec<u8>> {
         check_sides(h, w)?;
-        if self.resize != Some(Resize::PIL) || image.len() != self.channels * h * w {
-            let what = format!("{} bytes of {h} x {w} pixels, resized by {:?}", image.len(), self.resize);
+        if image.len() != self.channels * h * w || !self.resize.unwrap_or(Resize::UNSAID).antialias {
+            let what = format!(
+                "image has {} bytes, wanted {} x {h} x {w} (channels, height, width), and antialiased resizing",
+                image.len(),
+                self.channels
+            );
             return Err(Error::usage(what));
         }
         let window = self.window_as_torchvision(h, w);

@@ -19,6 +19,7 @@ mod space;
 pub use build::{Progress, build, folder};
 pub use pictures::Pictures;
 
+use crate::data::augment::crop::short_side;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -56,11 +57,6 @@ impl Settings {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         if self.threads == 0 { cores() } else { self.threads }
     }
-}
-
-/// 8/7 of `size`, rounded up: 256 for 224.
-pub fn short_side(size: usize) -> usize {
-    size.saturating_mul(8).div_ceil(7)
 }
 
 const PIXELS: &str = "pixels.u8";

@@ -93,7 +93,7 @@ fn a_picture_is_cropped_as_a_device_crops_its_file() {
         channels: 3,
         height: SIZE,
         width: SIZE,
-        resize_short: Some(cache::short_side(SIZE)),
+        resize_short: Some(crop::short_side(SIZE)),
         resize: Some(Resize::PIL),
         mean: vec![0.0; 3],
         std: vec![1.0; 3],

@@ -1,5 +1,16 @@
-//! Crop and flip, and the order of an epoch: pure functions of (seed, epoch, index), so that a resumed
+//! What training does to images, and the order of an epoch: pure functions of (seed, epoch, index), so that a resumed
 //! run, another thread count or another device sees the same images.
+//!
+//! Images of one small size are cropped and flipped by [`Augment`]. Pictures of any size go through [`crop`], then
+//! [`trivial`] or [`jitter`], then [`erase`] and [`mix`].
+
+pub mod colour;
+pub mod crop;
+pub mod erase;
+pub mod geometry;
+pub mod jitter;
+pub mod mix;
+pub mod trivial;
 
 use crate::ir::arch::Input;
 use crate::rng::Rng;
