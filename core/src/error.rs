@@ -4,7 +4,7 @@
 use crate::text::format;
 use std::path::{Path, PathBuf};
 
-/// What kind of thing went wrong.
+/// This says what kind of thing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A file is not what it should be.
@@ -23,7 +23,7 @@ pub enum Kind {
     Stopped,
 }
 
-/// A node of a model file.
+/// This is a node of a model file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeAt {
     /// In the file's order, from 0.
@@ -40,7 +40,7 @@ impl std::fmt::Display for NodeAt {
     }
 }
 
-/// A tensor's name, element type and shape.
+/// This is a tensor's name, element type and shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShapeOf {
     /// Of the input or output.
@@ -57,7 +57,7 @@ impl std::fmt::Display for ShapeOf {
     }
 }
 
-/// What went wrong, with the file, key or node it went wrong at.
+/// This says what went wrong, with the file, key or node it went wrong at.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -127,26 +127,26 @@ fn with(inputs: &[ShapeOf]) -> String {
     }
 }
 
-/// Core's result.
+/// This is the result of what can fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A damaged or unfit file: `what` says what was found and what was wanted.
+    /// Makes the error of a damaged or unfit file: `what` says what was found and what was wanted.
     pub fn input(path: impl AsRef<Path>, what: impl Into<String>) -> Self {
         Self::Input { path: path.as_ref().to_owned(), what: what.into() }
     }
 
-    /// A wrong flag, key or name.
+    /// Makes the error of a wrong flag, key or name.
     pub fn usage(what: impl Into<String>) -> Self {
         Self::Usage(what.into())
     }
 
-    /// An operating-system error while doing `action` on `path`.
+    /// Makes an operating-system error while doing `action` on `path`.
     pub fn io(path: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Self {
         Self::Io { path: path.as_ref().to_owned(), action, source }
     }
 
-    /// What kind it is.
+    /// Returns what kind it is.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Input { .. } | Self::Node { .. } => Kind::Input,
@@ -159,7 +159,7 @@ impl Error {
         }
     }
 
-    /// The file or folder at fault.
+    /// Returns the file or folder at fault.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Input { path, .. }
@@ -170,17 +170,17 @@ impl Error {
         }
     }
 
-    /// The node of the file at fault.
+    /// Returns the node of the file at fault.
     pub fn node(&self) -> Option<&NodeAt> {
         if let Self::Node { node, .. } = self { Some(node) } else { None }
     }
 
-    /// What a model was given when it failed.
+    /// Returns what a model was given when it failed.
     pub fn shapes(&self) -> &[ShapeOf] {
         if let Self::Run { inputs, .. } = self { inputs } else { &[] }
     }
 
-    /// The process's exit status for this error.
+    /// Returns the process's exit status for this error.
     pub fn exit_code(&self) -> u8 {
         match self.kind() {
             Kind::Input | Kind::Usage | Kind::Io => 2,

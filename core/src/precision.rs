@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The arithmetic of a shipped model.
+/// This is the arithmetic of a shipped model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Precision {
@@ -19,10 +19,10 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Each of them, the most exact first.
+    /// These are all precisions, the most exact first.
     pub const ALL: [Self; 3] = [Self::Fp32, Self::Fp16, Self::Int8];
 
-    /// As files and command lines name it: `fp32`.
+    /// Returns the name that files and command lines have for it: `fp32`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fp16 => "fp16",
@@ -31,12 +31,12 @@ impl Precision {
         }
     }
 
-    /// Several, for people: `int8, fp32`.
+    /// Lists several, for people: `int8, fp32`.
     pub fn list(all: &[Self]) -> String {
         all.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Bytes of one weight or activation.
+    /// Returns the bytes of one weight or activation.
     pub fn bytes(self) -> u64 {
         match self {
             Self::Fp16 => 2,

@@ -1,7 +1,7 @@
 //! Randomness as a pure function of (seed, stream, step): no generator state is ever saved, and two
 //! consumers cannot disturb each other.
 
-/// xoshiro256++ (Blackman & Vigna 2019), seeded by hashing (seed, stream, step).
+/// This is xoshiro256++ (Blackman & Vigna 2019), seeded by hashing (seed, stream, step).
 #[derive(Debug, Clone)]
 pub struct Rng {
     state: [u64; 4],
@@ -17,7 +17,7 @@ fn split_mix(state: &mut u64) -> u64 {
 }
 
 impl Rng {
-    /// The generator of `step` in the named stream.
+    /// Makes the generator of `step` in the named stream.
     pub fn new(seed: u64, stream: &str, step: u64) -> Self {
         // FNV-1a of the name; each part is mixed before the next is added, so that (seed, step)
         // pairs with equal sums do not collide.
@@ -30,7 +30,7 @@ impl Rng {
         Self { state: std::array::from_fn(|_| split_mix(&mut s)) }
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
@@ -44,7 +44,7 @@ impl Rng {
         result
     }
 
-    /// Uniform in `0..n`, unbiased (Lemire 2019); 0 for `n = 0`.
+    /// Returns a number uniform in `0..n`, unbiased (Lemire 2019); 0 for `n = 0`.
     pub fn below(&mut self, n: u64) -> u64 {
         if n == 0 {
             return 0;
@@ -58,25 +58,25 @@ impl Rng {
         }
     }
 
-    /// Uniform in [0, 1), 53 bits.
+    /// Returns a number uniform in [0, 1), of 53 bits.
     pub fn unit_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Standard normal (Box-Muller, one of the pair).
+    /// Returns a standard normal number (Box-Muller, one of the pair).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit_f64()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit_f64()).cos()
     }
 
-    /// Fisher-Yates.
+    /// Shuffles the items (Fisher-Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i as u64 + 1) as usize);
         }
     }
 
-    /// `0..n` in random order.
+    /// Returns `0..n` in random order.
     pub fn permutation(&mut self, n: u32) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n).collect();
         self.shuffle(&mut order);

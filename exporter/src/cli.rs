@@ -49,7 +49,7 @@ pub enum PrecisionArg {
 }
 
 impl PrecisionArg {
-    /// None: to be found.
+    /// Returns what was decided; `None` where it is to be found.
     pub fn decided(self) -> Option<Precision> {
         match self {
             Self::Auto => None,
@@ -72,7 +72,7 @@ pub enum Switch {
 }
 
 impl Switch {
-    /// None: to be found.
+    /// Returns what was decided; `None` where it is to be found.
     pub fn decided(self) -> Option<bool> {
         match self {
             Self::Auto => None,
@@ -159,7 +159,7 @@ pub struct ExportArgs {
 }
 
 impl ExportArgs {
-    /// Whether there is something to choose, or a limit to keep.
+    /// Returns whether there is something to choose, or a limit to keep.
     pub fn selects(&self) -> bool {
         self.from.is_some() || self.latency_ms.is_some() || self.memory_mb.is_some()
     }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 const LANES: usize = 4;
 
-/// How models are fed.
+/// This says how models are fed.
 pub struct Feed<'a> {
     /// u8, `[n, C, H, W]`.
     pub images: &'a [u8],
@@ -70,7 +70,7 @@ impl Feed<'_> {
         })
     }
 
-    /// Logits `[n, classes]` of a model; one that is not finite is an error that names its image.
+    /// Returns a model's logits `[n, classes]`. One that is not finite is an error that names its image.
     pub fn logits(&self, model: &[u8]) -> Result<Vec<f32>> {
         let lanes = self.run(&[model], |rows: &mut Vec<(usize, Vec<f32>)>, first, n, outputs| {
             let nothing = || Error::Failed("a model on a lane gives no logits".into());
@@ -92,7 +92,7 @@ impl Feed<'_> {
     }
 }
 
-/// An output's f32 values.
+/// Returns an output's f32 values; another type is an error.
 pub fn values(output: &Named) -> Result<&[f32]> {
     match &output.tensor.data {
         Data::F32(values) => Ok(values),

@@ -10,7 +10,7 @@ use gtn_core::quant::Method;
 use gtn_core::{Error, Precision, Result};
 use std::path::PathBuf;
 
-/// An export to one device, whichever student it is of.
+/// This is an export to one device, whichever student it is of.
 #[derive(Debug, Clone)]
 pub struct ExportPlan {
     /// Where it is to run.
@@ -33,7 +33,7 @@ pub struct ExportPlan {
     pub json: bool,
 }
 
-/// How int8 (and fp16) are made and judged.
+/// This says how int8 (and fp16) are made and judged.
 #[derive(Debug, Clone)]
 pub struct Int8Plan {
     /// Training images whose val part calibrates and judges; none: those the student was trained on.
@@ -47,7 +47,8 @@ pub struct Int8Plan {
 }
 
 impl ExportPlan {
-    /// From the command line. A value that no export has is an error that names flag and value.
+    /// Makes a plan from the command line. A value that no export has is a usage error that names flag and
+    /// value.
     pub fn resolve(args: &ExportArgs) -> Result<Self> {
         let int8 = Int8Plan::resolve(&args.int8)?;
         if args.eval_set == 0 {
@@ -77,12 +78,12 @@ impl ExportPlan {
         })
     }
 
-    /// The same with the precision decided.
+    /// Returns the same plan with the precision decided.
     pub fn of_precision(&self, precision: Precision) -> Self {
         Self { asked: Some(precision), precisions: vec![precision], ..self.clone() }
     }
 
-    /// `auto`, or the precision that was asked for.
+    /// Returns `auto`, or the precision that was asked for.
     pub fn asked_name(&self) -> &'static str {
         self.asked.map_or("auto", Precision::name)
     }
@@ -130,7 +131,7 @@ impl Int8Plan {
         Ok(Self { data, images: args.calib_images, asked, per_tensor: args.per_tensor })
     }
 
-    /// `--keep-fp32`'s names are layers of the network.
+    /// Checks that `--keep-fp32`'s names are layers of the network; one that is not is a usage error.
     pub fn check_layers(&self, graph: &Graph) -> Result<()> {
         let Some(asked) = &self.asked.fp32 else { return Ok(()) };
         let known = units(graph);

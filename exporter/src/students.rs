@@ -9,12 +9,12 @@ use gtn_core::{Error, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// What to do where data are not what they were.
+/// This says what to do where data are not what they were.
 pub const OWN_DATA: &str = "give the data as they were then, or train again";
 /// Folders below RUNS_DIR that are looked into: a study's students lie three deep.
 const MAX_DEPTH: usize = 8;
 
-/// One trained network, as far as a choice needs it.
+/// This is one trained network, as far as a choice needs it.
 #[derive(Debug)]
 pub struct Student {
     /// Its folder.
@@ -28,7 +28,7 @@ pub struct Student {
     data: String,
 }
 
-/// A folder that cannot be a candidate.
+/// This is a folder that cannot be a candidate.
 #[derive(Debug, Clone, Serialize)]
 pub struct Skipped {
     /// It.
@@ -37,7 +37,7 @@ pub struct Skipped {
     pub why: String,
 }
 
-/// All of a folder.
+/// This is what was found below a folder.
 #[derive(Debug, Default)]
 pub struct FoundStudents {
     /// By folder.
@@ -46,8 +46,8 @@ pub struct FoundStudents {
     pub skipped: Vec<Skipped>,
 }
 
-/// Every folder below `runs` that holds an arch.json. What cannot be judged is left out with its reason and
-/// ends nothing for the others; an error where nothing is left.
+/// Reads every folder below `runs` that holds an arch.json. What cannot be judged is left out with its reason
+/// and ends nothing for the others; it is an error if nothing is left.
 pub fn find(runs: &Path) -> Result<FoundStudents> {
     if !runs.is_dir() {
         return Err(Error::input(runs, "is not a folder; wanted one that holds runs of gtn-train"));
@@ -62,7 +62,7 @@ pub fn find(runs: &Path) -> Result<FoundStudents> {
     Ok(found)
 }
 
-/// Each with its reason on stderr, a line each; `; 2 skipped` for an error's end.
+/// Tells each with its reason on stderr, a line each, and returns `; 2 skipped` for an error's end.
 pub fn tell(skipped: &[Skipped]) -> String {
     for s in skipped {
         exit::note(&format!("skipped {}: {}", s.dir, s.why));
@@ -96,7 +96,7 @@ fn keep_comparable(found: &mut FoundStudents) {
     }));
 }
 
-/// That folder alone.
+/// Reads that folder alone. It is an error if its student cannot be chosen.
 pub fn one(dir: &Path) -> Result<FoundStudents> {
     let student = read(dir)?.map_err(|why| Error::input(dir, why))?;
     Ok(FoundStudents { students: vec![student], skipped: Vec::new() })
@@ -157,8 +157,8 @@ fn read(dir: &Path) -> Result<std::result::Result<Student, String>> {
     Ok(Ok(Student { dir: dir.to_owned(), arch: file.arch, graph, val, data: train.data }))
 }
 
-/// A network that diverged may have any accuracy in its train.json; its golden answers tell. (Weights that are
-/// not finite are refused where they are read.)
+/// Checks that the student's golden answers are finite: a network that diverged may have any accuracy in its
+/// train.json. (Weights that are not finite are refused where they are read.)
 pub fn check_finite(student: &ModelDir, dir: &Path) -> Result<()> {
     match student.golden.logits.iter().find(|x| !x.is_finite()) {
         Some(x) => {

@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Draws the weights.
 const SEED: u64 = 0;
 
-/// A network or tiny model with random weights, in the device's recipe.
+/// Writes a network or tiny model with random weights, in the device's recipe. For int8 a profile without a
+/// recipe is a usage error.
 pub fn write(graph: &Graph, name: &str, precision: Precision, device: &Device) -> Result<Vec<u8>> {
     let (graph, weights) = fold_batch_norm(graph, &random_weights::random_weights(graph, SEED))?;
     let describe = Describe { name, opset: device.opset, metadata: &BTreeMap::new() };

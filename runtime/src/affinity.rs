@@ -3,7 +3,9 @@
 use gtn_core::host::{self, Host};
 use gtn_core::{Error, Result};
 
-/// CPUs by words or numbers: `big`, `little`, `all`, `0-3,7`.
+/// Returns the CPUs that `text` names: `big`, `little`, `all` or a list like `0-3,7`. Fails with
+/// [`Error::Unavailable`] where the machine tells no such cores, and with a usage error where `text` is none of
+/// these.
 pub fn cpus(text: &str, host: &Host) -> Result<Vec<usize>> {
     let known = |what: &str, found: Vec<usize>| {
         let kinds: Vec<String> = host.clusters.iter().map(|c| host::cpu_list(&c.cpus)).collect();
@@ -20,7 +22,8 @@ pub fn cpus(text: &str, host: &Host) -> Result<Vec<usize>> {
     }
 }
 
-/// Confines the calling thread, and what it starts from now on, to `cpus`.
+/// Confines the calling thread, and what it starts from now on, to `cpus` (sched_setaffinity(2)). A usage error
+/// comes back where the kernel refuses them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn pin(cpus: &[usize]) -> Result<()> {
     // SAFETY: an all-zero cpu_set_t is the empty set (CPU_ZERO(3)).
@@ -44,7 +47,7 @@ pub fn pin(cpus: &[usize]) -> Result<()> {
     )))
 }
 
-/// Not on this system.
+/// Always fails with [`Error::Unavailable`]: only Linux and Android can confine a thread.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub fn pin(cpus: &[usize]) -> Result<()> {
     Err(Error::Unavailable(format!("--pin {}: only on Linux and Android", host::cpu_list(cpus))))

@@ -20,7 +20,7 @@ use std::time::Instant;
 /// Where no profile says otherwise.
 const USUAL: [&str; 2] = ["ort", "rust"];
 
-/// A backend and the reason for it, for reports.
+/// This is a backend and the reason for it, for reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChosenBackend {
     /// What computes.
@@ -30,12 +30,13 @@ pub struct ChosenBackend {
 }
 
 impl ChosenBackend {
-    /// Loads a model with the backend chosen. First its values' sizes are judged.
+    /// Loads a model with the backend chosen, after judging the memory that its values take. A setting that the
+    /// backend has no use for is a usage error.
     pub fn load(&self, file: &OnnxFile, options: &Options) -> Result<Box<dyn Backend>> {
         self.load_timed(file, options).map(|(backend, _)| backend)
     }
 
-    /// [`Self::load`], and the milliseconds that the backend took for it.
+    /// Does what [`Self::load`] does, and also returns the milliseconds that the backend took for it.
     pub fn load_timed(&self, file: &OnnxFile, options: &Options) -> Result<(Box<dyn Backend>, f64)> {
         self.heeds(options)?;
         let path = file.path();
@@ -80,9 +81,9 @@ impl ChosenBackend {
     }
 }
 
-/// What was asked for, or else the first of `backends` (a profile's names, best first) that this program and
-/// system have. Errors: [`Error::Unavailable`] with the reason against each. ONNX Runtime that is there but unfit
-/// is an error of its own: going on without it would hide it.
+/// Returns the backend that was asked for, or else the first of `backends` (a profile's names, best first) that
+/// this program and system have. Where there is none, [`Error::Unavailable`] gives the reason against each.
+/// ONNX Runtime that is there but unfit is an error of its own: going on without it would hide it.
 pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<ChosenBackend> {
     let asked = match (options.kind, &options.ort.providers) {
         (None | Some(Kind::Ort), Providers::Named(names)) => {
@@ -129,7 +130,7 @@ pub fn choose(options: &Options, backends: Option<&[String]>) -> Result<ChosenBa
     Err(Error::Unavailable(format!("{}{hint}", against.join("; "))))
 }
 
-/// Whether this program was built with a backend.
+/// Returns whether this program was built with the backend of that name.
 pub fn built_in(name: &str) -> bool {
     match Kind::named(name) {
         Some(Kind::Ort) => true,

@@ -6,7 +6,7 @@ use gtn_core::text::format;
 use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// One class of an answer.
+/// A guess is one class of an answer, with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guess {
@@ -19,10 +19,10 @@ pub struct Guess {
 }
 
 impl Subject {
-    /// Every class of each picture (of any size), the most probable first. Runs a batch at a time.
+    /// Returns every class of each picture (of any size), the most probable first, and runs a batch at a time.
     ///
-    /// Errors: a model that tells no preprocessing or labels, or takes neither 1 nor 3 channels; logits
-    /// that are not finite or not one per label. [`Self::classify_each`] lets no picture end the others'.
+    /// Fails where the model tells no preprocessing or labels, or takes neither 1 nor 3 channels, and where
+    /// logits are not finite or not one per label. [`Self::classify_each`] lets no picture end the others'.
     pub fn classify(&mut self, images: &[Image]) -> Result<Vec<Vec<Guess>>> {
         let mut answers = Vec::with_capacity(images.len());
         for batch in images.chunks(self.batch()?) {
@@ -32,7 +32,8 @@ impl Subject {
         Ok(answers)
     }
 
-    /// One picture as the network takes it: much smaller, so that a batch need not hold its pictures.
+    /// Returns one picture as the network takes it, `[C, H, W]`: much smaller, so that a batch need not hold
+    /// its pictures.
     pub fn prepare(&self, image: &Image) -> Result<Vec<f32>> {
         let preprocess = self.preprocess()?;
         let channels = preprocess.channels;
@@ -40,8 +41,8 @@ impl Subject {
         preprocess.apply_rows(image.height(), image.width(), |y, out| image.row(y, channels, out))
     }
 
-    /// [`Self::classify`] of what [`Self::prepare`] made, each with an answer or an error of its own: where a
-    /// batch fails, its pictures are tried one by one.
+    /// Does what [`Self::classify`] does with what [`Self::prepare`] made, and gives each an answer or an error
+    /// of its own: where a batch fails, its pictures are tried one by one.
     pub fn classify_each(&mut self, inputs: &[Vec<f32>]) -> Result<Vec<Result<Vec<Guess>>>> {
         let labels = self.labels()?.to_vec();
         let mut answers = Vec::with_capacity(inputs.len());

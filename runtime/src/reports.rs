@@ -8,7 +8,7 @@ use gtn_core::{Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// What a path holds.
+/// This is what a path holds: reports, and files or entries that are none.
 #[derive(Debug, Default)]
 pub struct ReadReports {
     /// At least one.
@@ -17,8 +17,8 @@ pub struct ReadReports {
     pub left_out: Vec<Error>,
 }
 
-/// Every report in `path`: a .json file with one report or a list, or a folder of such files. An error where
-/// there is none.
+/// Reads every report in `path`: a .json file with one report or a list, or a folder of such files. It is an
+/// error if there is none.
 pub fn read(path: &Path) -> Result<ReadReports> {
     let files = if path.is_dir() { json_files(path)? } else { vec![path.to_owned()] };
     let mut found = ReadReports::default();

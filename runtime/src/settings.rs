@@ -7,10 +7,10 @@ use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Schema of a settings file.
+/// This is the schema of a settings file.
 pub const SCHEMA: &str = "gtn.settings/1";
 
-/// One way to run a model.
+/// This is one way to run a model on a CPU: threads, spinning and pinning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Threading {
@@ -23,7 +23,7 @@ pub struct Threading {
     pub pin: Option<String>,
 }
 
-/// A choice and what it measured.
+/// This is one way to run a model and what it measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TriedThreading {
@@ -37,7 +37,7 @@ pub struct TriedThreading {
     pub ratio_ci95: [f64; 2],
 }
 
-/// A settings file.
+/// A settings file holds the way to run one model that `gtn-run tune` found the best on one kind of machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TunedSettings {
@@ -62,7 +62,8 @@ pub struct TunedSettings {
 }
 
 impl TunedSettings {
-    /// Reads a file and refuses one that was tuned on another kind of machine.
+    /// Reads a file. It is an error if it was tuned on another kind of machine, or its threads are not 1 to
+    /// 1024.
     pub fn read(path: &Path, host: &Host) -> Result<Self> {
         let settings: Self = artifact::read_schema(path, SCHEMA)?;
         if !(1..=1024).contains(&settings.choice.threads) {
@@ -79,7 +80,7 @@ impl TunedSettings {
 }
 
 impl Threading {
-    /// Loads a model this way; pinning is the caller's.
+    /// Returns `base` with these threads and this spinning. Pinning is left to the caller.
     pub fn options(&self, base: &Options) -> Options {
         let ort = OrtOptions { spin: Some(self.spin), ..base.ort.clone() };
         Options { threads: Some(self.threads), ort, ..base.clone() }

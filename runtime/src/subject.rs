@@ -17,12 +17,13 @@ use gtn_core::text::format;
 use gtn_core::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Keys of `metadata_props` that our exporter writes and a plain model is understood by.
+/// This key of `metadata_props` holds the preprocessing as JSON: our exporter writes it, and it makes a plain
+/// model understood.
 pub const PREPROCESS_KEY: &str = "gtn.preprocess";
-/// JSON array of class names.
+/// This key of `metadata_props` holds a JSON array of class names.
 pub const LABELS_KEY: &str = "gtn.labels";
 
-/// A loaded model and what is known about it.
+/// A subject is a loaded model and what is known about it.
 pub struct Subject {
     /// The bundle's folder or the file, for messages.
     pub path: PathBuf,
@@ -109,21 +110,21 @@ impl Subject {
         Ok(Self { path, bundle: None, onnx, model, preprocess, labels, backend, init_ms })
     }
 
-    /// The preprocessing, or an error saying that the model does not tell it.
+    /// Returns the preprocessing, or an error saying that the model does not tell it.
     pub fn preprocess(&self) -> Result<&Preprocess> {
         self.preprocess.as_ref().ok_or_else(|| {
             Error::input(&self.path, format!("does not tell its preprocessing (metadata `{PREPROCESS_KEY}`)"))
         })
     }
 
-    /// Class names, or an error saying that the model does not tell them.
+    /// Returns the class names, or an error saying that the model does not tell them.
     pub fn labels(&self) -> Result<&[String]> {
         self.labels.as_deref().ok_or_else(|| {
             Error::input(&self.path, format!("does not tell its labels (metadata `{LABELS_KEY}`)"))
         })
     }
 
-    /// Images in an inference; a model that takes none is an error.
+    /// Returns the number of images in an inference. A model whose first input is empty is an error.
     pub fn batch(&self) -> Result<usize> {
         match self.backend.info().batch {
             0 => Err(Error::input(&self.path, "its first input is empty")),
@@ -131,8 +132,9 @@ impl Subject {
         }
     }
 
-    /// Logits `[n, classes]` of u8 images of the model's own size, `batch` at a time; `tick` is told
-    /// how many images are done. One that is not a finite number is an error that names model and image.
+    /// Returns logits `[n, classes]` of u8 images of the model's own size, run a batch at a time; `tick` is
+    /// told how many images are done. A logit that is not a finite number is an error that names model and
+    /// image.
     pub fn logits(&mut self, pixels: &[u8], mut tick: impl FnMut(usize)) -> Result<Vec<f32>> {
         let preprocess = self.preprocess()?.clone();
         let len = preprocess.image_len();
@@ -150,7 +152,8 @@ impl Subject {
         Ok(out)
     }
 
-    /// Logits `[n, classes]` of `n` preprocessed images, at most a batch.
+    /// Returns logits `[n, classes]` of `n` preprocessed images, at most a batch. Fails where the model does
+    /// not take `[N, C, H, W]` or its first output is not f32 `[N, classes]`.
     pub(crate) fn forward(&mut self, mut values: Vec<f32>, n: usize) -> Result<Vec<f32>> {
         let p = self.preprocess()?;
         let batch = self.batch()?;

@@ -16,17 +16,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Schema of manifest.json.
+/// This is the schema of manifest.json.
 pub const SCHEMA: &str = "gtn.bundle/1";
-/// The manifest's file name. It is sealed (see [`artifact::seal`]).
+/// This is the manifest's file name. The file is sealed (see [`artifact::seal`]).
 pub const MANIFEST: &str = "manifest.json";
-/// The export report's file name: measured, so not part of what is reproducible, but sealed too.
+/// This is the export report's file name. It is measured, so not part of what is reproducible, but sealed too.
 pub const EXPORT_REPORT: &str = "export-report.json";
-/// Files that every bundle's manifest lists.
+/// These are the files that every bundle's manifest lists.
 pub const FILES: [&str; 5] =
     ["model.onnx", "device.toml", "golden.safetensors", "eval.safetensors", "MODEL_CARD.md"];
 
-/// Hashes of what the bundle was made from.
+/// These are the hashes of what the bundle was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parents {
@@ -42,7 +42,7 @@ pub struct Parents {
     pub data_sha256: Option<DataSha256>,
 }
 
-/// manifest.json.
+/// This is what manifest.json holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleManifest {
@@ -84,7 +84,7 @@ pub struct BundleManifest {
     pub ext: BTreeMap<String, serde_json::Value>,
 }
 
-/// An opened bundle: every hash has been checked.
+/// This is an opened bundle: every hash has been checked.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     /// Its folder.
@@ -104,13 +104,13 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Whether `path` looks like a bundle (a folder with a manifest).
+    /// Returns whether `path` looks like a bundle (a folder with a manifest).
     pub fn is_bundle(path: &Path) -> bool {
         path.is_dir()
     }
 
-    /// Opens and checks a bundle: sizes, hashes, schema, the golden set. The first file that is not
-    /// what the manifest says is named.
+    /// Opens and checks a bundle: sizes, hashes, schema, the golden set. It is an error if a file is not what
+    /// the manifest says; the first such file is named.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(MANIFEST);
         if !path.is_file() {
@@ -140,20 +140,20 @@ impl Bundle {
         Ok(Self { dir: dir.to_owned(), manifest, model, golden, logits_shipped, unlisted, eval, device })
     }
 
-    /// The evaluation images (u8 `[n, C, H, W]`) and labels; split `test`.
+    /// Returns the evaluation images (u8 `[n, C, H, W]`) and labels; their split is `test`.
     pub fn eval_set(&self) -> Result<(Vec<u8>, Vec<u16>)> {
         let path = self.dir.join("eval.safetensors");
         read_images(&TensorMap::from_bytes(&self.eval, &path)?, &path, &self.manifest.arch)
     }
 
-    /// The profile of the device that it was made for.
+    /// Returns the profile of the device that it was made for. A damaged one is an error.
     pub fn device(&self) -> Result<Device> {
         let path = self.dir.join("device.toml");
         let text = std::str::from_utf8(&self.device).map_err(|_| Error::input(&path, "is not UTF-8 text"))?;
         device::parse(text, &path)
     }
 
-    /// Size of all files together.
+    /// Returns the size of all files together.
     pub fn total_bytes(&self) -> u64 {
         self.manifest.files.values().map(|f| f.size).sum()
     }
@@ -194,8 +194,9 @@ fn check_tolerance(found: Tolerance, precision: Precision, path: &Path) -> Resul
     Err(Error::input(path, what))
 }
 
-/// The names of the files that a bundle or a kit consists of: its manifest, what that lists, and a bundle's report of its
-/// export if it has one. Nothing else in the folder belongs to it.
+/// Returns the names of the files that a bundle or a kit consists of: its manifest, what that lists, and a
+/// bundle's report of its export if it has one. Nothing else in the folder belongs to it. Fails where the
+/// manifest is damaged or of another schema.
 pub fn listed(dir: &Path) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Listing {

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Of those that a folder holds beside its bundle, as many are named.
 const MAX_UNLISTED: usize = 10;
 
-/// Size and hash of one file.
+/// This is the size and hash of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
@@ -20,7 +20,7 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
-/// What lies in a folder that its manifest does not list, sorted; names for people.
+/// Returns what lies in a folder that its manifest does not list, sorted: at most 10 names, for people.
 pub(crate) fn unlisted(
     dir: &Path,
     files: &BTreeMap<String, FileEntry>,
@@ -39,7 +39,7 @@ pub(crate) fn unlisted(
     Ok(found)
 }
 
-/// A manifest's files lie in its own folder.
+/// Checks that a manifest's files lie in its own folder.
 pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, path: &Path) -> Result<()> {
     match files.keys().find(|n| n.is_empty() || n.contains(['/', '\\']) || n.starts_with('.')) {
         Some(odd) => {
@@ -50,7 +50,7 @@ pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, path: &Path) -> R
     }
 }
 
-/// The file, if it has the size and hash that the manifest says.
+/// Reads a file. It is an error if it has not the size and hash that the manifest says.
 pub(crate) fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     let (_, size) = artifact::open(path)?;
     if size != entry.size {

@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Schema of a kit's manifest.
+/// This is the schema of a kit's manifest.
 pub const SCHEMA: &str = "gtn.kit/1";
-/// The manifest's file name. It is sealed (see [`artifact::seal`]).
+/// This is the manifest's file name. The file is sealed (see [`artifact::seal`]).
 pub const MANIFEST: &str = "manifest.json";
 /// More than any pool needs; a manifest that asks for more is refused before it is worked on.
 const MAX_MODELS: usize = 10_000;
 /// Bytes of all models together: they are kept in memory while they are timed.
 const MAX_BYTES: u64 = 2 << 30;
 
-/// manifest.json.
+/// This is what a kit's manifest.json holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KitManifest {
@@ -39,7 +39,7 @@ pub struct KitManifest {
     pub files: BTreeMap<String, FileEntry>,
 }
 
-/// One operator at one shape: it takes (time of `model` - time of `reference`) / `copies`.
+/// This is one operator at one shape: it takes (time of `model` - time of `reference`) / `copies`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KitOp {
@@ -53,7 +53,7 @@ pub struct KitOp {
     pub copies: usize,
 }
 
-/// One whole network.
+/// This is one whole network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KitNetwork {
@@ -65,7 +65,7 @@ pub struct KitNetwork {
     pub model: String,
 }
 
-/// An opened kit: every hash has been checked.
+/// This is an opened kit: every hash has been checked.
 #[derive(Debug, Clone)]
 pub struct Kit {
     /// Its folder.
@@ -81,7 +81,8 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// Opens and checks a kit; the first file that is not what the manifest says is named.
+    /// Opens and checks a kit. It is an error if a file is not what the manifest says; the first such file is
+    /// named.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(MANIFEST);
         if !path.is_file() {

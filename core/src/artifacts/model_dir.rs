@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Schema of arch.json.
+/// This is the schema of arch.json.
 pub const ARCH_SCHEMA: &str = "gtn.arch/1";
-/// Schema of train.json.
+/// This is the schema of train.json.
 pub const TRAIN_SCHEMA: &str = "gtn.train/1";
 
-/// arch.json: the network and everything needed to feed it.
+/// This is what arch.json holds: the network and everything needed to feed it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchFile {
@@ -38,7 +38,7 @@ pub struct ArchFile {
     pub ext: BTreeMap<String, serde_json::Value>,
 }
 
-/// What a network's answers on one split are worth.
+/// This says what a network's answers on one split are worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitAccuracy {
@@ -53,7 +53,7 @@ pub struct SplitAccuracy {
     pub entropy: Option<f64>,
 }
 
-/// train.json: where the weights come from.
+/// This is what train.json holds: where the weights come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainFile {
@@ -90,7 +90,7 @@ pub struct TrainFile {
     pub ext: BTreeMap<String, serde_json::Value>,
 }
 
-/// Images with known answers: at least 16 u8 images, labels, the trainer's logits.
+/// These are images with known answers: at least 16 u8 images, labels, the trainer's logits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Golden {
     /// `[n, C, H, W]`, u8.
@@ -101,7 +101,7 @@ pub struct Golden {
     pub logits: Vec<f32>,
 }
 
-/// A checked folder.
+/// This is a checked folder.
 #[derive(Debug, Clone)]
 pub struct ModelDir {
     /// Its path.
@@ -145,7 +145,7 @@ impl ArchFile {
 }
 
 impl ModelDir {
-    /// How the run cut val from its training images: two keys of its recipe, which every run's has.
+    /// Returns how the run cut val from its training images: two keys of its recipe, which every run's has.
     pub fn split_rule(&self) -> Result<SplitRule> {
         SplitRule::deserialize(&self.train.recipe).map_err(|e| {
             Error::input(self.dir.join("train.json"), format!("recipe does not say how val was cut: {e}"))
@@ -179,7 +179,7 @@ impl Golden {
         Ok(Self { images, labels, logits })
     }
 
-    /// As named tensors.
+    /// Returns them as named tensors.
     pub fn to_map(&self, arch: &ArchSpec) -> TensorMap {
         let mut map = images_map(&self.images, &self.labels, arch);
         map.insert("logits", Tensor::f32(&[self.labels.len(), arch.classes], self.logits.clone()));
@@ -187,7 +187,7 @@ impl Golden {
     }
 }
 
-/// `images` u8 `[n, C, H, W]` and `labels` i64 `[n]`, as golden and evaluation sets hold them.
+/// Returns `images` u8 `[n, C, H, W]` and `labels` i64 `[n]`, as golden and evaluation sets hold them.
 pub fn images_map(images: &[u8], labels: &[u16], arch: &ArchSpec) -> TensorMap {
     let input = arch.input;
     let mut map = TensorMap::default();
@@ -197,7 +197,8 @@ pub fn images_map(images: &[u8], labels: &[u16], arch: &ArchSpec) -> TensorMap {
     map
 }
 
-/// The reverse of [`images_map`], checked.
+/// Returns the images and labels that [`images_map`] put into `map`. It is an error if there are none, their
+/// shape is not the network's, or a label is no class.
 pub fn read_images(map: &TensorMap, path: &Path, arch: &ArchSpec) -> Result<(Vec<u8>, Vec<u16>)> {
     let input = arch.input;
     let shape = [None, Some(input.channels), Some(input.height), Some(input.width)];

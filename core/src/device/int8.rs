@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Type of quantised activations.
+/// This is the type of quantised activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActivationType {
@@ -20,7 +20,7 @@ pub enum ActivationType {
 }
 
 impl ActivationType {
-    /// As in a device profile.
+    /// Returns the name that a device profile has for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Uint8 => "uint8",
@@ -29,7 +29,7 @@ impl ActivationType {
         }
     }
 
-    /// Smallest and largest quantised value.
+    /// Returns the smallest and largest quantised value.
     pub fn bounds(self) -> (i32, i32) {
         match self {
             Self::Uint8 => (0, 255),
@@ -38,7 +38,7 @@ impl ActivationType {
     }
 }
 
-/// How a network is quantised: a device's int8 recipe.
+/// This says how a network is quantised: a device's int8 recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scheme {
@@ -50,18 +50,19 @@ pub struct Scheme {
     pub per_channel: bool,
 }
 
-/// Largest |weight| whose sums cannot saturate: two products of it with 255 fit 16 bits, 2 * 64 * 255 < 32768.
+/// This is the largest |weight| whose sums cannot saturate: two products of it with 255 fit 16 bits, 2 * 64 *
+/// 255 < 32768.
 pub const SAFE_WEIGHT: u32 = 64;
 
-/// Whether a processor with these instruction sets (as [`crate::host::Host`] names them) adds pairs of products in 16
-/// bits.
+/// Returns whether a processor with these instruction sets (as [`crate::host::Host`] names them) adds pairs of
+/// products in 16 bits.
 pub fn processor_saturates(arch: &str, isa: &[String]) -> bool {
     let has = |flag: &str| isa.iter().any(|f| f == flag);
     arch.starts_with("x86") && !has("avx512_vnni") && !has("avx_vnni")
 }
 
-/// [`processor_saturates`] of the processor that runs this, asked by its own instruction and not of the system, so
-/// that it also holds where there is no /proc.
+/// Returns what [`processor_saturates`] does of the processor that runs this. It is asked by its own
+/// instruction and not of the system, so that it also holds where there is no /proc.
 pub fn this_processor_saturates() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     return !std::arch::is_x86_feature_detected!("avx512vnni")

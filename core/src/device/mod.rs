@@ -13,10 +13,10 @@ use performance::Performance;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Schema of a profile.
+/// This is the schema of a profile.
 pub const SCHEMA: &str = "gtn.device/1";
 
-/// Name of the profile of the machine that this program runs on.
+/// This is the name of the profile of the machine that this program runs on.
 pub const HOST: &str = "host";
 
 /// The profiles that come with the programs.
@@ -31,11 +31,11 @@ const EMBEDDED: [(&str, &str); 8] = [
     ("x86-vnni", include_str!("../../../devices/x86-vnni.toml")),
 ];
 const BACKENDS: [&str; 3] = ["ort", "wgpu", "rust"];
-/// ONNX Runtime's, as its own names without `ExecutionProvider`.
+/// These are ONNX Runtime's execution providers: its own names without `ExecutionProvider`, in lower case.
 pub const EXECUTION_PROVIDERS: [&str; 9] =
     ["tensorrt", "cuda", "xnnpack", "nnapi", "qnn", "coreml", "openvino", "directml", "acl"];
 
-/// A value and where it comes from: a data sheet, a measurement, `probed`, or `not measured`.
+/// This is a value and where it comes from: a data sheet, a measurement, `probed`, or `not measured`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sourced<T> {
@@ -45,7 +45,7 @@ pub struct Sourced<T> {
     pub source: String,
 }
 
-/// One device.
+/// This is the profile of one device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
@@ -81,7 +81,7 @@ pub struct Device {
     pub performance: Option<Performance>,
 }
 
-/// A device's processor.
+/// This is a device's processor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cpu {
@@ -95,7 +95,7 @@ pub struct Cpu {
     pub threads: Sourced<usize>,
 }
 
-/// A device's memory.
+/// This is a device's memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
@@ -106,7 +106,7 @@ pub struct Memory {
     pub bandwidth_gb_s: Option<Sourced<f64>>,
 }
 
-/// A device's graphics processor.
+/// This is a device's graphics processor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gpu {
@@ -116,7 +116,7 @@ pub struct Gpu {
     pub note: Sourced<String>,
 }
 
-/// The int8 recipe: weights are always symmetric and per output channel.
+/// This is the int8 recipe: weights are always symmetric and per output channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Int8 {
@@ -141,13 +141,13 @@ impl Int8 {
         }
     }
 
-    /// As the quantiser takes it.
+    /// Returns the recipe as the quantiser takes it.
     pub fn scheme(&self) -> Scheme {
         Scheme { activations: self.activations.value, weight_bits: self.weight_bits.value, per_channel: true }
     }
 }
 
-/// What a bundle for the device may not exceed.
+/// This is what a bundle for the device may not exceed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -155,13 +155,13 @@ pub struct Limits {
     pub model_mib: Sourced<u64>,
 }
 
-/// Names of the embedded profiles.
+/// Returns the names of the embedded profiles.
 pub fn names() -> Vec<&'static str> {
     EMBEDDED.iter().map(|(name, _)| *name).collect()
 }
 
-/// The profile of a `--target`: an embedded name, or a path to a `.toml`. `host` is probed from this
-/// machine.
+/// Returns the profile of a `--target`: an embedded name, or a path to a `.toml`. `host` is probed from this
+/// machine. An unknown name is a usage error.
 pub fn resolve(target: &str) -> Result<Device> {
     if let Some((name, text)) = EMBEDDED.iter().find(|(name, _)| *name == target) {
         let mut device = parse(text, Path::new(&format!("devices/{name}.toml")))?;
@@ -180,7 +180,8 @@ pub fn resolve(target: &str) -> Result<Device> {
     )))
 }
 
-/// Parses and checks a profile; `path` is for messages.
+/// Parses and checks a profile; `path` is for messages. A value that is out of its bounds, or a number that
+/// does not say where it comes from, is an error.
 pub fn parse(text: &str, path: &Path) -> Result<Device> {
     let device: Device = artifact::parse_toml(text, path)?;
     let bad = |what: String| Err(Error::input(path, what));
@@ -264,12 +265,12 @@ fn probe(device: &mut Device, host: &Host) {
 }
 
 impl Device {
-    /// Whether it is the machine that this program runs on: measured, not predicted.
+    /// Returns whether it is the machine that this program runs on: measured, not predicted.
     pub fn is_host(&self) -> bool {
         self.name == HOST
     }
 
-    /// What counts, for people: name, value and who says so.
+    /// Returns what counts, for people: name, value and who says so.
     pub fn rows(&self) -> Vec<[String; 3]> {
         let mut rows: Vec<[String; 3]> = Vec::new();
         let mut row = |what: &str, value: String, source: &str| {
@@ -308,7 +309,7 @@ impl Device {
         rows
     }
 
-    /// As TOML: what a bundle's device.toml holds.
+    /// Returns it as TOML, which is what a bundle's device.toml holds.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::Failed(format!("device profile: {e}")))
     }

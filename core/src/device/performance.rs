@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What latency is predicted from where there is no table ([`crate::latency::Roofline`]).
+/// This is what latency is predicted from where there is no table ([`crate::latency::Roofline`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Performance {
@@ -24,7 +24,7 @@ pub struct Performance {
     pub speed: BTreeMap<Precision, Speed>,
 }
 
-/// Multiply-accumulates a second that one thread reaches in convolutions, in 10^9.
+/// These are the multiply-accumulates a second that one thread reaches in convolutions, in 10^9.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Speed {
@@ -35,7 +35,7 @@ pub struct Speed {
 }
 
 impl Performance {
-    /// For people: name, value and who says so.
+    /// Returns rows for people: name, value and who says so.
     pub fn rows(&self) -> Vec<[String; 3]> {
         let row = |what: &str, number: &Sourced<f64>, unit: &str| {
             [what.to_owned(), format!("{} {unit}", number.value).trim_end().to_owned(), number.source.clone()]
@@ -54,7 +54,7 @@ impl Performance {
         rows
     }
 
-    /// Checks every number; an error names the key.
+    /// Checks that every number is within its bounds; an error names the key.
     pub fn check(&self, path: &Path) -> Result<()> {
         let mut numbers = vec![
             ("overhead_us".to_owned(), self.overhead_us.value, [0.0, 1e6]),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 const CPU: &str = "sys/devices/system/cpu";
 
-/// A moment's state.
+/// This is a moment's state.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conditions {
@@ -43,18 +43,18 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Now, on this machine.
+    /// Reads the state now, on this machine.
     pub fn read() -> Self {
         Self::read_from(Path::new("/"))
     }
 
-    /// Clock and temperature only: cheap enough to ask now and then while measuring.
+    /// Reads clock and temperature only: that is cheap enough to do now and then while measuring.
     pub fn glance() -> Self {
         let root = Path::new("/");
         Self { mhz: clock(root), celsius: temperature(root), ..Self::default() }
     }
 
-    /// From a tree that holds `proc` and `sys`.
+    /// Reads the state from a tree that holds `proc` and `sys`.
     pub fn read_from(root: &Path) -> Self {
         let stat = text(root, "sys/fs/cgroup/cpu.stat").unwrap_or_default();
         let load = text(root, "proc/loadavg").and_then(|t| t.split_whitespace().next()?.parse().ok());
@@ -200,7 +200,7 @@ fn cooling(root: &Path) -> Option<u32> {
     (!states.is_empty()).then(|| states.iter().filter(|s| **s > 0.0).count() as u32)
 }
 
-/// Counters to be read before and after a measurement.
+/// These are counters to be read before and after a measurement.
 #[derive(Debug, Clone)]
 pub struct Activity {
     at: Instant,
@@ -210,7 +210,7 @@ pub struct Activity {
     switches: Option<u64>,
 }
 
-/// What disturbed a measurement, from the machine's counters.
+/// This is what disturbed a measurement, from the machine's counters.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disturbance {
@@ -226,7 +226,7 @@ pub struct Disturbance {
 }
 
 impl Activity {
-    /// Now.
+    /// Reads the counters now.
     pub fn read() -> Self {
         let stat = text(Path::new("/"), "proc/stat").unwrap_or_default();
         // user nice system idle iowait irq softirq steal, in ticks of 10 ms (proc(5)).
@@ -249,7 +249,7 @@ impl Activity {
         }
     }
 
-    /// What happened since; `None` within 0.2 s, where ticks of 10 ms say little.
+    /// Returns what happened since; `None` within 0.2 s, where ticks of 10 ms say little.
     pub fn since(&self) -> Option<Disturbance> {
         let now = Self::read();
         let seconds = (now.at - self.at).as_secs_f64();

@@ -10,7 +10,7 @@ const CPU: &str = "sys/devices/system/cpu";
 /// No machine that runs this has more.
 const MAX_CPUS: usize = 4096;
 
-/// Cores that are alike: one cpufreq policy on ARM, one kind of core on x86.
+/// A cluster is a group of cores that are alike: one cpufreq policy on ARM, one kind of core on x86.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
@@ -27,7 +27,7 @@ pub struct Cluster {
     pub capacity: Option<u32>,
 }
 
-/// The first value of a key in /proc/cpuinfo; keys differ in case.
+/// Returns the first value of a key in /proc/cpuinfo; keys differ in case.
 pub fn field(info: &str, key: &str) -> Option<String> {
     let value = |line: &str| {
         let (k, v) = line.split_once(':')?;
@@ -36,7 +36,8 @@ pub fn field(info: &str, key: &str) -> Option<String> {
     info.lines().find_map(value).filter(|v| !v.is_empty())
 }
 
-/// `0-3,7` as numbers, ascending without repeats; `None` if it is none or beyond any machine.
+/// Returns the numbers that a list like `0-3,7` names, ascending without repeats; `None` if it is none or
+/// beyond any machine.
 pub fn parse_cpu_list(list: &str) -> Option<Vec<usize>> {
     let mut cpus = Vec::new();
     // sysfs separates ranges by commas, cpufreq's related_cpus by spaces.
@@ -53,7 +54,7 @@ pub fn parse_cpu_list(list: &str) -> Option<Vec<usize>> {
     (!cpus.is_empty()).then_some(cpus)
 }
 
-/// Numbers as `0-3,7`.
+/// Returns numbers as a list like `0-3,7`.
 pub fn cpu_list(cpus: &[usize]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for &cpu in cpus {
@@ -78,7 +79,7 @@ fn cpus(root: &Path) -> Vec<usize> {
     })
 }
 
-/// Groups of like cores, slowest first.
+/// Returns the groups of like cores, slowest first.
 pub fn clusters(root: &Path, cpuinfo: &str) -> Vec<Cluster> {
     let parts = core_names(cpuinfo);
     let hybrid =
@@ -123,7 +124,7 @@ pub fn clusters(root: &Path, cpuinfo: &str) -> Vec<Cluster> {
     clusters
 }
 
-/// `4 x Cortex-A55 + 4 x Cortex-A76`.
+/// Returns the clusters in words: `4 x Cortex-A55 + 4 x Cortex-A76`.
 pub fn describe(clusters: &[Cluster]) -> Option<String> {
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for c in clusters {
@@ -137,7 +138,7 @@ pub fn describe(clusters: &[Cluster]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" + "))
 }
 
-/// The CPUs of the big clusters, or of the others.
+/// Returns the CPUs of the big clusters, or of the others.
 pub fn pick(clusters: &[Cluster], big: bool) -> Vec<usize> {
     let best = |f: fn(&Cluster) -> Option<f64>| clusters.iter().filter_map(f).fold(0.0, f64::max);
     let all_capacities = clusters.iter().all(|c| c.capacity.is_some());

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use sysfs::text;
 
-/// What the machine is.
+/// This says what the machine is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
@@ -74,13 +74,13 @@ const ISA_FLAGS: [&str; 19] = [
 ];
 
 impl Host {
-    /// This machine.
+    /// Reads what this machine is.
     pub fn read() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { cores, ..Self::read_from(Path::new("/")) }
     }
 
-    /// From a tree that holds `proc` and `sys`; `cores` is what the tree says.
+    /// Reads it from a tree that holds `proc` and `sys`; `cores` is what the tree says.
     pub fn read_from(root: &Path) -> Self {
         let info = text(root, "proc/cpuinfo").unwrap_or_default();
         let field = |key: &str| cpu::field(&info, key);
@@ -106,19 +106,19 @@ impl Host {
         }
     }
 
-    /// The clusters worth running a network on: all but clearly slower ones (a capacity below 0.6 of the
-    /// best; without capacities, in-order cores beside out-of-order ones, or a clock below 0.8 of the
-    /// best). Empty where nothing is known.
+    /// Returns the CPUs of the clusters worth running a network on: all but clearly slower ones (a capacity
+    /// below 0.6 of the best; without capacities, in-order cores beside out-of-order ones, or a clock below 0.8
+    /// of the best). It is empty where nothing is known.
     pub fn big_cpus(&self) -> Vec<usize> {
         cpu::pick(&self.clusters, true)
     }
 
-    /// The other cores; empty where all are alike.
+    /// Returns the other cores; there are none where all are alike.
     pub fn little_cpus(&self) -> Vec<usize> {
         cpu::pick(&self.clusters, false)
     }
 
-    /// What two reports must share to be compared: the same kind of machine, not the same machine.
+    /// Returns what two reports must share to be compared: the same kind of machine, not the same machine.
     pub fn kind(&self) -> String {
         let name = |s: &Option<String>| s.clone().unwrap_or_else(|| "?".into());
         // All of the machine's, not those that a pinned process may use.
@@ -127,7 +127,7 @@ impl Host {
         format!("{}, {}, {cores} cores, {} {}", name(&self.board), name(&self.cpu), self.os, self.arch)
     }
 
-    /// What this system does not let us read, for people; none on Linux and Android.
+    /// Returns what this system does not let us read, for people; `None` on Linux and Android.
     pub fn unread(&self) -> Option<&'static str> {
         let linux = ["linux", "android"].contains(&self.os.as_str());
         (!linux).then_some(

@@ -14,29 +14,29 @@ fn kib(key: &str) -> Option<u64> {
     status(key)?.trim_end_matches(" kB").parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Peak resident memory of this process, in bytes (VmHWM).
+/// Returns the peak resident memory of this process, in bytes (VmHWM).
 pub fn peak_rss_bytes() -> Option<u64> {
     kib("VmHWM:")
 }
 
-/// Resident memory of this process now, in bytes (VmRSS).
+/// Returns the resident memory of this process now, in bytes (VmRSS).
 pub fn rss_bytes() -> Option<u64> {
     kib("VmRSS:")
 }
 
-/// Starts a new peak; whether the kernel allows it.
+/// Starts a new peak, and returns whether the kernel allows it.
 pub fn reset_peak_rss() -> bool {
     fs::write("/proc/self/clear_refs", "5").is_ok()
 }
 
-/// The CPUs this thread may run on, as a list (`0-3,7`).
+/// Returns the CPUs that this thread may run on, as a list (`0-3,7`).
 pub fn affinity() -> Option<String> {
     let list = text(Path::new("/"), "proc/thread-self/status")?;
     let list = list.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:"))?.trim().to_owned();
     parse_cpu_list(&list).map(|cpus| cpu_list(&cpus))
 }
 
-/// Times this process was put off the CPU against its will, all threads.
+/// Returns how often this process was put off the CPU against its will, all threads together.
 pub fn involuntary_switches() -> Option<u64> {
     let tasks = fs::read_dir("/proc/self/task").ok()?.flatten();
     let count = |dir: fs::DirEntry| {
@@ -47,7 +47,7 @@ pub fn involuntary_switches() -> Option<u64> {
     Some(tasks.filter_map(count).sum())
 }
 
-/// CPU seconds of this process so far, all threads, user and system (resolution 10 ms).
+/// Returns the CPU seconds of this process so far: all threads, user and system (resolution 10 ms).
 pub fn cpu_seconds() -> Option<f64> {
     let stat = text(Path::new("/"), "proc/self/stat")?;
     // The second field is the program's name in parentheses, which may hold spaces.

@@ -3,17 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-/// A file's text, however broken its encoding; `None` where it cannot be read.
+/// Returns a file's text, however broken its encoding; `None` where it cannot be read.
 pub fn text(root: &Path, path: &str) -> Option<String> {
     fs::read(root.join(path)).ok().map(|b| String::from_utf8_lossy(&b).into_owned())
 }
 
-/// A file that holds one finite number.
+/// Returns the number of a file that holds one finite number.
 pub fn number(root: &Path, path: &str) -> Option<f64> {
     text(root, path)?.trim().parse().ok().filter(|n: &f64| n.is_finite())
 }
 
-/// Names in a folder that `keep` accepts, sorted.
+/// Returns the names in a folder that `keep` accepts, sorted.
 pub fn names(root: &Path, dir: &str, keep: impl Fn(&str) -> bool) -> Vec<String> {
     let entries = fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
     let mut names: Vec<String> =
@@ -22,7 +22,7 @@ pub fn names(root: &Path, dir: &str, keep: impl Fn(&str) -> bool) -> Vec<String>
     names
 }
 
-/// Names like `cpu12` in a folder.
+/// Returns the names like `cpu12` in a folder.
 pub fn numbered(root: &Path, dir: &str, prefix: &str) -> Vec<String> {
     names(root, dir, |n| {
         n.strip_prefix(prefix).is_some_and(|r| !r.is_empty() && r.bytes().all(|b| b.is_ascii_digit()))

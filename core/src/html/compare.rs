@@ -6,7 +6,7 @@ use crate::measure::compare::{Comparison, How, Verdict};
 use crate::measure::robust;
 use crate::text::format;
 
-/// Verdict, both sides, and every round.
+/// Makes the page: the verdict, both sides, and every round.
 pub fn page(c: &Comparison) -> String {
     let title = format!("{} against {}", c.b.model.name, c.a.model.name);
     let mut page = Page::new(&title, &format!("{}, measured {}, on {}", c.program, c.how, c.host.kind()));

@@ -6,30 +6,30 @@ use crate::text::table::Table;
 
 const STYLE: &str = include_str!("html.css");
 
-/// A page under construction.
+/// This is a page under construction.
 pub struct Page {
     title: String,
     body: String,
 }
 
 impl Page {
-    /// With its title as heading and a line below it.
+    /// Starts a page with its title as heading and a line below it.
     pub fn new(title: &str, subtitle: &str) -> Self {
         let body = format!("<h1>{}</h1>\n<p class=\"sub\">{}</p>\n", escape(title), escape(subtitle));
         Self { title: title.into(), body }
     }
 
-    /// A heading.
+    /// Adds a heading.
     pub fn heading(&mut self, text: &str) -> &mut Self {
         self.push(format!("<h2>{}</h2>", escape(text)))
     }
 
-    /// A paragraph of plain text.
+    /// Adds a paragraph of plain text.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.push(format!("<p>{}</p>", escape(text)))
     }
 
-    /// Notes that must be seen.
+    /// Adds notes that must be seen.
     pub fn warnings(&mut self, texts: &[String]) -> &mut Self {
         for text in texts {
             self.push(format!("<p class=\"warn\">{}</p>", escape(text)));
@@ -37,7 +37,7 @@ impl Page {
         self
     }
 
-    /// A large number with its caption, several in a row.
+    /// Adds large numbers with their captions, several in a row.
     pub fn tiles(&mut self, tiles: &[(String, String)]) -> &mut Self {
         let tile = |(value, caption): &(String, String)| {
             format!("<div class=\"tile\"><b>{}</b><span>{}</span></div>", escape(value), escape(caption))
@@ -45,7 +45,7 @@ impl Page {
         self.push(format!("<div class=\"tiles\">{}</div>", tiles.iter().map(tile).collect::<String>()))
     }
 
-    /// A table; numbers to the right.
+    /// Adds a table, with numbers to the right.
     pub fn table(&mut self, table: &Table) -> &mut Self {
         let class = |i: usize| if table.numeric(i) { " class=\"num\"" } else { "" };
         let row = |cells: &[String], tag: &str| {
@@ -59,7 +59,7 @@ impl Page {
         ))
     }
 
-    /// An SVG of [`crate::html::plot`].
+    /// Adds an SVG of [`crate::html::plot`].
     pub fn plot(&mut self, svg: &str, caption: &str) -> &mut Self {
         self.push(format!("<figure>{svg}<figcaption>{}</figcaption></figure>", escape(caption)))
     }
@@ -83,7 +83,7 @@ impl Page {
         self
     }
 
-    /// The whole file.
+    /// Returns the whole file.
     pub fn finish(&self) -> String {
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" \

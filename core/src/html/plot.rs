@@ -9,7 +9,7 @@ pub(crate) const RIGHT: f64 = 16.0;
 pub(crate) const TOP: f64 = 12.0;
 pub(crate) const BOTTOM: f64 = 44.0;
 
-/// One line of a [`lines`] plot.
+/// This is one line of a [`lines`] plot.
 pub struct Series {
     /// For the legend.
     pub name: String,
@@ -17,7 +17,7 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// A labelled point with an optional vertical interval.
+/// This is a labelled point with an optional vertical interval.
 pub struct Point {
     /// Beside the point.
     pub label: String,
@@ -29,7 +29,7 @@ pub struct Point {
     pub interval: Option<[f64; 2]>,
 }
 
-/// Text made safe for HTML and SVG; control characters and the like are shown, as on a terminal.
+/// Returns text made safe for HTML and SVG; control characters and the like are shown, as on a terminal.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in crate::text::format::escape(text).chars() {
@@ -45,7 +45,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Round positions that cover `low..=high`: steps of 1, 2 or 5 times a power of ten.
+/// Returns round positions that cover `low..=high`: steps of 1, 2 or 5 times a power of ten.
 pub(crate) fn ticks(low: f64, high: f64) -> Vec<f64> {
     let span = high - low;
     if !(span.is_finite() && span > 0.0) {
@@ -64,7 +64,7 @@ pub(crate) fn tick_label(value: f64, step: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// Linear axes over a frame of fixed width.
+/// These are linear axes over a frame of fixed width.
 pub(crate) struct Axes {
     x: [f64; 2],
     y: [f64; 2],
@@ -142,9 +142,9 @@ pub(crate) fn bounds(values: impl Iterator<Item = f64>) -> Option<[f64; 2]> {
     })
 }
 
-/// Counts of samples in equal bins from the smallest to the 99.5th percentile, but at most to four times
-/// the median (else one outlier makes everything one bar); the last bin takes the rest. Named vertical
-/// marks; one beyond the end gets an arrow.
+/// Plots counts of samples in equal bins from the smallest to the 99.5th percentile, but at most to four times
+/// the median (else one outlier makes everything one bar); the last bin takes the rest. `marks` are named
+/// vertical lines; one beyond the end gets an arrow.
 pub fn histogram(samples: &[f64], marks: &[(&str, f64)], x_label: &str, title: &str) -> String {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -184,7 +184,7 @@ pub fn histogram(samples: &[f64], marks: &[(&str, f64)], x_label: &str, title: &
     axes.done()
 }
 
-/// Lines over a common x, with a legend.
+/// Plots lines over a common x, with a legend.
 pub fn lines(series: &[Series], x_label: &str, y_label: &str, title: &str) -> String {
     let all = || series.iter().flat_map(|s| &s.points);
     let (Some(x), Some([low, high])) = (bounds(all().map(|p| p.0)), bounds(all().map(|p| p.1))) else {
@@ -211,7 +211,7 @@ pub fn lines(series: &[Series], x_label: &str, y_label: &str, title: &str) -> St
     axes.done()
 }
 
-/// Indices of the points that no other beats in both (smaller x, larger y), by ascending x.
+/// Returns the indices of the points that no other beats in both (smaller x, larger y), by ascending x.
 pub fn pareto(points: &[Point]) -> Vec<usize> {
     let mut order: Vec<usize> =
         (0..points.len()).filter(|&i| points[i].x.is_finite() && points[i].y.is_finite()).collect();
@@ -225,7 +225,7 @@ pub fn pareto(points: &[Point]) -> Vec<usize> {
     order
 }
 
-/// Labelled points with intervals, and the line of those that none beats.
+/// Plots labelled points with intervals, and the line of those that none beats.
 pub fn scatter(points: &[Point], x_label: &str, y_label: &str, title: &str) -> String {
     let ys = points.iter().flat_map(|p| [p.y].into_iter().chain(p.interval.into_iter().flatten()));
     let (Some(x), Some([low, high])) = (bounds(points.iter().map(|p| p.x)), bounds(ys)) else {

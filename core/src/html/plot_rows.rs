@@ -95,7 +95,7 @@ impl Rows {
     }
 }
 
-/// Horizontal bars of shares (0 to 1) with their 95 % intervals, in percent.
+/// Plots horizontal bars of shares (0 to 1) with their 95 % intervals, in percent.
 pub fn bars(rows: &[(String, f64, [f64; 2])], x_label: &str, title: &str) -> String {
     let names = rows.iter().map(|(name, ..)| name.as_str());
     let mut plot = Rows::new(names, [0.0, 100.0], RIGHT + 40.0, 20.0, title);
@@ -108,7 +108,7 @@ pub fn bars(rows: &[(String, f64, [f64; 2])], x_label: &str, title: &str) -> Str
     plot.done(x_label)
 }
 
-/// A named value with a remark.
+/// This is a named value with a remark.
 pub struct Bar {
     /// Beside the bar.
     pub name: String,
@@ -118,7 +118,7 @@ pub struct Bar {
     pub note: String,
 }
 
-/// Horizontal bars from zero, in the order given.
+/// Plots horizontal bars from zero, in the order given.
 pub fn ranked(rows: &[Bar], x_label: &str, title: &str) -> String {
     let Some([_, most]) = bounds(rows.iter().map(|b| b.value)) else { return String::new() };
     let notes = rows.iter().map(|b| b.note.chars().count()).max().unwrap_or(0);
@@ -131,7 +131,7 @@ pub fn ranked(rows: &[Bar], x_label: &str, title: &str) -> String {
     plot.done(x_label)
 }
 
-/// A named distribution.
+/// This is a named distribution.
 pub struct Span {
     /// Beside it.
     pub name: String,
@@ -139,7 +139,7 @@ pub struct Span {
     pub marks: [f64; 4],
 }
 
-/// One distribution a row over a common axis from zero.
+/// Plots one distribution a row over a common axis from zero.
 pub fn spans(rows: &[Span], x_label: &str, title: &str) -> String {
     let Some([_, most]) = bounds(rows.iter().flat_map(|r| r.marks)) else { return String::new() };
     let mut plot = Rows::new(rows.iter().map(|r| r.name.as_str()), [0.0, most], RIGHT, 24.0, title);
@@ -152,7 +152,7 @@ pub fn spans(rows: &[Span], x_label: &str, title: &str) -> String {
     plot.done(x_label)
 }
 
-/// Named values.
+/// These are named values.
 pub struct Dots {
     /// Beside them.
     pub name: String,
@@ -162,7 +162,7 @@ pub struct Dots {
     pub mean: Option<[f64; 3]>,
 }
 
-/// A dot for every value, one group a row, with the mean and its interval over them.
+/// Plots a dot for every value, one group a row, with the mean and its interval over them.
 pub fn dots(rows: &[Dots], x_label: &str, title: &str) -> String {
     let all = rows.iter().flat_map(|r| r.values.iter().copied().chain(r.mean.into_iter().flatten()));
     let Some([low, high]) = bounds(all) else { return String::new() };

@@ -9,7 +9,7 @@ use crate::measure::samples::{Io, Latency, Pace};
 use crate::text::format;
 use crate::text::table::Table;
 
-/// Everything about one report but its name, as (what, value) rows.
+/// Returns everything about one report but its name, as (what, value) rows.
 pub fn details(r: &Report) -> Table {
     let mut table = Table::new(["what", "value"]);
     let b = &r.backend;
@@ -106,7 +106,7 @@ fn memory(m: &Memory) -> String {
     )
 }
 
-/// The machine, as (what, value) rows.
+/// Returns the machine, as (what, value) rows.
 pub fn host(r: &Report) -> Table {
     let mut table = Table::new(["host", "value"]);
     let h = &r.host;
@@ -137,7 +137,7 @@ pub fn host(r: &Report) -> Table {
     table
 }
 
-/// `0-3: Cortex-A55, 1800 MHz; 4-7: Cortex-A76, 2400 MHz`, where there is more to say than a count.
+/// Returns `0-3: Cortex-A55, 1800 MHz; 4-7: Cortex-A76, 2400 MHz`, where there is more to say than a count.
 pub fn clusters(h: &Host) -> Option<String> {
     let one = |c: &Cluster| {
         let core = c.core.as_ref().map_or_else(String::new, |core| format!(": {core}"));
@@ -148,7 +148,7 @@ pub fn clusters(h: &Host) -> Option<String> {
     told.then(|| h.clusters.iter().map(one).collect::<Vec<_>>().join("; "))
 }
 
-/// What a terminal shows of one report.
+/// Returns what a terminal shows of one report.
 pub fn terminal(r: &Report) -> String {
     let mut out = format!("{}\n{}", overview(std::slice::from_ref(r)).terminal(), details(r).render());
     if let Some(p) = &r.profile {
@@ -163,7 +163,7 @@ pub fn terminal(r: &Report) -> String {
     out
 }
 
-/// One page about all `reports` (at least one).
+/// Makes one page about all `reports` (at least one).
 pub fn page(reports: &[Report], title: &str) -> String {
     let subtitle = reports.first().map_or_else(String::new, |r| {
         format!("{} on {}, {} {}", r.program, machine(r), r.backend.name, r.backend.version)

@@ -18,7 +18,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// Lower-case hex SHA-256.
+/// Returns the lower-case hex SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> String {
     sha256_hex(Sha256::new_with_prefix(bytes))
 }
@@ -27,7 +27,7 @@ fn sha256_hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Pretty JSON with a final newline; key order is the type's.
+/// Returns pretty JSON with a final newline; key order is the type's.
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     let mut text = serde_json::to_string_pretty(value).map_err(|e| Error::Failed(format!("JSON: {e}")))?;
     text.push('\n');
@@ -42,8 +42,8 @@ pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<()> {
 const SEAL_KEY: &str = ",\n  \"sha256_of_the_above\": \"";
 const SEAL_END: &str = "\"\n}\n";
 
-/// JSON whose last key is the SHA-256 of every byte before it, so that a change anywhere in the file
-/// shows without a second file.
+/// Returns JSON whose last key is the SHA-256 of every byte before it, so that a change anywhere in the file
+/// shows without a second file. It is an error if `value` is no object.
 pub fn seal<T: Serialize>(value: &T) -> Result<String> {
     let text = to_json(value)?;
     let body =
@@ -51,7 +51,7 @@ pub fn seal<T: Serialize>(value: &T) -> Result<String> {
     Ok(format!("{body}{SEAL_KEY}{}{SEAL_END}", sha256(body.as_bytes())))
 }
 
-/// The object's text without its seal, if the seal holds.
+/// Returns the object's text without its seal. It is an error if there is no seal or it does not hold.
 pub fn unseal(text: &str, path: &Path) -> Result<String> {
     let parts = text.strip_suffix(SEAL_END).and_then(|t| t.rsplit_once(SEAL_KEY));
     let Some((body, seal)) = parts else {

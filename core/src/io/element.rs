@@ -1,6 +1,6 @@
 //! Element types of tensors, by every name that a file format has for them.
 
-/// A type of tensor elements.
+/// This is a type of tensor elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the names are the types'
 pub enum Element {
@@ -44,37 +44,37 @@ impl Element {
         ALL[self as usize]
     }
 
-    /// ONNX's name: `float`, `uint8`, `double`, ...
+    /// Returns ONNX's name: `float`, `uint8`, `double`, ...
     pub fn name(self) -> &'static str {
         self.row().1
     }
 
-    /// ONNX's number (TensorProto.DataType).
+    /// Returns ONNX's number (TensorProto.DataType).
     pub fn onnx(self) -> i32 {
         self.row().2
     }
 
-    /// The type of ONNX's number; none for strings, complex numbers and what is smaller than a byte.
+    /// Returns the type of ONNX's number; `None` for strings, complex numbers and what is smaller than a byte.
     pub fn of_onnx(number: i32) -> Option<Self> {
         ALL.into_iter().find(|row| row.2 == number).map(|row| row.0)
     }
 
-    /// The type of ONNX's name.
+    /// Returns the type of ONNX's name, if it is one.
     pub fn named(name: &str) -> Option<Self> {
         ALL.into_iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    /// Bytes of one element.
+    /// Returns the bytes of one element.
     pub fn bytes(self) -> usize {
         self.row().3
     }
 
-    /// NumPy's name for it.
+    /// Returns NumPy's name for it (`descr`).
     pub fn npy(self) -> &'static str {
         self.row().4
     }
 
-    /// The type of NumPy's name.
+    /// Returns the type of NumPy's name, if it is one.
     pub fn of_npy(descr: &str) -> Option<Self> {
         let descr = if descr == "|V2" { "<V2" } else { descr };
         ALL.into_iter().find(|row| row.4 == descr).map(|row| row.0)

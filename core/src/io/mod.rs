@@ -8,7 +8,7 @@ pub mod element;
 pub mod npy;
 pub mod tensors;
 
-/// A length as files have it: nothing is lost, for no system has lengths of more than 64 bits.
+/// Returns a length as files have it: nothing is lost, for no system has lengths of more than 64 bits.
 #[allow(clippy::as_conversions)]
 pub const fn wide(length: usize) -> u64 {
     length as u64

@@ -12,7 +12,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 const MAX_HEADER: usize = 65_536;
 const MAX_VALUES: usize = 1 << 31;
 
-/// Writes atomically.
+/// Writes a tensor as .npy version 1, atomically.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
     let descr = tensor.data.element().npy();
     let dims: String = tensor.shape.iter().map(|d| format!("{d}, ")).collect();
@@ -27,7 +27,7 @@ pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
     artifact::write_atomic(path, &bytes)
 }
 
-/// Reads and checks a file.
+/// Reads and checks a .npy file; an error names it.
 pub fn read(path: &Path) -> Result<Tensor> {
     parse(&artifact::read(path)?).map_err(|what| Error::input(path, what))
 }

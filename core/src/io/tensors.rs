@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The values of one tensor, row-major.
+/// These are the values of one tensor, row-major.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)] // the names are the types'
 pub enum Data {
@@ -50,7 +50,7 @@ macro_rules! each {
     };
 }
 
-/// One tensor.
+/// This is one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     /// Row-major dimensions.
@@ -60,17 +60,17 @@ pub struct Tensor {
 }
 
 impl Data {
-    /// How many values.
+    /// Returns how many values there are.
     pub fn len(&self) -> usize {
         each!(self, v => v.len())
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Their type.
+    /// Returns their type.
     pub fn element(&self) -> Element {
         match self {
             Self::F32(_) => Element::F32,
@@ -89,7 +89,7 @@ impl Data {
         }
     }
 
-    /// Little-endian, one value after the other; a bool is a byte 0 or 1.
+    /// Returns them little-endian, one value after the other; a bool is a byte 0 or 1.
     pub fn to_le_bytes(&self) -> Vec<u8> {
         match self {
             Self::U8(v) => v.clone(),
@@ -108,8 +108,8 @@ impl Data {
         }
     }
 
-    /// The way back. Bytes beyond the last whole value are ignored: callers check the count; a bool that is neither
-    /// 0 nor 1 is an error.
+    /// Reads what [`Self::to_le_bytes`] wrote. Bytes beyond the last whole value are ignored: callers check the
+    /// count. A bool that is neither 0 nor 1 is an error.
     pub fn from_le_bytes(element: Element, bytes: &[u8]) -> Result<Self, String> {
         Ok(match element {
             Element::F32 => Self::F32(numbers(bytes, f32::from_le_bytes)),
@@ -155,28 +155,28 @@ fn dtype(element: Element) -> Result<Dtype> {
 }
 
 impl Tensor {
-    /// A float tensor; the caller's shape and data agree.
+    /// Makes a float tensor; the caller's shape and data agree.
     pub fn f32(shape: &[usize], data: Vec<f32>) -> Self {
         Self { shape: shape.to_vec(), data: Data::F32(data) }
     }
 
-    /// A byte tensor.
+    /// Makes a byte tensor; the caller's shape and data agree.
     pub fn u8(shape: &[usize], data: Vec<u8>) -> Self {
         Self { shape: shape.to_vec(), data: Data::U8(data) }
     }
 
-    /// An integer tensor.
+    /// Makes an integer tensor; the caller's shape and data agree.
     pub fn i64(shape: &[usize], data: Vec<i64>) -> Self {
         Self { shape: shape.to_vec(), data: Data::I64(data) }
     }
 }
 
-/// Tensors by name, in name order.
+/// These are tensors by name, in name order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TensorMap(pub BTreeMap<String, Tensor>);
 
 impl TensorMap {
-    /// Adds one.
+    /// Adds a tensor, in place of one that has its name.
     pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
         self.0.insert(name.into(), tensor);
     }
@@ -187,7 +187,7 @@ impl TensorMap {
         Self::from_bytes(&bytes, path)
     }
 
-    /// Reads from memory; `path` is for messages.
+    /// Reads a file's bytes from memory; `path` is for messages.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|e| Error::input(path, format!("not a valid safetensors file ({e})")))?;
@@ -203,7 +203,7 @@ impl TensorMap {
         Ok(map)
     }
 
-    /// The file's bytes; the same map gives the same bytes.
+    /// Returns the file's bytes; the same map gives the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let one = |(name, t): (&'_ String, &'_ Tensor)| {
             Ok((name.clone(), dtype(t.data.element())?, t.shape.clone(), t.data.to_le_bytes()))
@@ -218,12 +218,13 @@ impl TensorMap {
         safetensors::serialize(views, None).map_err(|e| Error::Failed(format!("safetensors: {e}")))
     }
 
-    /// Writes atomically.
+    /// Writes the map to a file, atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
         artifact::write_atomic(path, &self.to_bytes()?)
     }
 
-    /// The named tensor with exactly this shape; `None` in `shape` accepts any size there.
+    /// Returns the named tensor with exactly this shape; `None` in `shape` accepts any size there. A missing or
+    /// misshaped one is an error that names it.
     pub fn get(&self, path: &Path, name: &str, shape: &[Option<usize>]) -> Result<&Tensor> {
         let Some(tensor) = self.0.get(name) else {
             let have: Vec<&str> = self.0.keys().map(String::as_str).collect();
@@ -243,7 +244,7 @@ impl TensorMap {
         Ok(tensor)
     }
 
-    /// [`Self::get`] for floats.
+    /// Does what [`Self::get`] does for floats; another type is an error.
     pub fn f32s(&self, path: &Path, name: &str, shape: &[Option<usize>]) -> Result<&[f32]> {
         match &self.get(path, name, shape)?.data {
             Data::F32(v) => Ok(v),
@@ -251,7 +252,7 @@ impl TensorMap {
         }
     }
 
-    /// [`Self::get`] for bytes.
+    /// Does what [`Self::get`] does for bytes; another type is an error.
     pub fn u8s(&self, path: &Path, name: &str, shape: &[Option<usize>]) -> Result<&[u8]> {
         match &self.get(path, name, shape)?.data {
             Data::U8(v) => Ok(v),
@@ -259,7 +260,7 @@ impl TensorMap {
         }
     }
 
-    /// [`Self::get`] for integers.
+    /// Does what [`Self::get`] does for integers (i64); another type is an error.
     pub fn i64s(&self, path: &Path, name: &str, shape: &[Option<usize>]) -> Result<&[i64]> {
         match &self.get(path, name, shape)?.data {
             Data::I64(v) => Ok(v),

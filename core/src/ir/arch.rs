@@ -5,7 +5,7 @@ use crate::text::format;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// The image a network takes: channels, height, width (pixels).
+/// This is the image that a network takes: channels, height, width (pixels).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -17,7 +17,7 @@ pub struct Input {
     pub width: usize,
 }
 
-/// Element-wise non-linearity.
+/// This is an element-wise non-linearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -29,7 +29,7 @@ pub enum Activation {
     HardSwish,
 }
 
-/// What a block computes.
+/// This says what a block computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockOp {
@@ -43,7 +43,7 @@ pub enum BlockOp {
     InvertedResidual,
 }
 
-/// One block. Its input width is the previous block's `width`.
+/// This is one block. Its input width is the previous block's `width`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
@@ -64,7 +64,7 @@ pub struct Block {
     pub se: Option<usize>,
 }
 
-/// The first convolution.
+/// The stem is the first convolution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stem {
@@ -81,7 +81,7 @@ pub struct Stem {
     pub max_pool: bool,
 }
 
-/// Blocks at one resolution; the first may have stride 2.
+/// A stage is the blocks at one resolution; the first may have stride 2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
@@ -89,7 +89,7 @@ pub struct Stage {
     pub blocks: Vec<Block>,
 }
 
-/// What follows the last stage: optional norm, optional 1x1 convolution, pooling, classifier.
+/// The head is what follows the last stage: optional norm, optional 1x1 convolution, pooling, classifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
@@ -101,7 +101,7 @@ pub struct Head {
     pub conv: Option<HeadConv>,
 }
 
-/// The head's 1x1 convolution.
+/// This is the head's 1x1 convolution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadConv {
@@ -111,7 +111,7 @@ pub struct HeadConv {
     pub activation: Activation,
 }
 
-/// A whole network. `arch.json` holds one.
+/// This is a whole network. `arch.json` holds one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchSpec {
@@ -135,7 +135,8 @@ const MAX_BLOCKS: usize = 1_024;
 const MAX_SIDE: usize = 4_096;
 
 impl ArchSpec {
-    /// Checks every number, so that lowering cannot fail. Errors name the key.
+    /// Checks every number, so that lowering cannot fail. A number out of its bounds is a usage error that
+    /// names the key.
     pub fn validate(&self) -> Result<()> {
         // It names folders.
         if !artifact::is_plain(&self.name, ":+@") {

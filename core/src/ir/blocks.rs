@@ -4,7 +4,7 @@ use crate::ir::arch::{Activation, Block};
 use crate::ir::builder::Builder;
 use crate::ir::graph::{NodeOp, ValueId};
 
-/// He et al. 2015: conv-BN-act, conv-BN, plus shortcut, act.
+/// Adds the basic block of He et al. 2015: conv-BN-act, conv-BN, plus shortcut, act.
 pub(crate) fn basic(b: &mut Builder, prefix: &str, block: &Block, x: ValueId) -> ValueId {
     let Block { kernel, stride, activation, .. } = *block;
     let y = b.conv_norm_act(&format!("{prefix}.1"), x, block.hidden, kernel, stride, 1, Some(activation));
@@ -12,7 +12,8 @@ pub(crate) fn basic(b: &mut Builder, prefix: &str, block: &Block, x: ValueId) ->
     join(b, prefix, block, x, y)
 }
 
-/// He et al. 2015, 1x1 - kxk - 1x1, the stride on the k x k convolution (as torchvision).
+/// Adds the bottleneck of He et al. 2015, 1x1 - kxk - 1x1, with the stride on the k x k convolution (as
+/// torchvision).
 pub(crate) fn bottleneck(b: &mut Builder, prefix: &str, block: &Block, x: ValueId) -> ValueId {
     let Block { kernel, stride, activation, .. } = *block;
     let y = b.conv_norm_act(&format!("{prefix}.1"), x, block.hidden, 1, 1, 1, Some(activation));
@@ -32,8 +33,8 @@ fn join(b: &mut Builder, prefix: &str, block: &Block, x: ValueId, y: ValueId) ->
     b.push(&format!("{prefix}.act"), NodeOp::Activation(block.activation), &[sum])
 }
 
-/// Zagoruyko & Komodakis 2016: BN-act-conv, BN-act-conv, plus shortcut. Where the width changes,
-/// the shortcut is a bare 1x1 convolution of the activated input, as in their code.
+/// Adds the block of Zagoruyko & Komodakis 2016: BN-act-conv, BN-act-conv, plus shortcut. Where the shape
+/// changes, the shortcut is a bare 1x1 convolution of the activated input, as in their code.
 pub(crate) fn pre_act_basic(b: &mut Builder, prefix: &str, block: &Block, x: ValueId) -> ValueId {
     let act = NodeOp::Activation(block.activation);
     let pre = b.norm(&format!("{prefix}.1.bn"), x);
@@ -50,9 +51,9 @@ pub(crate) fn pre_act_basic(b: &mut Builder, prefix: &str, block: &Block, x: Val
     b.push(&format!("{prefix}.add"), NodeOp::Add, &[y, shortcut])
 }
 
-/// Sandler et al. 2018: expand (absent where hidden = input width), depthwise, optional
-/// squeeze-and-excitation (Howard et al. 2019: after the depthwise convolution), linear projection;
-/// a residual only where shapes agree.
+/// Adds the block of Sandler et al. 2018: expand (absent where hidden = input width), depthwise, optional
+/// squeeze-and-excitation (Howard et al. 2019: after the depthwise convolution), linear projection. It has a
+/// residual only where shapes agree.
 pub(crate) fn inverted_residual(b: &mut Builder, prefix: &str, block: &Block, x: ValueId) -> ValueId {
     let Block { kernel, stride, hidden, activation, .. } = *block;
     let mut y = x;

@@ -18,7 +18,7 @@ impl Builder {
         Self { input, nodes: Vec::new(), stages: Vec::new(), part: Part::Stem }
     }
 
-    /// The graph whose output is `output`.
+    /// Returns the graph whose output is `output`.
     pub(crate) fn finish(self, output: ValueId) -> Graph {
         Graph { input: self.input, nodes: self.nodes, stages: self.stages, output }
     }
@@ -50,7 +50,8 @@ impl Builder {
         self.push(name, NodeOp::BatchNorm, &[x])
     }
 
-    /// `PREFIX.conv`, `PREFIX.bn`, `PREFIX.act`.
+    /// Adds a convolution, a batch normalisation and perhaps an activation: `PREFIX.conv`, `PREFIX.bn`,
+    /// `PREFIX.act`.
     #[allow(clippy::too_many_arguments)] // a convolution has this many numbers
     pub(crate) fn conv_norm_act(
         &mut self,

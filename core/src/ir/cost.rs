@@ -3,7 +3,7 @@
 
 use crate::ir::graph::{Graph, Node, NodeOp};
 
-/// Sums over a whole network, per sample.
+/// These are sums over a whole network, per sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
     /// Multiply-accumulates of convolutions and linear layers (the field's usual count).
@@ -30,7 +30,7 @@ impl Cost {
     }
 }
 
-/// Multiply-accumulates of one node for one sample; zero for what is not a matrix product.
+/// Returns the multiply-accumulates of one node for one sample; they are zero for what is not a matrix product.
 pub fn node_macs(graph: &Graph, node: &Node) -> u64 {
     let input = node.inputs.first().map_or([0; 3], |&v| graph.shape(v));
     let [_, h, w] = node.shape;

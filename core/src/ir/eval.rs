@@ -6,13 +6,14 @@ use crate::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, Shape, ValueId};
 use crate::ir::weights::Weights;
 use crate::{Error, Result};
 
-/// Logits of one image `[C, H, W]`, already normalised.
+/// Returns the logits of one image `[C, H, W]`, already normalised. It is an error if the image has another
+/// size or a weight is missing.
 pub fn run(graph: &Graph, weights: &Weights, image: &[f32]) -> Result<Vec<f32>> {
     let mut values = run_all(graph, weights, image)?;
     Ok(values.swap_remove(graph.output.0))
 }
 
-/// Every value of the graph, indexed by [`ValueId`].
+/// Returns every value of the graph, indexed by [`ValueId`]. Fails as [`run`] does.
 pub fn run_all(graph: &Graph, weights: &Weights, image: &[f32]) -> Result<Vec<Vec<f32>>> {
     let want: usize = graph.shape(ValueId(0)).iter().product();
     if image.len() != want {
@@ -28,7 +29,7 @@ pub fn run_all(graph: &Graph, weights: &Weights, image: &[f32]) -> Result<Vec<Ve
     Ok(values)
 }
 
-/// One node's value from its inputs'.
+/// Returns one node's value from its inputs' values.
 pub(crate) fn node_value(
     node: &Node,
     x: &[f32],
@@ -115,7 +116,7 @@ fn conv(
     sums.into_iter().map(|s| s as f32).collect()
 }
 
-/// A convolution without bias, in f64: exact where inputs and weights are integers.
+/// Computes a convolution without bias, in f64: it is exact where inputs and weights are integers.
 pub(crate) fn conv_sums(
     x: &[f32],
     [cin, h, w]: Shape,

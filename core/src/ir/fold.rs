@@ -23,7 +23,7 @@ fn foldable(graph: &Graph) -> Vec<bool> {
     graph.nodes.iter().map(folds).collect()
 }
 
-/// The graph with foldable BatchNorms gone and their convolutions biased. Stage outputs keep their
+/// Returns the graph with foldable BatchNorms gone and their convolutions biased. Stage outputs keep their
 /// meaning.
 pub fn fold_graph(graph: &Graph) -> Graph {
     let folds = foldable(graph);
@@ -52,8 +52,8 @@ pub fn fold_graph(graph: &Graph) -> Graph {
     Graph { input: graph.input, nodes, stages, output: map(&renumbered, graph.output) }
 }
 
-/// Folds graph and weights. With s = gamma / sqrt(var + eps): w' = w s, b' = beta + (b - mean) s,
-/// computed in f64.
+/// Folds graph and weights. With s = gamma / sqrt(var + eps): w' = w s, b' = beta + (b - mean) s, computed in
+/// f64. It is an error if a channel's s is not finite.
 pub fn fold_batch_norm(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
     let folds = foldable(graph);
     let mut folded = weights.clone();

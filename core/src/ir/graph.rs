@@ -3,17 +3,17 @@
 
 use crate::ir::arch::{Activation, Input};
 
-/// A value of the graph: 0 is the image, `i + 1` is node `i`'s output.
+/// This is a value of the graph: 0 is the image, `i + 1` is node `i`'s output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub usize);
 
-/// The image.
+/// This is the image that the network takes.
 pub const IMAGE: ValueId = ValueId(0);
 
-/// Channels, height, width of one sample; a vector is `[C, 1, 1]`.
+/// These are channels, height, width of one sample; a vector is `[C, 1, 1]`.
 pub type Shape = [usize; 3];
 
-/// What a node computes (ONNX operator in parentheses). Shapes are per sample.
+/// This says what a node computes (ONNX operator in parentheses). Shapes are per sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeOp {
     /// 2-D convolution, symmetric padding `kernel / 2` (Conv). Weight `[out, in/groups, k, k]`.
@@ -52,10 +52,10 @@ pub enum NodeOp {
     },
 }
 
-/// Added to the variance in batch normalisation (PyTorch's default).
+/// This is added to the variance in batch normalisation (PyTorch's default).
 pub const BN_EPSILON: f64 = 1e-5;
 
-/// Which part of a network a node belongs to.
+/// This says which part of a network a node belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Before the first stage.
@@ -71,7 +71,7 @@ pub enum Part {
     Head,
 }
 
-/// One operation.
+/// A node is one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Unique, dotted: `stages.0.1.conv1`. Its tensors are `NAME.weight`, ...
@@ -86,7 +86,7 @@ pub struct Node {
     pub part: Part,
 }
 
-/// What a weight tensor is for.
+/// This says what a weight tensor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Convolution or classifier weight.
@@ -104,13 +104,13 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether gradient descent changes it.
+    /// Returns whether gradient descent changes it.
     pub fn trained(self) -> bool {
         !matches!(self, Self::RunningMean | Self::RunningVar)
     }
 }
 
-/// A tensor that a graph needs: name, shape, role.
+/// This is a tensor that a graph needs: name, shape, role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamSpec {
     /// `NODE.weight`, `NODE.bias`, `NODE.running_mean`, `NODE.running_var`.
@@ -125,7 +125,7 @@ pub struct ParamSpec {
     pub part: Option<Part>,
 }
 
-/// A stage's output, where a teacher's branches attach.
+/// This is a stage's output, where a teacher's branches attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageOutput {
     /// `stages.N`.
@@ -134,7 +134,7 @@ pub struct StageOutput {
     pub value: ValueId,
 }
 
-/// A lowered network.
+/// This is a lowered network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Graph {
     /// What it takes.
@@ -148,12 +148,12 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The shape of one sample of `value`.
+    /// Returns the shape of one sample of `value`.
     pub fn shape(&self, value: ValueId) -> Shape {
         shape_of(self.input, &self.nodes, value)
     }
 
-    /// What enters stage `s`: the stem's output for the first, else the output of the stage before.
+    /// Returns what enters stage `s`: the stem's output for the first, else the output of the stage before.
     pub fn stage_input(&self, s: usize) -> Option<ValueId> {
         match s.checked_sub(1) {
             Some(before) if s < self.stages.len() => self.stages.get(before).map(|stage| stage.value),
@@ -165,7 +165,7 @@ impl Graph {
         }
     }
 
-    /// The tensors of one node, in a fixed order.
+    /// Returns the tensors of one node, in a fixed order.
     pub fn node_params(&self, node: &Node) -> Vec<ParamSpec> {
         let input = node.inputs.first().map_or([0; 3], |&v| self.shape(v));
         let param = |suffix: &str, shape: Vec<usize>, role| ParamSpec {
@@ -193,12 +193,13 @@ impl Graph {
         }
     }
 
-    /// All tensors, in node order.
+    /// Returns all tensors, in node order.
     pub fn params(&self) -> Vec<ParamSpec> {
         self.nodes.iter().flat_map(|n| self.node_params(n)).collect()
     }
 
-    /// For each value, the index of the last node that reads it (`None`: never read, or the output).
+    /// Returns, for each value, the index of the last node that reads it (`None`: it is never read, or is the
+    /// output).
     pub fn last_uses(&self) -> Vec<Option<usize>> {
         let mut last = vec![None; self.nodes.len() + 1];
         for (i, node) in self.nodes.iter().enumerate() {

@@ -5,7 +5,7 @@ use crate::ir::graph::{Graph, Role};
 use crate::ir::weights::Weights;
 use crate::rng::Rng;
 
-/// Weights with realistic scales: He-normal products, BN statistics away from 0 and 1, so that a
+/// Makes weights with realistic scales. Products are He-normal and BN statistics away from 0 and 1, so that a
 /// forgotten mean, variance or bias shows.
 pub fn random_weights(graph: &Graph, seed: u64) -> Weights {
     let mut weights = Weights::default();
@@ -28,7 +28,7 @@ pub fn random_weights(graph: &Graph, seed: u64) -> Weights {
     weights
 }
 
-/// One standard-normal image, `[C, H, W]`.
+/// Makes one standard-normal image, `[C, H, W]`.
 pub fn random_image(graph: &Graph, seed: u64) -> Vec<f32> {
     let mut rng = Rng::new(seed, "random_image", 0);
     let n = graph.input.channels * graph.input.height * graph.input.width;

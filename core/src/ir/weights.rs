@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Row-major f32 values by parameter name.
+/// These are row-major f32 values by parameter name.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Weights(pub BTreeMap<String, Vec<f32>>);
 
@@ -38,7 +38,7 @@ impl Weights {
         Ok(weights)
     }
 
-    /// As named tensors with the graph's shapes; errors if the sets differ.
+    /// Returns them as named tensors with the graph's shapes. It is an error if the sets differ.
     pub fn to_map(&self, graph: &Graph) -> Result<TensorMap> {
         let mut map = TensorMap::default();
         for spec in graph.params() {
@@ -51,12 +51,12 @@ impl Weights {
         Ok(map)
     }
 
-    /// Writes atomically.
+    /// Writes them to a file, atomically. It is an error if they are not exactly the graph's.
     pub fn write(&self, path: &Path, graph: &Graph) -> Result<()> {
         self.to_map(graph)?.write(path)
     }
 
-    /// One tensor's values.
+    /// Returns one tensor's values; a missing one is an error that names it.
     pub fn get(&self, name: &str) -> Result<&[f32]> {
         match self.0.get(name) {
             Some(values) => Ok(values),

@@ -36,7 +36,8 @@ pub struct Fitted {
 }
 
 impl Fitted {
-    /// Fits; `path` is for messages.
+    /// Fits a table's times of one precision; `path` is for messages. It is an error if the table has fewer
+    /// than nine whole networks of it, or their times do not lie on a line of a plausible scale.
     pub fn new(table: &LatencyTable, precision: Precision, path: &Path) -> Result<Self> {
         let times = table.ops.iter().map(|r| (r.op.clone(), r.time.rest_us.max(0.0))).collect();
         let networks: Vec<&NetworkRow> = table.networks.iter().filter(|n| n.precision == precision).collect();
@@ -79,23 +80,24 @@ impl Fitted {
         Ok(fitted)
     }
 
-    /// What computed when the table was measured.
+    /// Returns what computed when the table was measured.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
-    /// Microseconds per inference that belong to no operator, and what the sum of the operators is multiplied
-    /// by.
+    /// Returns the microseconds per inference that belong to no operator, and what the sum of the operators is
+    /// multiplied by.
     pub fn line(&self) -> [f64; 2] {
         [self.line.overhead, self.line.scale]
     }
 
-    /// Leave-one-out errors of the kit's networks, (predicted - measured) / measured.
+    /// Returns the leave-one-out errors of the kit's networks, (predicted - measured) / measured.
     pub fn errors(&self) -> Vec<f64> {
         self.line.errors()
     }
 
-    /// What one inference at batch 1 takes on a machine at rest.
+    /// Predicts what one inference at batch 1 takes on a machine at rest, in ms. It is an error if the table
+    /// lacks an operator.
     pub fn predict(&self, graph: &Graph) -> Result<Prediction> {
         let (ms, band) = self.at(sum(&self.times, self.precision, graph)?);
         Ok(Prediction { ms, band, basis: Basis::Table })

@@ -7,7 +7,7 @@ use crate::measure::stats::percentile;
 /// Huber's constant: 95 % efficient for normal errors.
 const HUBER: f64 = 1.345;
 
-/// measured = overhead + scale * sum of the operators.
+/// This is the line measured = overhead + scale * sum of the operators, in microseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// Microseconds per inference that belong to no operator.
@@ -27,8 +27,8 @@ struct LeftOut {
 }
 
 impl Line {
-    /// Through points of (sum of the operators, measured), both finite and measured above 0; `None` where no
-    /// line with positive predictions comes of them.
+    /// Fits a line through points of (sum of the operators, measured), both finite and measured above 0.
+    /// Returns `None` where no line with positive predictions comes of them.
     pub fn fit(points: &[(f64, f64)]) -> Option<Self> {
         let sane = |&(x, y): &(f64, f64)| x.is_finite() && x >= 0.0 && y.is_finite() && y > 0.0;
         if points.len() < 2 || !points.iter().all(sane) {
@@ -48,19 +48,19 @@ impl Line {
         found.then_some(Self { overhead, scale, left_out })
     }
 
-    /// What a network whose operators sum to `x` takes.
+    /// Returns what a network whose operators sum to `x` microseconds takes.
     pub fn at(&self, x: f64) -> f64 {
         self.overhead + self.scale * x
     }
 
-    /// (predicted - measured) / measured of each network by the line through the others.
+    /// Returns (predicted - measured) / measured of each network by the line through the others.
     pub fn errors(&self) -> Vec<f64> {
         self.left_out.iter().map(|l| l.error.exp_m1()).collect()
     }
 
-    /// The jackknife+ interval at 90 % of a network like those fitted on: it holds the measured time in at
-    /// least 80 of 100 cases whatever the errors' distribution (theorem 1), and in about 90 for errors that
-    /// come as they do in practice. Below nine networks it is the widest that they give.
+    /// Returns the jackknife+ interval at 90 % of a network like those fitted on, in microseconds. It holds the
+    /// measured time in at least 80 of 100 cases whatever the errors' distribution (theorem 1), and in about 90
+    /// for errors that come as they do in practice. Below nine networks it is the widest that they give.
     pub fn interval90(&self, x: f64) -> [f64; 2] {
         let n = self.left_out.len();
         let ends = |sign: f64| {

@@ -25,7 +25,7 @@ use crate::{Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Where a latency comes from.
+/// This says where a latency comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
@@ -37,7 +37,7 @@ pub enum Basis {
     Roofline,
 }
 
-/// A latency at batch 1 with its band, milliseconds.
+/// This is a latency at batch 1 with its band, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prediction {
@@ -60,7 +60,7 @@ pub enum Predictor {
     Roofline(Box<Roofline>),
 }
 
-/// What can be predicted.
+/// This is what can be predicted.
 #[derive(Debug)]
 pub struct Known {
     /// By precision.
@@ -70,7 +70,8 @@ pub struct Known {
 }
 
 impl Predictor {
-    /// From the table where one is given, else from the profile at its own number of threads.
+    /// Makes a predictor from the table where one is given, else from the profile at its own number of threads.
+    /// It is an error if there are no figures for the precision.
     pub fn new(device: &Device, table: Option<&Path>, precision: Precision) -> Result<Self> {
         Self::of(device, read(table)?.as_ref(), precision)
     }
@@ -82,8 +83,8 @@ impl Predictor {
         })
     }
 
-    /// One for each of `precisions` that the table, or else the profile, has figures for, in that order; and
-    /// those that it has none for. None at all is an error.
+    /// Makes a predictor for each of `precisions` that the table, or else the profile, has figures for, in that
+    /// order, and lists those that it has none for. It is an error if there are figures for none.
     pub fn known(device: &Device, table: Option<&Path>, precisions: &[Precision]) -> Result<Known> {
         let table = read(table)?;
         let has: Vec<Precision> = match (&table, &device.performance) {
@@ -99,7 +100,7 @@ impl Predictor {
         Ok(Known { predictors: known.into_iter().map(predictor).collect::<Result<_>>()?, unknown })
     }
 
-    /// The compute threads that its predictions hold for, on that device.
+    /// Returns the compute threads that its predictions hold for, on that device.
     pub fn threads(&self, device: &Device) -> usize {
         match self {
             Self::Table(fitted) => fitted.runtime().threads,
@@ -107,7 +108,7 @@ impl Predictor {
         }
     }
 
-    /// What the table was measured with; none where it is the profile that predicts.
+    /// Returns what the table was measured with; `None` where it is the profile that predicts.
     pub fn runtime(&self) -> Option<&Runtime> {
         match self {
             Self::Table(fitted) => Some(fitted.runtime()),
@@ -115,7 +116,8 @@ impl Predictor {
         }
     }
 
-    /// What one inference at batch 1 takes. An operator that the table lacks is an error that names it.
+    /// Predicts what one inference at batch 1 takes. An operator that the table lacks is an error that names
+    /// it.
     pub fn predict(&self, graph: &Graph) -> Result<Prediction> {
         match self {
             Self::Table(fitted) => fitted.predict(graph),
@@ -123,7 +125,7 @@ impl Predictor {
         }
     }
 
-    /// Where its predictions come from.
+    /// Returns where its predictions come from.
     pub fn basis(&self) -> Basis {
         match self {
             Self::Table(_) => Basis::Table,
@@ -137,14 +139,14 @@ fn read(table: Option<&Path>) -> Result<Option<(LatencyTable, &Path)>> {
 }
 
 impl Prediction {
-    /// Whether `self` is faster than `other` beyond doubt: its whole band below the other's. Not where a number
-    /// is NaN.
+    /// Returns whether `self` is faster than `other` beyond doubt: its whole band is below the other's. It is
+    /// not where a number is NaN.
     pub fn clearly_below(&self, other: &Self) -> bool {
         self.band[1] < other.band[0]
     }
 
-    /// What has to be within a limit: the upper end of a measurement's band, so that noise lets nothing pass;
-    /// of a prediction its best estimate, whose band says how sure it is.
+    /// Returns what has to be within a limit, in ms: the upper end of a measurement's band, so that noise lets
+    /// nothing pass; of a prediction its best estimate, whose band says how sure it is.
     pub fn to_be_within(&self) -> f64 {
         match self.basis {
             Basis::Measured => self.band[1],

@@ -5,7 +5,7 @@ use crate::Precision;
 use crate::ir::arch::Activation;
 use crate::ir::graph::{Graph, NodeOp, Shape, ValueId};
 
-/// One fused operator at one shape: what a latency table has a row for. Batch 1.
+/// This is one fused operator at one shape, at batch 1: what a latency table has a row for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FusedOp {
     /// What it computes; a convolution has its bias.
@@ -20,7 +20,7 @@ pub struct FusedOp {
     pub activation: Option<Activation>,
 }
 
-/// The operators of a BN-folded network, in execution order. Flatten moves no data and is left out.
+/// Returns the operators of a BN-folded network, in execution order. Flatten moves no data and is left out.
 pub fn fused_ops(graph: &Graph) -> Vec<FusedOp> {
     let mut absorbed = vec![false; graph.nodes.len()];
     let mut ops = Vec::new();
@@ -60,13 +60,13 @@ fn sole_reader(graph: &Graph, value: ValueId) -> Option<usize> {
 }
 
 impl FusedOp {
-    /// The row's name in tables and kits: `conv k3 s2 g36 36x32x32>36x16x16 relu6 fp32`,
+    /// Returns the row's name in tables and kits: `conv k3 s2 g36 36x32x32>36x16x16 relu6 fp32`,
     /// `linear 96>10 fp32`. Equal keys are equal operators.
     pub fn key(&self, precision: Precision) -> String {
         format!("{} {precision}", self.shape_key())
     }
 
-    /// [`Self::key`] without the precision.
+    /// Returns [`Self::key`] without the precision.
     pub fn shape_key(&self) -> String {
         let mut parts = vec![kind(&self.op).to_owned()];
         if let NodeOp::Conv { kernel, stride, groups, .. } = self.op {
@@ -85,7 +85,7 @@ impl FusedOp {
         parts.join(" ")
     }
 
-    /// Multiply-accumulates.
+    /// Returns its multiply-accumulates.
     pub fn macs(&self) -> u64 {
         let [_, h, w] = self.output;
         let macs = match self.op {
@@ -98,7 +98,7 @@ impl FusedOp {
         macs as u64
     }
 
-    /// Values that it reads and writes: inputs, output, weights.
+    /// Returns how many values it reads and writes: inputs, output, weights.
     pub fn values(&self) -> u64 {
         let size = |shape: Shape| shape.iter().product::<usize>();
         let weights = match self.op {
@@ -113,7 +113,7 @@ impl FusedOp {
         (size(self.input) + size(self.output) + second + weights) as u64
     }
 
-    /// Whether each channel is convolved by itself.
+    /// Returns whether each channel is convolved by itself.
     pub fn is_depthwise(&self) -> bool {
         matches!(self.op, NodeOp::Conv { groups, .. } if groups > 1 && groups == self.input[0])
     }

@@ -20,7 +20,8 @@ pub struct Roofline {
 }
 
 impl Roofline {
-    /// With `threads` compute threads; a profile without figures for the precision is an error.
+    /// Makes a predictor for `threads` compute threads. A profile without figures for the precision is a usage
+    /// error.
     pub fn new(device: &Device, precision: Precision, threads: usize) -> Result<Self> {
         let performance = device.performance.clone().ok_or_else(|| {
             let what =
@@ -41,7 +42,7 @@ impl Roofline {
         Ok(Self { performance, speed, threads, bytes_per_value })
     }
 
-    /// What one inference at batch 1 takes, with the profile's band.
+    /// Predicts what one inference at batch 1 takes, with the profile's band, in ms.
     pub fn predict(&self, graph: &Graph) -> Prediction {
         let ops = fused_ops(&fold_graph(graph));
         let us = self.performance.overhead_us.value + ops.iter().map(|op| self.op_us(op)).sum::<f64>();

@@ -7,7 +7,7 @@ use crate::text::format;
 use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 
-/// A trained network that might be shipped.
+/// This is a trained network that might be shipped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudentCandidate {
@@ -32,7 +32,7 @@ pub struct StudentCandidate {
     pub macs: u64,
 }
 
-/// What a student may cost.
+/// This is what a student may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
@@ -53,14 +53,14 @@ impl StudentCandidate {
 }
 
 impl Budget {
-    /// Whether the candidate is within it: a measured latency with the upper end of its interval, a predicted
-    /// one with its best estimate.
+    /// Returns whether the candidate is within it: a measured latency with the upper end of its interval, a
+    /// predicted one with its best estimate.
     pub fn fits(&self, c: &StudentCandidate) -> bool {
         c.is_known() && self.excess(c) <= 1.0
     }
 
-    /// Whether the candidate is within it and its band is not: a latency that was predicted so may turn out
-    /// to be over the limit.
+    /// Returns whether the candidate is within it and its band is not: a latency that was predicted so may turn
+    /// out to be over the limit.
     pub fn is_doubtful(&self, c: &StudentCandidate) -> bool {
         self.fits(c) && self.latency_ms.is_some_and(|limit| c.latency.band[1] > limit)
     }
@@ -81,10 +81,10 @@ impl std::fmt::Display for Budget {
     }
 }
 
-/// The most accurate candidate within the budget. Among equally accurate ones, as one student in several
-/// precisions is, the first by `order` (precisions, the profile's favourite first), memory and folder that
-/// none of the others is clearly faster than; `clearly_faster(a, b)` says whether a is, and not where noise
-/// cannot tell. None fits: an error that names the nearest.
+/// Chooses the most accurate candidate within the budget. Among equally accurate ones, as one student in
+/// several precisions is, it is the first by `order` (precisions, the profile's favourite first), memory and
+/// folder that none of the others is clearly faster than; `clearly_faster(a, b)` says whether a is, and not
+/// where noise cannot tell. Where none fits, the error names the nearest.
 pub fn choose<'a>(
     candidates: &'a [StudentCandidate],
     budget: &Budget,
@@ -119,8 +119,8 @@ pub fn choose<'a>(
     }))
 }
 
-/// The first of `ordered`, unless one that comes later is clearly faster than it; then that one, unless a
-/// later one still is clearly faster. Where nothing is clear the order stands. `None` of none.
+/// Returns the first of `ordered`, unless one that comes later is clearly faster than it; then that one, unless
+/// a later one still is clearly faster. Where nothing is clear the order stands. Of none it is `None`.
 pub fn unbeaten<T>(
     ordered: &[T],
     mut clearly_faster: impl FnMut(&T, &T) -> Result<bool>,
@@ -135,12 +135,12 @@ pub fn unbeaten<T>(
     Ok(best)
 }
 
-/// How many students they are: one in two precisions is one.
+/// Returns how many students they are: one in two precisions is one.
 pub fn students(candidates: &[StudentCandidate]) -> usize {
     candidates.iter().map(|c| c.dir.as_str()).collect::<std::collections::BTreeSet<_>>().len()
 }
 
-/// Those that no candidate at most as slow beats, fastest first.
+/// Returns those that no candidate at most as slow beats, fastest first.
 pub fn pareto(candidates: &[StudentCandidate]) -> Vec<&StudentCandidate> {
     let mut sorted: Vec<&StudentCandidate> = candidates.iter().filter(|c| c.is_known()).collect();
     sorted.sort_by(|a, b| {

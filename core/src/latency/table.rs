@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Schema of a table.
+/// This is the schema of a table.
 pub const SCHEMA: &str = "gtn.table/1";
 
-/// A device's table.
+/// This is a device's table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatencyTable {
@@ -48,7 +48,7 @@ pub struct LatencyTable {
     pub ext: BTreeMap<String, serde_json::Value>,
 }
 
-/// What computed: another runtime, version or number of threads has other times.
+/// This says what computed: another runtime, version or number of threads has other times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
@@ -60,7 +60,7 @@ pub struct Runtime {
     pub threads: usize,
 }
 
-/// Microseconds of one inference, over bursts of inferences.
+/// These are the microseconds of one inference, over bursts of inferences.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
@@ -75,7 +75,7 @@ pub struct Time {
     pub n: usize,
 }
 
-/// One operator at one shape.
+/// This is one operator at one shape, and its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpRow {
@@ -85,7 +85,7 @@ pub struct OpRow {
     pub time: Time,
 }
 
-/// One whole network.
+/// This is one whole network, and its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRow {
@@ -100,7 +100,8 @@ pub struct NetworkRow {
 }
 
 impl Time {
-    /// Of at least one burst's medians, in microseconds.
+    /// Sums up the medians of bursts, in microseconds. Returns `None` where there are none, or the smallest is
+    /// not finite.
     pub fn of(bursts: &[f64]) -> Option<Self> {
         let mut sorted = bursts.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -114,7 +115,7 @@ impl Time {
         first.is_finite().then_some(time)
     }
 
-    /// What `self` takes longer than `reference`, for each of `copies`.
+    /// Returns what `self` takes longer than `reference`, for each of `copies`.
     pub fn beyond(&self, reference: &Self, copies: usize) -> Self {
         let each = |x: f64| x / copies.max(1) as f64;
         Self {
@@ -135,7 +136,7 @@ impl Time {
 }
 
 impl LatencyTable {
-    /// Reads and checks a table; a number that no measurement gives is named.
+    /// Reads and checks a table. A number that no measurement gives is an error that names it.
     pub fn read(path: &Path) -> Result<Self> {
         let table: Self = artifact::read_schema(path, SCHEMA)?;
         let bad = |what: String| Err(Error::input(path, what));

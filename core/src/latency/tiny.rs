@@ -25,17 +25,17 @@ const COPIES: usize = 4;
 const CHANNELS: usize = 4;
 
 impl FusedOp {
-    /// By what the difference of the two models' times is to be divided.
+    /// Returns by what the difference of the two models' times is to be divided.
     pub fn copies(&self) -> usize {
         if matches!(self.op, NodeOp::Linear { .. }) { 1 } else { COPIES }
     }
 
-    /// The model that holds the operator.
+    /// Builds the model that holds the operator.
     pub fn timed_model(&self) -> Graph {
         self.model(true)
     }
 
-    /// The same without the operator.
+    /// Builds the same model without the operator.
     pub fn reference_model(&self) -> Graph {
         self.model(false)
     }
@@ -97,7 +97,7 @@ impl FusedOp {
         y
     }
 
-    /// What the reference model depends on: operators that agree in it share one.
+    /// Returns what the reference model depends on: operators that agree in it share one.
     pub fn reference_key(&self) -> (Shape, Option<(Shape, String)>, bool) {
         let second = self.add || matches!(self.op, NodeOp::Add | NodeOp::Scale);
         let second = second.then(|| {

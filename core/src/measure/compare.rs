@@ -16,10 +16,10 @@ use crate::text::table::Table;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Schema of a comparison.
+/// This is the schema of a comparison.
 pub const SCHEMA: &str = "gtn.compare/1";
 
-/// What can be said.
+/// This is what can be said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -31,7 +31,7 @@ pub enum Verdict {
     CannotTell,
 }
 
-/// B's time over A's.
+/// This is B's time over A's, with what follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ratio {
@@ -46,7 +46,7 @@ pub struct Ratio {
     pub verdict: Verdict,
 }
 
-/// One of the two.
+/// This is one of the two that are compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Side {
@@ -58,7 +58,7 @@ pub struct Side {
     pub p50_ms: Vec<f64>,
 }
 
-/// What was compared.
+/// This says what was compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {
     /// Two models measured round by round, in random order.
@@ -78,7 +78,7 @@ impl std::fmt::Display for How {
     }
 }
 
-/// A comparison.
+/// This is a comparison of two models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
@@ -104,13 +104,13 @@ pub struct Comparison {
 }
 
 impl Ratio {
-    /// Of log ratios, one a round.
+    /// Judges log ratios, one a round. It is an error if one is not finite, or there are fewer than six.
     pub fn of_rounds(logs: &[f64], min_effect: f64) -> Result<Self> {
         Self::at_looks(logs, 1, min_effect)
     }
 
-    /// [`Self::of_rounds`] where the rounds are looked at up to `looks` times while they are made, to stop once enough is
-    /// known: the interval that is stopped at holds all the same.
+    /// Does what [`Self::of_rounds`] does where the rounds are looked at up to `looks` times while they are
+    /// made, to stop once enough is known: the interval that is stopped at holds all the same.
     pub fn at_looks(logs: &[f64], looks: usize, min_effect: f64) -> Result<Self> {
         if let Some(odd) = logs.iter().find(|x| !x.is_finite()) {
             return Err(Error::Failed(format!("a round's log ratio is {odd}: no measurable time")));
@@ -125,13 +125,14 @@ impl Ratio {
         Ok(Self::new(location.estimate, Some(location.ci95), min_effect))
     }
 
-    /// Whether a difference of `effect` or more is still possible where nothing is decided.
+    /// Returns whether a difference of `effect` or more is still possible where nothing is decided.
     pub fn is_open(&self, effect: f64) -> bool {
         let reaches = self.ci95.is_none_or(|[low, high]| low < 1.0 - effect || high > 1.0 + effect);
         self.verdict == Verdict::CannotTell && reaches
     }
 
-    /// Of each run's median, ms. One run a side tells nothing of the variance between runs: no verdict.
+    /// Judges each run's median, in ms. One run a side tells nothing of the variance between runs, so that
+    /// there is no verdict. It is an error if a side has none, or a time is not a finite number above 0.
     pub fn of_runs(a: &[f64], b: &[f64], min_effect: f64) -> Result<Self> {
         let logs = |x: &[f64]| x.iter().map(|x| x.ln()).collect::<Vec<f64>>();
         let (a, b) = (logs(a), logs(b));
@@ -160,7 +161,7 @@ impl Ratio {
         Self { ratio: log.exp(), ci95: ci95.map(|ci| ci.map(f64::exp)), min_effect, verdict }
     }
 
-    /// `B is 4.9 % slower than A (95 % CI 4.1 to 5.6 %)`.
+    /// Returns the verdict as a sentence: `B is 4.9 % slower than A (95 % CI 4.1 to 5.6 %)`.
     pub fn sentence(&self) -> String {
         let percent = |r: f64| 100.0 * (r - 1.0);
         let ci = match self.ci95 {
@@ -179,7 +180,8 @@ impl Ratio {
     }
 }
 
-/// What two reports must share before their latencies mean the same; the first that differs.
+/// Compares what two reports must share before their latencies mean the same, and returns the first thing that
+/// differs.
 pub fn unlike(a: &Report, b: &Report) -> Option<String> {
     let text = |r: &Report| {
         let io = r.latency.as_ref().map_or_else(String::new, |l| l.io.to_string());
@@ -202,7 +204,7 @@ pub fn unlike(a: &Report, b: &Report) -> Option<String> {
 }
 
 impl Comparison {
-    /// For a terminal: both sides and the verdict.
+    /// Returns both sides and the verdict, for a terminal.
     pub fn terminal(&self) -> String {
         let mut text = format!("{}\n{}\n", self.table().render(), self.result.sentence());
         for warning in &self.warnings {
@@ -211,7 +213,7 @@ impl Comparison {
         text
     }
 
-    /// The two sides.
+    /// Returns a table of the two sides.
     pub fn table(&self) -> Table {
         let mut table =
             Table::new(["", "model", "file", "backend", "threads", "p50", "lowest", "highest", "of"]);

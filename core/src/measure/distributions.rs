@@ -19,7 +19,7 @@ fn beta_cdf(x: f64, a: f64, b: f64) -> f64 {
     x.inc_beta(a, b, a.ln_beta(b)).clamp(0.0, 1.0)
 }
 
-/// P(T <= t) of Student's t with `df` degrees of freedom, a whole number or not.
+/// Returns P(T <= t) of Student's t with `df` degrees of freedom, a whole number or not.
 pub fn t_cdf(t: f64, df: f64) -> f64 {
     if t.is_nan() || df.is_nan() || df <= 0.0 {
         return f64::NAN;
@@ -29,7 +29,7 @@ pub fn t_cdf(t: f64, df: f64) -> f64 {
     if t > 0.0 { 1.0 - tail } else { tail }
 }
 
-/// The t that P(T <= t) = `p` holds for, 0 < p < 1.
+/// Returns the t that P(T <= t) = `p` holds for, 0 < p < 1.
 pub fn t_quantile(p: f64, df: f64) -> f64 {
     let legal = p > 0.0 && p < 1.0 && df > 0.0;
     if !legal {
@@ -45,7 +45,7 @@ pub fn t_quantile(p: f64, df: f64) -> f64 {
     bisect([0.0, high], |t| t_cdf(t, df) < p)[1]
 }
 
-/// P(X <= `k`) of the number of hits in `n` trials that each hit with probability `p`.
+/// Returns P(X <= `k`) of the number of hits in `n` trials that each hit with probability `p`.
 pub fn binomial_cdf(k: usize, n: usize, p: f64) -> f64 {
     if k >= n {
         return if (0.0..=1.0).contains(&p) { 1.0 } else { f64::NAN };
@@ -53,7 +53,7 @@ pub fn binomial_cdf(k: usize, n: usize, p: f64) -> f64 {
     beta_cdf(1.0 - p, (n - k) as f64, k as f64 + 1.0)
 }
 
-/// The smallest and the largest share for which `hits` of `n` are no rarer than `tail` to either side
+/// Returns the smallest and the largest share for which `hits` of `n` are no rarer than `tail` to either side
 /// (Clopper and Pearson 1934).
 pub fn clopper_pearson(hits: usize, n: usize, tail: f64) -> [f64; 2] {
     let (k, n) = (hits.min(n) as f64, n as f64);

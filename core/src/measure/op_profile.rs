@@ -4,7 +4,7 @@ use crate::text::format;
 use crate::text::table::Table;
 use serde::{Deserialize, Serialize};
 
-/// One node of the graph that the backend ran (after its own fusions).
+/// This is one node of the graph that the backend ran (after its own fusions).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpTime {
@@ -22,7 +22,7 @@ pub struct OpTime {
     pub us: f64,
 }
 
-/// All nodes, in order of execution.
+/// These are all nodes, in order of execution.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpProfile {
@@ -37,19 +37,19 @@ pub struct OpProfile {
 }
 
 impl OpTime {
-    /// 10^9 multiply-accumulates a second; `None` where there are none.
+    /// Returns 10^9 multiply-accumulates a second; `None` where there are none.
     pub fn gmac_s(&self) -> Option<f64> {
         (self.macs > 0 && self.us > 0.0).then(|| self.macs as f64 / self.us / 1000.0)
     }
 }
 
 impl OpProfile {
-    /// Sum over the nodes, microseconds.
+    /// Returns the sum over the nodes, in microseconds.
     pub fn total_us(&self) -> f64 {
         self.ops.iter().map(|o| o.us).sum()
     }
 
-    /// How it was measured, in a sentence.
+    /// Returns how it was measured, in a sentence.
     pub fn about(&self) -> String {
         let timing = 100.0 * (self.timed_ms / self.untimed_ms - 1.0);
         format!(
@@ -62,7 +62,7 @@ impl OpProfile {
         )
     }
 
-    /// The nodes that take longest first, with their share of the sum.
+    /// Returns the nodes that take longest first, with their share of the sum.
     pub fn ranked(&self) -> Vec<(&OpTime, f64)> {
         let total = self.total_us().max(f64::MIN_POSITIVE);
         let mut ops: Vec<_> = self.ops.iter().map(|o| (o, o.us / total)).collect();
@@ -70,7 +70,7 @@ impl OpProfile {
         ops
     }
 
-    /// One row a node in order of execution, a row a kind of operator, and the sum.
+    /// Returns a table with one row a node in order of execution, and the sum.
     pub fn table(&self) -> Table {
         let mut table = Table::new(["node", "operator", "output", "MACs", "us", "share", "GMAC/s", "on"]);
         let total = self.total_us().max(f64::MIN_POSITIVE);

@@ -6,7 +6,7 @@ use crate::measure::samples::{Io, Latency, Pace};
 use crate::text::format;
 use crate::text::table::Table;
 
-/// Reports side by side.
+/// These are reports side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
     /// `3 reports, all: AMD EPYC 9B45; ort 1.32.0; 2 threads; batch 1; 2026-11-26`.
@@ -29,7 +29,7 @@ impl Fact {
     }
 }
 
-/// Of at least one report.
+/// Puts reports side by side, at least one.
 pub fn overview(reports: &[Report]) -> Overview {
     let (differing, same): (Vec<Fact>, Vec<Fact>) = facts(reports).into_iter().partition(Fact::differs);
     let said = |fact: &Fact| {
@@ -58,13 +58,13 @@ pub fn overview(reports: &[Report]) -> Overview {
 }
 
 impl Overview {
-    /// For a terminal of 80 columns.
+    /// Returns it for a terminal of 80 columns.
     pub fn terminal(&self) -> String {
         format!("{}\n\n{}", self.shared, self.table.render_within(80))
     }
 }
 
-/// A name for each report that tells it from the others: the model's, and what differs.
+/// Returns a name for each report that tells it from the others: the model's, and what differs.
 pub fn labels(reports: &[Report]) -> Vec<String> {
     let facts: Vec<Fact> = facts(reports).into_iter().filter(Fact::differs).collect();
     let label = |(i, r): (usize, &Report)| {
@@ -81,7 +81,7 @@ pub fn labels(reports: &[Report]) -> Vec<String> {
     reports.iter().enumerate().map(label).collect()
 }
 
-/// One report's accuracy and size, where its latency is told elsewhere.
+/// Returns a table of one report's accuracy and size, for where its latency is told elsewhere.
 pub fn without_latency(r: &Report) -> Table {
     let reports = std::slice::from_ref(r);
     let kept = |(heading, _): &(&str, Vec<String>)| !["p50", "p99", "images/s"].contains(heading);
@@ -143,7 +143,7 @@ fn devices(reports: &[Report]) -> Vec<String> {
     reports.iter().map(|r| if ambiguous(r) { r.host.kind() } else { name(r) }).collect()
 }
 
-/// What a person calls the machine.
+/// Returns what a person calls the machine.
 pub fn name(r: &Report) -> String {
     r.host.board.as_ref().or(r.host.cpu.as_ref()).cloned().unwrap_or_else(|| r.host.arch.clone())
 }
@@ -199,7 +199,7 @@ fn sizes(reports: &[Report]) -> Vec<Column> {
     ]
 }
 
-/// A share's interval, in percent.
+/// Returns a share's interval, in percent.
 pub fn interval([low, high]: [f64; 2]) -> String {
     format!("{:.2} to {:.2}", low * 100.0, high * 100.0)
 }

@@ -4,7 +4,7 @@ use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How close is close enough.
+/// This says how close is close enough.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tolerance {
@@ -15,17 +15,17 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// Between two fp32 engines: sums in another order, nothing else.
+    /// This is for two fp32 engines: they sum in another order, nothing else.
     pub const FP32: Self = Self { relative: 1e-4, margin: 1e-3 };
-    /// Between two fp16 engines: each product and sum may round at 2^-11.
+    /// This is for two fp16 engines: each product and sum may round at 2^-11.
     pub const FP16: Self = Self { relative: 1e-2, margin: 2e-2 };
-    /// Between two int8 engines: a value on the middle between two integers may land on either, and
-    /// what reads it sees one step more or less.
+    /// This is for two int8 engines: a value on the middle between two integers may land on either, and what
+    /// reads it sees one step more or less.
     pub const INT8: Self = Self { relative: 5e-2, margin: 1e-1 };
 }
 
 impl Tolerance {
-    /// The bound of a precision.
+    /// Returns the bound of a precision.
     pub fn of(precision: Precision) -> Self {
         match precision {
             Precision::Fp32 => Self::FP32,
@@ -34,7 +34,7 @@ impl Tolerance {
         }
     }
 
-    /// Whether it allows no more than `bound` does; one that is negative or not a number does not.
+    /// Returns whether it allows no more than `bound` does; one that is negative or not a number does not.
     pub fn is_within(self, bound: Self) -> bool {
         (0.0..=bound.relative).contains(&self.relative) && (0.0..=bound.margin).contains(&self.margin)
     }
@@ -43,7 +43,7 @@ impl Tolerance {
 /// Golden images for one whose top class may differ.
 const IMAGES_PER_DIFFERENCE: usize = 64;
 
-/// What a comparison found.
+/// This is what a comparison found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parity {
@@ -64,15 +64,15 @@ pub struct Parity {
 }
 
 impl Parity {
-    /// The same with a bound that no tolerance of a file's own moves: of golden images' top classes one in 64 may differ
-    /// (of fewer images one), however small the margins.
+    /// Returns the same with a bound that no tolerance of a file's own moves: of golden images' top classes one
+    /// in 64 may differ (of fewer images one), however small the margins.
     pub fn of_golden_images(mut self) -> Self {
         self.pass &= self.argmax_differs <= (self.n / IMAGES_PER_DIFFERENCE).max(1);
         self
     }
 }
 
-/// A logit that is NaN or infinite: such a network is broken, and no score of it means anything.
+/// This is a logit that is NaN or infinite: such a network is broken, and no score of it means anything.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NotFinite {
     /// Of the set.
@@ -90,14 +90,14 @@ impl fmt::Display for NotFinite {
     }
 }
 
-/// The first of `[n, classes]` logits, row-major, that is not a finite number.
+/// Returns the first of `[n, classes]` logits, row-major, that is not a finite number.
 pub fn not_finite(logits: &[f32], classes: usize) -> Option<NotFinite> {
     let (at, &value) = logits.iter().enumerate().find(|(_, z)| !z.is_finite())?;
     let classes = classes.max(1);
     Some(NotFinite { image: at / classes, class: at % classes, value })
 }
 
-/// [`not_finite`] as an error (exit status 1). `what` names the model; images count from `first`.
+/// Fails where [`not_finite`] finds one (exit status 1). `what` names the model; images count from `first`.
 pub fn check_finite(what: &str, logits: &[f32], classes: usize, first: usize) -> Result<()> {
     match not_finite(logits, classes) {
         None => Ok(()),
@@ -147,8 +147,8 @@ pub fn compare(expected: &[f32], actual: &[f32], classes: usize, tolerance: Tole
     parity
 }
 
-/// Index of the largest logit (the first of equals) and its distance to the second. NaN is no logit: see
-/// [`check_finite`].
+/// Returns the index of the largest logit (the first of equals) and its distance to the second. NaN is no
+/// logit: see [`check_finite`].
 pub fn top_and_margin(logits: &[f32]) -> (usize, f64) {
     let mut top = 0;
     let (mut first, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
@@ -162,8 +162,8 @@ pub fn top_and_margin(logits: &[f32]) -> (usize, f64) {
     (top, f64::from(first) - f64::from(second))
 }
 
-/// How many of the `[n, classes]` rows have their label among the `k` largest logits. Ties count
-/// against the label, so that constant logits score nothing; nor does a row that holds NaN or an infinity.
+/// Counts how many of the `[n, classes]` rows have their label among the `k` largest logits. Ties count against
+/// the label, so that constant logits score nothing; nor does a row that holds NaN or an infinity.
 pub fn correct_in_top(logits: &[f32], labels: &[u16], classes: usize, k: usize) -> usize {
     let hit = |(row, &label): (&[f32], &u16)| {
         let Some(&mine) = row.get(usize::from(label)) else { return false };

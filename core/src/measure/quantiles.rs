@@ -10,13 +10,14 @@ const BATCHES: usize = 10;
 /// Samples below which stretches are too short to differ by chance alone.
 const FEWEST: usize = 2 * BATCHES;
 
-/// 95 % interval of each of `quantiles` (0 to 1) of samples in the order they were taken. `None` where they
-/// are too few for one: no sample need lie beyond the 99th percentile before there are some hundreds.
+/// Returns a 95 % interval of each of `quantiles` (0 to 1) of samples in the order they were taken. It is
+/// `None` where they are too few for one: no sample need lie beyond the 99th percentile before there are some
+/// hundreds.
 ///
 /// The share of samples at or below the estimate is taken of ten stretches (batch means), its standard error
 /// from their spread, and never less than independent samples have; the quantiles of the shares so far below
 /// and above bound the quantile (Woodruff 1952). It holds what it promises where samples more than about a
-/// hundredth of the run apart are independent. NaN among the samples: `None`.
+/// hundredth of the run apart are independent. With NaN among the samples all are `None`.
 pub fn quantiles_ci95(samples: &[f64], quantiles: &[f64]) -> Vec<Option<[f64; 2]>> {
     let n = samples.len();
     if n < FEWEST || samples.iter().any(|x| x.is_nan()) {
@@ -52,9 +53,9 @@ fn batch_error(samples: &[f64], is: impl Fn(f64) -> bool) -> f64 {
     crate::measure::stats::mean_sd(&shares).1 / (BATCHES as f64).sqrt()
 }
 
-/// The `q`-quantile of independent samples and an interval that holds the truth with at least probability
-/// `level`, whatever their distribution (order statistics; David and Nagaraja 2003, section 7.1). `None` where
-/// they are too few, or one is NaN.
+/// Returns the `q`-quantile of independent samples and an interval that holds the truth with at least
+/// probability `level`, whatever their distribution (order statistics; David and Nagaraja 2003, section 7.1).
+/// It is `None` where they are too few, or one is NaN.
 pub fn independent_quantile(samples: &[f64], q: f64, level: f64) -> Option<(f64, [f64; 2])> {
     let n = samples.len();
     if samples.iter().any(|x| x.is_nan()) {

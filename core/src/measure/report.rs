@@ -10,10 +10,10 @@ use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Schema of report.json.
+/// This is the schema of report.json.
 pub const SCHEMA: &str = "gtn.report/1";
 
-/// report.json.
+/// This is what report.json holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
@@ -52,7 +52,7 @@ pub struct Report {
     pub warnings: Vec<Warning>,
 }
 
-/// What was run.
+/// This says what was run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -79,11 +79,11 @@ pub struct Model {
     pub params: Option<u64>,
 }
 
-/// Name in [`BackendInfo::options`] of how int8 is computed on a processor where sums of the model's products would
-/// saturate: `exact`, or `saturating`.
+/// This is the name in [`BackendInfo::options`] of how int8 is computed on a processor where sums of the
+/// model's products would saturate: `exact`, or `saturating`.
 pub const INT8_OPTION: &str = "int8";
 
-/// What computed.
+/// This says what computed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendInfo {
@@ -109,7 +109,7 @@ pub struct BackendInfo {
     pub nodes: BTreeMap<String, usize>,
 }
 
-/// One comparison of logits.
+/// This is one comparison of logits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParityCheck {
@@ -119,7 +119,7 @@ pub struct ParityCheck {
     pub parity: Parity,
 }
 
-/// Top-1 and top-5 on one set.
+/// This is the top-1 and top-5 accuracy on one set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accuracy {
@@ -139,7 +139,7 @@ pub struct Accuracy {
     pub per_class: Vec<ClassAccuracy>,
 }
 
-/// One class of an accuracy.
+/// This is one class of an accuracy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassAccuracy {
@@ -151,7 +151,7 @@ pub struct ClassAccuracy {
     pub correct: usize,
 }
 
-/// Resident memory of a process that did nothing but load the model and run it, bytes.
+/// This is the resident memory of a process that did nothing but load the model and run it, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
@@ -170,7 +170,7 @@ pub struct Memory {
 }
 
 impl Accuracy {
-    /// Of `[n, classes]` logits. An error where there are not as many, or one is no finite number.
+    /// Scores `[n, classes]` logits. It is an error if there are not as many, or one is no finite number.
     pub fn of(split: &str, logits: &[f32], labels: &[u16], names: &[String]) -> Result<Self> {
         let (n, classes) = (labels.len(), names.len().max(1));
         if logits.len() != n * classes {
@@ -201,7 +201,7 @@ impl Accuracy {
 }
 
 impl BackendInfo {
-    /// What a reader must know before trusting its answers and times.
+    /// Returns what a reader must know before trusting its answers and times.
     pub fn warnings(&self) -> Vec<Warning> {
         let int8 = self.options.get(INT8_OPTION);
         int8.map(|how| Warning::Saturates { exact: how == "exact" }).into_iter().collect()
@@ -209,7 +209,7 @@ impl BackendInfo {
 }
 
 impl Report {
-    /// Whether every parity check passed.
+    /// Returns whether every parity check passed.
     pub fn parity_passes(&self) -> bool {
         self.parity.iter().all(|p| p.parity.pass)
     }

@@ -6,21 +6,21 @@ use crate::measure::stats::percentile;
 /// Scales a median absolute deviation to the standard deviation of a normal distribution.
 pub const MAD_TO_SD: f64 = 1.4826;
 
-/// Median; NaN of none.
+/// Returns the median; of no samples it is NaN.
 pub fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     percentile(&sorted, 0.5)
 }
 
-/// Median absolute deviation from the median; NaN of none.
+/// Returns the median absolute deviation from the median; of no samples it is NaN.
 pub fn mad(samples: &[f64]) -> f64 {
     let centre = median(samples);
     median(&samples.iter().map(|x| (x - centre).abs()).collect::<Vec<_>>())
 }
 
-/// Mean of the middle half: for values in coarse steps (whole microseconds), where a median would lose
-/// the fraction and a mean follow every interruption. NaN of none.
+/// Returns the mean of the middle half: this is for values in coarse steps (whole microseconds), where a median
+/// would lose the fraction and a mean follow every interruption. Of no samples it is NaN.
 pub fn midmean(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -29,7 +29,7 @@ pub fn midmean(samples: &[f64]) -> f64 {
     middle.iter().sum::<f64>() / middle.len() as f64
 }
 
-/// A location with its confidence interval.
+/// This is a location with its confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Location {
     /// The Hodges-Lehmann estimate.
@@ -38,21 +38,21 @@ pub struct Location {
     pub ci95: [f64; 2],
 }
 
-/// Samples below which no signed-rank interval reaches 95 %.
+/// Below so many samples no signed-rank interval reaches 95 %.
 pub const MIN_SIGNED_RANK: usize = 6;
 /// Samples up to which the exact distribution is used: 2^-1000 is still a normal number.
 const MAX_EXACT: usize = 1000;
 
-/// Hodges-Lehmann location and the interval of the Wilcoxon signed-rank test inverted (Hollander, Wolfe
-/// and Chicken 2014, section 3.2 and 3.3): order statistics of the averages of all pairs. `None` below
-/// [`MIN_SIGNED_RANK`] samples, and where one is not finite.
+/// Returns the Hodges-Lehmann location and the interval of the Wilcoxon signed-rank test inverted (Hollander,
+/// Wolfe and Chicken 2014, section 3.2 and 3.3): order statistics of the averages of all pairs. It is `None`
+/// below [`MIN_SIGNED_RANK`] samples, and where one is not finite.
 pub fn hodges_lehmann(samples: &[f64]) -> Option<Location> {
     hodges_lehmann_at_looks(samples, 1)
 }
 
-/// [`hodges_lehmann`] for samples that are looked at up to `looks` times while they come in, to stop where enough is
-/// known: all looks' intervals together hold the truth with at least 95 % confidence (Bonferroni), so that the one which is
-/// stopped at does. `None` also for samples too few for that.
+/// Does what [`hodges_lehmann`] does for samples that are looked at up to `looks` times while they come in, to
+/// stop where enough is known. All looks' intervals together hold the truth with at least 95 % confidence
+/// (Bonferroni), so that the one which is stopped at does. It is `None` also for samples too few for that.
 pub fn hodges_lehmann_at_looks(samples: &[f64], looks: usize) -> Option<Location> {
     let n = samples.len();
     if n < MIN_SIGNED_RANK || !samples.iter().all(|x| x.is_finite()) {
@@ -98,7 +98,7 @@ fn signed_rank_cut(n: usize, tail: f64) -> usize {
     outside.count()
 }
 
-/// A trend over equally spaced values.
+/// This is a trend over equally spaced values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trend {
     /// Theil-Sen slope (Sen 1968), per step.
@@ -107,7 +107,7 @@ pub struct Trend {
     pub tau: f64,
 }
 
-/// Trend of a short series (quadratic in its length); `None` below four values.
+/// Returns the trend of a short series (it takes time quadratic in its length); `None` below four values.
 pub fn trend(values: &[f64]) -> Option<Trend> {
     if values.len() < 4 {
         return None;

@@ -6,7 +6,7 @@ use crate::measure::robust::mad;
 use crate::measure::stats::Summary;
 use serde::{Deserialize, Serialize};
 
-/// How inferences followed each other.
+/// This says how inferences followed each other.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Pace {
@@ -24,7 +24,7 @@ pub enum Pace {
     SingleStream,
 }
 
-/// What a timed inference includes.
+/// This says what a timed inference includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Io {
@@ -44,8 +44,8 @@ impl std::fmt::Display for Io {
     }
 }
 
-/// 95 % intervals (batch means) and a robust spread, in the samples' unit. An interval is absent where the
-/// samples are too few for one.
+/// These are 95 % intervals (batch means) and a robust spread, in the samples' unit. An interval is absent
+/// where the samples are too few for one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Robust {
@@ -63,7 +63,8 @@ pub struct Robust {
 }
 
 impl Robust {
-    /// Of at least two finite samples in the order they were taken.
+    /// Sums up finite samples in the order they were taken; `None` of fewer than two, or where one is not
+    /// finite.
     pub fn of(samples: &[f64]) -> Option<Self> {
         let [p50_ci95, p90_ci95, p99_ci95] = quantiles_ci95(samples, &[0.5, 0.9, 0.99])[..] else {
             return None;
@@ -73,7 +74,7 @@ impl Robust {
     }
 }
 
-/// Clock and temperature at a moment while measuring.
+/// This is the clock and temperature at a moment while measuring.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moment {
@@ -87,7 +88,7 @@ pub struct Moment {
     pub celsius: Option<f64>,
 }
 
-/// Time of one inference, milliseconds.
+/// This is the time of one inference, in milliseconds, and how it was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
@@ -151,7 +152,7 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Keeps at most `cap` (even) of them.
+    /// Starts with no samples; at most `cap` (even) of them will be kept.
     pub fn new(cap: usize) -> Self {
         Self {
             kept: Vec::with_capacity(cap),
@@ -162,7 +163,7 @@ impl Samples {
         }
     }
 
-    /// Takes one.
+    /// Takes one sample.
     pub fn push(&mut self, sample: f64) {
         if self.seen.is_multiple_of(self.every) {
             if self.kept.len() == self.cap {
@@ -181,22 +182,22 @@ impl Samples {
         self.extremes = [self.extremes[0].min(sample), self.extremes[1].max(sample)];
     }
 
-    /// How many were taken.
+    /// Returns how many were taken.
     pub fn seen(&self) -> usize {
         self.seen
     }
 
-    /// How many taken samples stand for one kept.
+    /// Returns how many taken samples stand for one kept.
     pub fn every(&self) -> usize {
         self.every
     }
 
-    /// Those kept, in order.
+    /// Returns those kept, in order.
     pub fn kept(self) -> Vec<f64> {
         self.kept
     }
 
-    /// Of those kept, with the extremes of all; `None` of none.
+    /// Sums up those kept, with the extremes of all; it is `None` of none.
     pub fn summary(&self) -> Option<Summary> {
         let [min, max] = self.extremes;
         Summary::of(&self.kept).map(|s| Summary { min, max, ..s })

@@ -4,8 +4,8 @@
 use crate::measure::distributions::clopper_pearson;
 use crate::measure::stats::Z95;
 
-/// 95 % confidence interval of a share, `hits` of `n` (Clopper and Pearson 1934). It holds the truth at
-/// least so often for every share and every `n`; near 0 and 1 and for few images more often than that.
+/// Returns the 95 % confidence interval of a share, `hits` of `n` (Clopper and Pearson 1934). It holds the
+/// truth at least so often for every share and every `n`; near 0 and 1 and for few images more often than that.
 pub fn share_ci95(hits: usize, n: usize) -> [f64; 2] {
     if n == 0 {
         return [0.0, 1.0];
@@ -13,9 +13,9 @@ pub fn share_ci95(hits: usize, n: usize) -> [f64; 2] {
     clopper_pearson(hits, n, 0.025)
 }
 
-/// Two models on the same `n` images: how many more of them the first has right, as a share, and its 95 %
-/// interval (Bonett and Price 2012). `only_first` and `only_second` count the images that only that one has
-/// right.
+/// Compares two models on the same `n` images: returns how many more of them the first has right, as a share,
+/// and its 95 % interval (Bonett and Price 2012). `only_first` and `only_second` count the images that only
+/// that one has right.
 pub fn paired_share_ci95(only_first: usize, only_second: usize, n: usize) -> (f64, [f64; 2]) {
     if n == 0 {
         return (0.0, [-1.0, 1.0]);

@@ -3,10 +3,10 @@
 use crate::measure::distributions::{t_cdf, t_quantile};
 use serde::{Deserialize, Serialize};
 
-/// Two-sided 95 % quantile of the normal distribution.
+/// This is the two-sided 95 % quantile of the normal distribution.
 pub const Z95: f64 = 1.959_963_984_540_054;
 
-/// What a set of samples looks like; the unit is the samples'.
+/// This says what a set of samples looks like; the unit is the samples'.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -29,7 +29,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of at least one sample.
+    /// Sums up at least one sample; it is `None` of none.
     pub fn of(samples: &[f64]) -> Option<Self> {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -40,7 +40,8 @@ impl Summary {
     }
 }
 
-/// Quantile `q` in 0..=1 of ascending samples, linear between neighbours (numpy's default); NaN of none.
+/// Returns quantile `q` in 0..=1 of ascending samples, linear between neighbours (numpy's default); of no
+/// samples it is NaN.
 pub fn percentile(sorted: &[f64], q: f64) -> f64 {
     let at = q.clamp(0.0, 1.0) * sorted.len().saturating_sub(1) as f64;
     let low = at.floor() as usize;
@@ -51,7 +52,7 @@ pub fn percentile(sorted: &[f64], q: f64) -> f64 {
     }
 }
 
-/// Mean and sample standard deviation (0 for one sample; NaN mean of none).
+/// Returns the mean and the sample standard deviation (0 for one sample). The mean of none is NaN.
 pub fn mean_sd(samples: &[f64]) -> (f64, f64) {
     let n = samples.len() as f64;
     let mean = samples.iter().sum::<f64>() / n;
@@ -59,18 +60,18 @@ pub fn mean_sd(samples: &[f64]) -> (f64, f64) {
     (mean, if samples.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 })
 }
 
-/// Mean and half the width of its 95 % confidence interval (Student's t, exact for normal samples); `None`
-/// below two samples.
+/// Returns the mean and half the width of its 95 % confidence interval (Student's t, exact for normal samples);
+/// `None` below two samples.
 pub fn mean_ci95(samples: &[f64]) -> Option<(f64, f64)> {
     let df = samples.len().checked_sub(1).filter(|&df| df > 0)?;
     let (mean, sd) = mean_sd(samples);
     Some((mean, t_quantile(0.975, df as f64) * sd / (samples.len() as f64).sqrt()))
 }
 
-/// Difference of two means, b - a, and half the width of its 95 % interval, whatever the two variances.
-/// Student's t with the degrees of freedom of the smaller side (Hsu 1938): for normal samples it holds the
-/// truth at least so often, which Welch's approximate degrees of freedom do not promise for a few samples.
-/// `None` below two samples a side.
+/// Returns the difference of two means, b - a, and half the width of its 95 % interval, whatever the two
+/// variances. This is Student's t with the degrees of freedom of the smaller side (Hsu 1938): for normal
+/// samples it holds the truth at least so often, which Welch's approximate degrees of freedom do not promise
+/// for a few samples. It is `None` below two samples a side.
 pub fn difference_ci95(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
     let df = a.len().min(b.len()).checked_sub(1).filter(|&df| df > 0)?;
     let ((mean_a, sd_a), (mean_b, sd_b)) = (mean_sd(a), mean_sd(b));
@@ -78,16 +79,17 @@ pub fn difference_ci95(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
     Some((mean_b - mean_a, t_quantile(0.975, df as f64) * variance.sqrt()))
 }
 
-/// The minimum detectable effect of a mean at this spread: about what it would have to be for a two-sided
-/// 5 % t-test to find it with 80 % power, (t_0.975 + t_0.80) sd / sqrt(n). `None` below two samples.
+/// Returns the minimum detectable effect of a mean at this spread: about what it would have to be for a
+/// two-sided 5 % t-test to find it with 80 % power, (t_0.975 + t_0.80) sd / sqrt(n). It is `None` below two
+/// samples.
 pub fn detectable(samples: &[f64]) -> Option<f64> {
     let df = samples.len().checked_sub(1).filter(|&df| df > 0)? as f64;
     let t = t_quantile(0.975, df) + t_quantile(0.8, df);
     Some(t * mean_sd(samples).1 / (samples.len() as f64).sqrt())
 }
 
-/// How often a mean at least so far from 0 would come of samples whose true mean is 0: the two-sided t-test.
-/// `None` below two samples, and where all are equal.
+/// Returns how often a mean at least so far from 0 would come of samples whose true mean is 0: the two-sided
+/// t-test. It is `None` below two samples, and where all are equal.
 pub fn t_test(samples: &[f64]) -> Option<f64> {
     let df = samples.len().checked_sub(1).filter(|&df| df > 0)?;
     let (mean, sd) = mean_sd(samples);
@@ -95,9 +97,9 @@ pub fn t_test(samples: &[f64]) -> Option<f64> {
     (sd > 0.0 && p.is_finite()).then_some(p)
 }
 
-/// p-values of several tests corrected for being several (Holm 1979), in the order given: calling what is
-/// below 5 % a difference is wrong in at most 5 of 100 whole tables, whatever the tests have in common. A
-/// NaN stays one and is not counted.
+/// Corrects the p-values of several tests for being several (Holm 1979), in the order given: calling what is
+/// below 5 % a difference is wrong in at most 5 of 100 whole tables, whatever the tests have in common. A NaN
+/// stays one and is not counted.
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).filter(|&i| p.get(i).is_some_and(|p| !p.is_nan())).collect();
     let value = |i: usize| p.get(i).copied().unwrap_or(f64::NAN);

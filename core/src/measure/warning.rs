@@ -6,7 +6,7 @@ use crate::measure::samples::{Latency, Pace};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Something that disturbed a measurement, or limits what it says.
+/// This is something that disturbed a measurement, or limits what it says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Warning {
@@ -224,7 +224,7 @@ const OUTLIER_SDS: f64 = 10.0;
 const STRETCHES: usize = 12;
 
 impl Latency {
-    /// What in this measurement a reader must know.
+    /// Returns what in this measurement a reader must know.
     pub fn warnings(&self, cores: usize) -> Vec<Warning> {
         let mut found = Vec::new();
         match &self.disturbance {
@@ -303,7 +303,7 @@ impl Latency {
     }
 }
 
-/// What of the machine's other activity is worth telling on `cores` cores.
+/// Returns what of the machine's other activity is worth telling on `cores` cores.
 pub fn activity(d: &Disturbance, cores: usize) -> Vec<Warning> {
     let mut found = Vec::new();
     let noticed = OTHERS * cores.max(1) as f64;

@@ -7,7 +7,7 @@ use crate::rng::Rng;
 use crate::{Error, Result};
 use std::ops::RangeInclusive;
 
-/// One stage of a pool: fixed width, the first `depth` positions in use.
+/// This is one stage of a pool: fixed width, the first `depth` positions in use.
 #[derive(Debug, Clone)]
 pub struct PoolStage {
     /// Output channels.
@@ -18,7 +18,7 @@ pub struct PoolStage {
     pub depths: RangeInclusive<usize>,
 }
 
-/// A finite set of students that share choice blocks. Every number that a choice takes is one digit.
+/// A pool is a finite set of students that share choice blocks. Every number that a choice takes is one digit.
 #[derive(Clone)]
 pub struct Pool {
     /// First part of each id.
@@ -39,11 +39,11 @@ pub struct Pool {
     pub head: Head,
 }
 
-/// One student's choices: for each stage, one per block.
+/// A path is one student's choices: for each stage, one per block.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Path(pub Vec<Vec<BlockChoice>>);
 
-/// What may be drawn at one stage.
+/// This is what may be drawn at one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageSpace {
     /// Depths, ascending.
@@ -52,7 +52,8 @@ pub struct StageSpace {
     pub choices: Vec<Vec<BlockChoice>>,
 }
 
-/// The students a supernet holds: a whole pool, or part of it (an SFTN teacher's pool is one student).
+/// These are the students that a supernet holds: a whole pool, or part of it (an SFTN teacher's pool is one
+/// student).
 #[derive(Clone)]
 pub struct Space {
     /// Where they come from.
@@ -62,7 +63,7 @@ pub struct Space {
 }
 
 impl Space {
-    /// Every student of the pool.
+    /// Takes every student of the pool.
     pub fn whole(pool: Pool) -> Self {
         let all: Vec<BlockChoice> = pool
             .kernels
@@ -78,7 +79,7 @@ impl Space {
         Self { stages: pool.stages.iter().map(stage).collect(), pool }
     }
 
-    /// One student alone.
+    /// Takes one student alone.
     pub fn single(pool: Pool, path: &Path) -> Self {
         let stage = |choices: &Vec<BlockChoice>| StageSpace {
             depths: vec![choices.len()],
@@ -87,7 +88,7 @@ impl Space {
         Self { stages: path.0.iter().map(stage).collect(), pool }
     }
 
-    /// How many students.
+    /// Returns how many students there are.
     pub fn count(&self) -> u128 {
         let paths = |s: &StageSpace, depth: usize| {
             s.choices.iter().take(depth).map(|c| c.len() as u128).product::<u128>()
@@ -95,7 +96,7 @@ impl Space {
         self.stages.iter().map(|s| s.depths.iter().map(|&d| paths(s, d)).sum::<u128>()).product()
     }
 
-    /// Every student, in a fixed order; for small spaces.
+    /// Returns every student, in a fixed order; this is for small spaces.
     pub fn paths(&self) -> Vec<Path> {
         let mut paths = vec![Vec::new()];
         for stage in &self.stages {
@@ -119,17 +120,17 @@ impl Space {
     }
 }
 
-/// Names of all pools.
+/// Returns the names of all pools.
 pub fn names() -> Vec<String> {
     all().into_iter().map(|p| p.name).collect()
 }
 
-/// All pools.
+/// Returns all pools.
 pub fn all() -> Vec<Pool> {
     FAMILIES.iter().flat_map(|f| (f.pools)()).collect()
 }
 
-/// The pool of that name.
+/// Returns the pool of that name; an unknown one is a usage error.
 pub fn named(name: &str) -> Result<Pool> {
     all()
         .into_iter()
@@ -137,7 +138,7 @@ pub fn named(name: &str) -> Result<Pool> {
         .ok_or_else(|| Error::usage(format!("unknown pool `{name}`, wanted one of: {}", names().join(", "))))
 }
 
-/// The student of a full id (`POOL:dD-kK-eE`).
+/// Returns the student of a full id (`POOL:dD-kK-eE`). An id that is in no pool is a usage error.
 pub fn student(id: &str, input: Input, classes: usize) -> Result<ArchSpec> {
     let (name, _) = id.split_once(':').ok_or_else(|| {
         Error::usage(format!("student id `{id}`: wanted POOL:dDEPTHS-kKERNELS-eEXPANSIONS"))
@@ -148,14 +149,14 @@ pub fn student(id: &str, input: Input, classes: usize) -> Result<ArchSpec> {
 }
 
 impl Pool {
-    /// How many students.
+    /// Returns how many students there are.
     pub fn count(&self) -> u128 {
         let choices = (self.kernels.len() * self.expansions.len()) as u128;
         let stage = |s: &PoolStage| s.depths.clone().map(|d| choices.pow(d as u32)).sum::<u128>();
         self.stages.iter().map(stage).product()
     }
 
-    /// The id of a path.
+    /// Returns the id of a path.
     pub fn id(&self, path: &Path) -> String {
         let digits = |f: &dyn Fn(&BlockChoice) -> usize| -> String {
             path.0.iter().flatten().map(|c| f(c).to_string()).collect()
@@ -164,7 +165,7 @@ impl Pool {
         format!("{}:d{depths}-k{}-e{}", self.name, digits(&|c| c.kernel), digits(&|c| c.expansion))
     }
 
-    /// The path of an id; an id that is not in the pool is an error that says which part is wrong.
+    /// Returns the path of an id. An id that is not in the pool is a usage error that says which part is wrong.
     pub fn parse(&self, id: &str) -> Result<Path> {
         let bad = |what: String| Error::usage(format!("student id `{id}`: {what}"));
         let rest = id
@@ -200,7 +201,7 @@ impl Pool {
         Ok(Path(depths.into_iter().map(|d| choices.by_ref().take(d).collect()).collect()))
     }
 
-    /// A path drawn uniformly over depths, then over choices: a pure function of (seed, index).
+    /// Draws a path uniformly over depths, then over choices: it is a pure function of (seed, index).
     pub fn sample(&self, seed: u64, index: u64) -> Path {
         let mut rng = Rng::new(seed, "pool.sample", index);
         let mut pick = |from: &[usize]| {
@@ -216,8 +217,8 @@ impl Pool {
         Path(self.stages.iter().map(stage).collect())
     }
 
-    /// Full-depth paths that together hold every block of the pool: one for each choice, made everywhere.
-    /// (A block depends on its choice and its place, not on the choices before it.)
+    /// Returns full-depth paths that together hold every block of the pool: one for each choice, made
+    /// everywhere. (A block depends on its choice and its place, not on the choices before it.)
     pub fn coverage(&self) -> Vec<Path> {
         let everywhere = |kernel: usize, expansion: usize| {
             let stage = |s: &PoolStage| vec![BlockChoice { kernel, expansion }; *s.depths.end()];
@@ -226,7 +227,7 @@ impl Pool {
         self.kernels.iter().flat_map(|&k| self.expansions.iter().map(move |&e| everywhere(k, e))).collect()
     }
 
-    /// The network a path stands for.
+    /// Builds the network that a path stands for. It is a usage error if a number is out of its bounds.
     pub fn arch(&self, path: &Path, input: Input, classes: usize) -> Result<ArchSpec> {
         let mut width_in = self.stem.width;
         let mut stages = Vec::with_capacity(self.stages.len());

@@ -7,9 +7,9 @@ use crate::nets::{pool, zoo};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// The network that a command line names: `pool:ID`, a teacher's name, or an arch file (a trained
-/// folder's arch.json, or TOML or JSON holding an `ArchSpec`), whose input and classes must then fit
-/// the data.
+/// Finds the network that a command line names: `pool:ID`, a teacher's name, or an arch file (a trained
+/// folder's arch.json, or TOML or JSON holding an `ArchSpec`). It is an error if the name is unknown, or a
+/// file's input and classes do not fit the data.
 pub fn resolve(text: &str, input: Input, classes: usize) -> Result<ArchSpec> {
     if let Some(id) = text.strip_prefix("pool:") {
         return pool::student(id, input, classes);

@@ -3,11 +3,11 @@
 use crate::ir::arch::{Activation, ArchSpec, Block, BlockOp, Head, HeadConv, Input, Stage, Stem};
 use crate::{Error, Result};
 
-/// The names [`named`] understands, for messages.
+/// These are the names that [`named`] understands, for messages.
 pub const PATTERNS: &str = "resnetD or resnetDxK with D = 6n+2 (CIFAR: resnet20, resnet8x4), wrn-D-K with D = 6n+4, \
                             resnet18, resnet34, resnet50, mobilenetv2";
 
-/// The network of that name, or `None` if no pattern matches; an impossible depth is an error.
+/// Returns the network of that name, or `None` if no pattern matches. An impossible depth is a usage error.
 pub fn named(name: &str, input: Input, classes: usize) -> Result<Option<ArchSpec>> {
     let spec = match name {
         "resnet18" => image_net(name, input, classes, BlockOp::Basic, [2, 2, 2, 2]),

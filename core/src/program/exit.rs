@@ -34,13 +34,13 @@ pub fn run(name: &'static str, body: impl FnOnce() -> Result<()> + panic::Unwind
     }
 }
 
-/// `NAME: error: ...` on stderr, in one line of bounded length: for an error that does not end the program.
+/// Tells an error that does not end the program: `NAME: error: ...` on stderr, in one line of bounded length.
 pub fn complain(error: &Error) {
     tell(&format!("error: {error}"));
 }
 
-/// The outcome of several items, of which these failed: each is told on stderr, the last of them as the program's own
-/// error.
+/// Returns the outcome of several items, of which these failed: each is told on stderr, the last of them as the
+/// program's own error.
 pub fn all_told(errors: Vec<Error>) -> Result<()> {
     let mut errors = errors.into_iter();
     let last = errors.next_back();
@@ -54,7 +54,8 @@ fn tell(text: &str) {
     note(&format!("{name}: {text}"));
 }
 
-/// One line on stderr, escaped and of bounded length. A stderr that cannot be written is no reason to stop working.
+/// Writes one line to stderr, escaped and of bounded length. A stderr that cannot be written is no reason to
+/// stop working.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{}", line(text));
 }
@@ -63,8 +64,8 @@ fn line(text: &str) -> String {
     format::shorten(&format::escape(text), MOST)
 }
 
-/// The work's outcome, whatever became of its words: where both failed, what could not be told is an error of its own on
-/// stderr, and the work's error is returned.
+/// Returns the work's outcome, whatever became of its words. Where both failed, what could not be told is an
+/// error of its own on stderr, and the work's error is returned.
 pub fn work_first(work: Result<()>, told: Result<()>) -> Result<()> {
     match (work, told) {
         (Err(work), Err(told)) => {
@@ -86,7 +87,7 @@ pub fn print(text: &str) -> Result<()> {
     Own::Output.write(format::escape_lines(text).as_bytes()).map_err(Error::Stdout)
 }
 
-/// One of this process's own streams.
+/// This is one of this process's own streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Own {
     /// stdout
@@ -96,7 +97,7 @@ pub(crate) enum Own {
 }
 
 impl Own {
-    /// All bytes, at once; a closed pipe takes them as well.
+    /// Writes all bytes at once; a closed pipe takes them as well.
     pub(crate) fn write(self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Output => write_all(io::stdout().lock(), bytes),

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Where a library tells of its work: what it is, how much of it is done, and of how much. It draws nothing itself.
+/// This is where a library tells of its work: what it is, how much of it is done, and of how much. The library
+/// draws nothing itself.
 pub type Watch<'a> = &'a mut dyn FnMut(&'static str, u64, u64);
 
-/// For those who do not want to know.
+/// This is a [`Watch`] for those who do not want to know.
 pub fn unwatched(_: &'static str, _: u64, _: u64) {}
 
-/// A [`Watch`] that draws: a bar for each piece of work in turn.
+/// Makes a [`Watch`] that draws: a bar for each piece of work in turn.
 pub fn bars(unit: &'static str) -> impl FnMut(&'static str, u64, u64) {
     let mut bar: Option<Progress> = None;
     move |what, done, of| {
@@ -26,7 +27,7 @@ pub fn bars(unit: &'static str) -> impl FnMut(&'static str, u64, u64) {
     }
 }
 
-/// One piece of work of a known number of steps.
+/// This is one piece of work of a known number of steps.
 pub struct Progress {
     label: String,
     total: u64,
@@ -52,7 +53,7 @@ impl Progress {
         Self { label: label.into(), total, bar, start: now, first: None, last_line: now }
     }
 
-    /// `done` steps of the total are done; work that was resumed starts above zero.
+    /// Shows that `done` steps of the total are done; work that was resumed starts above zero.
     pub fn tick(&mut self, done: u64, message: &str) {
         let first = *self.first.get_or_insert(done);
         let rate = done.saturating_sub(first) as f64 / self.start.elapsed().as_secs_f64().max(1e-9);

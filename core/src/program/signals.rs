@@ -5,11 +5,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The last signal received.
+/// This holds the last signal received.
 pub struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Registers for both.
+    /// Registers for SIGINT and SIGTERM. Fails where the system does not allow it.
     pub fn watch() -> Result<Self> {
         let flag = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM] {
@@ -20,7 +20,7 @@ impl Signals {
         Ok(Self(flag))
     }
 
-    /// Its number, if one came.
+    /// Returns the signal's number, if one came.
     pub fn received(&self) -> Option<i32> {
         i32::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|&s| s != 0)
     }

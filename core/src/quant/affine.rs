@@ -3,7 +3,7 @@
 use crate::device::int8::ActivationType;
 use serde::{Deserialize, Serialize};
 
-/// Smallest and largest real value that is to be represented.
+/// This is the smallest and largest real value that is to be represented.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
@@ -13,7 +13,7 @@ pub struct Range {
     pub hi: f32,
 }
 
-/// Scale and zero point, and the integers they map to.
+/// This is a scale and zero point, and the integers they map to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Affine {
     /// Of one step; positive.
@@ -25,7 +25,7 @@ pub struct Affine {
 }
 
 impl Affine {
-    /// Covers `range`, widened to hold 0 (padding and Relu need it exactly).
+    /// Makes one that covers `range`, widened to hold 0 (padding and Relu need it exactly).
     pub fn covering(range: Range, kind: ActivationType) -> Self {
         let bounds = kind.bounds();
         let (lo, hi) = (f64::from(range.lo).min(0.0), f64::from(range.hi).max(0.0));
@@ -39,23 +39,23 @@ impl Affine {
         Self { scale, zero_point, bounds }
     }
 
-    /// Round half to even, then saturate, as QuantizeLinear.
+    /// Rounds half to even, then saturates, as QuantizeLinear.
     pub fn quantise(&self, real: f64) -> i32 {
         let q = (real / f64::from(self.scale)).round_ties_even() + f64::from(self.zero_point);
         q.clamp(f64::from(self.bounds.0), f64::from(self.bounds.1)) as i32
     }
 
-    /// The real value that `q` stands for.
+    /// Returns the real value that `q` stands for.
     pub fn dequantise(&self, q: i32) -> f64 {
         f64::from(q - self.zero_point) * f64::from(self.scale)
     }
 
-    /// What a real value becomes.
+    /// Returns what a real value becomes.
     pub fn round_trip(&self, real: f64) -> f64 {
         self.dequantise(self.quantise(real))
     }
 
-    /// Smallest and largest real value that survives.
+    /// Returns the smallest and largest real value that survives.
     pub fn range(&self) -> (f64, f64) {
         (self.dequantise(self.bounds.0), self.dequantise(self.bounds.1))
     }

@@ -3,9 +3,9 @@
 
 use super::layer::Int8Layer;
 
-/// The bias of `[out]` that makes up for the weights' rounding. `means` are those of the input's
-/// channels, `weight` is `[out, in / groups, k, k]`. Padding is ignored: at a border the shift is
-/// smaller, which the mean over a plane hardly notices.
+/// Returns the bias `[out]` that makes up for the weights' rounding. `means` are those of the input's channels,
+/// `weight` is `[out, in / groups, k, k]`. Padding is ignored: at a border the shift is smaller, which the mean
+/// over a plane hardly notices.
 pub fn corrected(layer: &Int8Layer, weight: &[f32], bias: &[f32], means: &[f64], groups: usize) -> Vec<f32> {
     let out = layer.bias.len();
     let per_group = means.len() / groups.max(1);

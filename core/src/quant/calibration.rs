@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Share of values that the percentile method keeps.
 const KEPT: f64 = 0.9999;
 
-/// How a range is chosen.
+/// This says how a range is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -23,10 +23,10 @@ pub enum Method {
 }
 
 impl Method {
-    /// All, the plainest first.
+    /// These are all methods, the plainest first.
     pub const ALL: [Self; 4] = [Self::Minmax, Self::Percentile, Self::Mse, Self::Entropy];
 
-    /// As on the command line.
+    /// Returns the name that the command line has for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Minmax => "minmax",
@@ -36,7 +36,7 @@ impl Method {
         }
     }
 
-    /// The range to cover; none of an empty histogram.
+    /// Returns the range to cover; `None` of an empty histogram.
     pub fn range(self, histogram: &Histogram, kind: ActivationType) -> Option<Range> {
         let seen = histogram.extremes()?;
         Some(match self {

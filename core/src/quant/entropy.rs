@@ -12,7 +12,7 @@ const TRIALS: usize = 100;
 /// The smallest threshold, as a share of the largest |x|.
 const SMALLEST: f64 = 0.1;
 
-/// The best of the thresholds.
+/// Returns the range of the best of the thresholds.
 pub fn range(histogram: &Histogram, seen: Range, kind: ActivationType) -> Range {
     let bins: Vec<(f64, u64)> = histogram.bins().collect();
     let top = f64::from(seen.hi.abs().max(seen.lo.abs()));

@@ -18,7 +18,7 @@ const LARGEST: f64 = 4096.0;
 /// A factor this near to 1 is left out.
 const WORTH_IT: f64 = 1e-3;
 
-/// Factors applied to one value's channels.
+/// These are the factors applied to one value's channels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Equalised {
     /// The value's name.

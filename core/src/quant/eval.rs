@@ -16,12 +16,12 @@ struct Value {
     integers: Option<(Vec<i32>, Affine)>,
 }
 
-/// Logits of one normalised image `[C, H, W]`.
+/// Returns the logits of one normalised image `[C, H, W]`. It is an error if the image has another size.
 pub fn run(net: &Int8Network, image: &[f32]) -> Result<Vec<f32>> {
     Ok(run_all(net, image)?.swap_remove(net.graph.output.0))
 }
 
-/// Every value of the graph (dequantised), indexed by [`ValueId`].
+/// Returns every value of the graph (dequantised), indexed by [`ValueId`]. Fails as [`run`] does.
 pub fn run_all(net: &Int8Network, image: &[f32]) -> Result<Vec<Vec<f32>>> {
     let want: usize = net.graph.shape(ValueId(0)).iter().product();
     if image.len() != want {

@@ -4,13 +4,13 @@
 
 use super::Range;
 
-/// Bins on both sides of zero together.
+/// So many bins lie on both sides of zero together.
 pub const BINS: usize = 8192;
 const HALF: i32 = (BINS / 2) as i32;
 /// Exponent of the narrowest histogram: +-2^-20.
 const NARROWEST: i32 = -20;
 
-/// Counts of finite values over [-2^k, 2^k), zeros apart (they are exact under any quantisation, and
+/// These are counts of finite values over [-2^k, 2^k), zeros apart (they are exact under any quantisation, and
 /// after a Relu they are many).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
@@ -29,7 +29,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Adds values; false if one is not finite (then none is added).
+    /// Adds values. Returns false if one is not finite (then none is added).
     pub fn add(&mut self, values: &[f32]) -> bool {
         if !values.iter().all(|x| x.is_finite()) {
             return false;
@@ -90,27 +90,27 @@ impl Histogram {
         }
     }
 
-    /// Smallest and largest value; none before the first.
+    /// Returns the smallest and largest value; `None` before the first.
     pub fn extremes(&self) -> Option<Range> {
         self.extremes
     }
 
-    /// How many values.
+    /// Returns how many values there are.
     pub fn n(&self) -> u64 {
         self.zeros + self.counts.iter().sum::<u64>()
     }
 
-    /// Zeros.
+    /// Returns how many zeros there are.
     pub fn zeros(&self) -> u64 {
         self.zeros
     }
 
-    /// Width of a bin.
+    /// Returns the width of a bin.
     pub fn step(&self) -> f64 {
         2f64.powi(self.exponent - 12)
     }
 
-    /// (centre, count) of the bins that are not empty, ascending.
+    /// Returns (centre, count) of the bins that are not empty, ascending.
     pub fn bins(&self) -> impl Iterator<Item = (f64, u64)> {
         let step = self.step();
         let centre = move |i: usize| (i as f64 - f64::from(HALF) + 0.5) * step;
@@ -118,7 +118,7 @@ impl Histogram {
     }
 }
 
-/// One channel's extremes and sum.
+/// This is one channel's extremes and sum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Channel {
     /// Smallest.
@@ -131,7 +131,7 @@ pub struct Channel {
     pub n: u64,
 }
 
-/// All that calibration keeps of one value.
+/// This is all that calibration keeps of one value.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ValueStats {
     /// Over all channels.
@@ -141,7 +141,7 @@ pub struct ValueStats {
 }
 
 impl ValueStats {
-    /// Adds a batch `[n, channels, plane]`; false if a value is not finite.
+    /// Adds a batch `[n, channels, plane]`. Returns false if a value is not finite.
     pub fn add(&mut self, values: &[f32], channels: usize, plane: usize) -> bool {
         let empty = Channel { lo: f32::INFINITY, hi: f32::NEG_INFINITY, sum: 0.0, n: 0 };
         self.channels.resize(channels, empty);
@@ -173,7 +173,7 @@ impl ValueStats {
         }
     }
 
-    /// Each channel's mean.
+    /// Returns each channel's mean.
     pub fn means(&self) -> Vec<f64> {
         self.channels.iter().map(|c| c.sum / c.n.max(1) as f64).collect()
     }

@@ -6,7 +6,7 @@ use crate::device::int8::Scheme;
 /// |bias| in steps may not exceed this, so that no sum of products on top of it leaves 32 bits.
 const MAX_BIAS: f64 = (1u64 << 30) as f64;
 
-/// Quantised weights of one node.
+/// These are the quantised weights of one node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Int8Layer {
     /// As the fp32 weight, output channel first.
@@ -59,12 +59,12 @@ impl Int8Layer {
         }
     }
 
-    /// Weight scale of output channel `c`.
+    /// Returns the weight scale of output channel `c`.
     pub fn scale(&self, c: usize) -> f32 {
         of_channel(&self.scales, c)
     }
 
-    /// The weights that the integers stand for.
+    /// Returns the weights that the integers stand for.
     pub fn dequantised(&self) -> Vec<f32> {
         let fan_in = (self.weight.len() / self.bias.len().max(1)).max(1);
         let real = |(c, channel): (usize, &[i8])| {

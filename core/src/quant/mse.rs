@@ -8,7 +8,7 @@ use crate::device::int8::ActivationType;
 /// Ends are tried at these shares of what was seen, in steps of a hundredth.
 const SMALLEST: usize = 20;
 
-/// Upper end first, then the lower, twice: two one-dimensional searches that hardly depend on each
+/// Searches the upper end first, then the lower, twice: two one-dimensional searches that hardly depend on each
 /// other.
 pub fn range(histogram: &Histogram, seen: Range, kind: ActivationType) -> Range {
     let bins: Vec<(f64, u64)> = histogram.bins().collect();
@@ -34,7 +34,7 @@ pub fn range(histogram: &Histogram, seen: Range, kind: ActivationType) -> Range 
     best.1
 }
 
-/// Mean squared error of quantising the histogram's values with `affine`.
+/// Returns the squared error of quantising the histogram's values with `affine`, summed over them.
 pub fn squared_error(bins: &[(f64, u64)], affine: &Affine) -> f64 {
     let error = |&(x, n): &(f64, u64)| {
         let e = x - affine.round_trip(x);

@@ -11,10 +11,10 @@ use crate::ir::weights::Weights;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Ranges of a graph's values, by [`ValueId`]; none where calibration did not look.
+/// These are the ranges of a graph's values, by [`ValueId`]; one is `None` where calibration did not look.
 pub type Ranges = Vec<Option<Range>>;
 
-/// What the exporter writes as Q/DQ and [`super::eval`] computes.
+/// This is what the exporter writes as Q/DQ and [`super::eval`] computes.
 #[derive(Debug, Clone)]
 pub struct Int8Network {
     /// Folded.
@@ -33,8 +33,8 @@ pub struct Int8Network {
 }
 
 impl Int8Network {
-    /// Quantises a folded network. `fp32` names nodes that stay in fp32; a needed range that is missing
-    /// is an error naming the value.
+    /// Quantises a folded network. `fp32` names nodes that stay in fp32; one that is not there is a usage
+    /// error. A needed range that is missing is an error naming the value.
     pub fn build(
         graph: &Graph,
         weights: &Weights,
@@ -95,7 +95,7 @@ impl Int8Network {
         Ok(())
     }
 
-    /// The Q/DQ pair behind a value.
+    /// Returns the Q/DQ pair behind a value, if one stands there.
     pub fn affine(&self, value: ValueId) -> Option<&Affine> {
         self.values.get(value.0).and_then(Option::as_ref)
     }

@@ -5,8 +5,9 @@ use crate::ir::graph::{BN_EPSILON, Graph, NodeOp};
 use crate::ir::weights::Weights;
 use crate::{Error, Result};
 
-/// Replaces every BatchNorm left after [`crate::ir::fold`]: w = gamma / sqrt(var + eps), b = beta - mean w,
-/// in f64. Names stay.
+/// Replaces every BatchNorm left after [`crate::ir::fold`] by a depthwise 1x1 convolution, in f64:
+/// `w = gamma / sqrt(var + eps)`, `b = beta - mean w`. Names stay. It is an error if a channel's w is not
+/// finite.
 pub fn norm_to_depthwise(graph: &Graph, weights: &Weights) -> Result<(Graph, Weights)> {
     let (mut graph, mut weights) = (graph.clone(), weights.clone());
     for node in graph.nodes.iter_mut().filter(|n| n.op == NodeOp::BatchNorm) {

@@ -5,7 +5,7 @@ use crate::ir::arch::Activation;
 use crate::ir::graph::{Graph, IMAGE, Node, NodeOp, ValueId};
 use std::collections::BTreeSet;
 
-/// A graph's units: an operator with the Relu or Relu6 behind it counts as one.
+/// These are a graph's units: an operator with the Relu or Relu6 behind it counts as one.
 #[derive(Debug, Clone)]
 pub struct Placement {
     /// By node: an activation that belongs to the operator before it.
@@ -16,7 +16,7 @@ pub struct Placement {
     readers: Vec<Vec<usize>>,
 }
 
-/// Whether the operator has an int8 form that is worth it.
+/// Returns whether the operator has an int8 form that is worth it.
 pub fn quantisable(op: &NodeOp) -> bool {
     matches!(
         op,
@@ -24,13 +24,13 @@ pub fn quantisable(op: &NodeOp) -> bool {
     )
 }
 
-/// Passes integers through unchanged: its output has its input's scale.
+/// Returns whether the operator passes integers through unchanged: its output has its input's scale.
 pub fn passes_through(op: &NodeOp) -> bool {
     matches!(op, NodeOp::MaxPool | NodeOp::Flatten)
 }
 
 impl Placement {
-    /// Of a folded graph.
+    /// Finds the units of a folded graph.
     pub fn of(graph: &Graph) -> Self {
         let mut readers = vec![Vec::new(); graph.nodes.len() + 1];
         for (i, node) in graph.nodes.iter().enumerate() {
@@ -56,8 +56,8 @@ impl Placement {
         Self { joined, site, readers }
     }
 
-    /// The node that computes the unit whose output is `value`: the operator before a joined
-    /// activation. None for the image.
+    /// Returns the node that computes the unit whose output is `value`: the operator before a joined
+    /// activation. For the image it is `None`.
     pub fn unit(&self, graph: &Graph, value: ValueId) -> Option<usize> {
         let node = value.0.checked_sub(1)?;
         if self.joined.get(node) == Some(&true) {
@@ -66,7 +66,7 @@ impl Placement {
         Some(node)
     }
 
-    /// The unit's output: the value of the joined activation behind `node`, else its own.
+    /// Returns the unit's output: the value of the joined activation behind `node`, else its own.
     pub fn output(&self, node: usize) -> ValueId {
         let own = node + 1;
         match self.readers.get(own).map(Vec::as_slice) {
@@ -75,8 +75,8 @@ impl Placement {
         }
     }
 
-    /// Values after which a Q/DQ pair stands, if the units in `fp32` (node names) stay in fp32: every
-    /// site next to an int8 unit.
+    /// Returns, for each value, whether a Q/DQ pair stands after it, if the units in `fp32` (node names) stay
+    /// in fp32: every site next to an int8 unit has one.
     pub fn quantised(&self, graph: &Graph, fp32: &BTreeSet<String>) -> Vec<bool> {
         let int8 =
             |i: usize| graph.nodes.get(i).is_some_and(|n| quantisable(&n.op) && !fp32.contains(&n.name));
@@ -105,14 +105,14 @@ impl Placement {
         quantised
     }
 
-    /// Values whose range calibration must find.
+    /// Returns the values whose range calibration must find.
     pub fn sites(&self) -> Vec<ValueId> {
         let all = self.site.iter().enumerate();
         all.filter(|(_, site)| **site).map(|(v, _)| ValueId(v)).collect()
     }
 }
 
-/// The node that makes a value; none for the image.
+/// Returns the node that makes a value; `None` for the image.
 pub fn producer(graph: &Graph, value: ValueId) -> Option<&Node> {
     if value == IMAGE { None } else { graph.nodes.get(value.0 - 1) }
 }

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-/// `999`, `60.1 k`, `7.43 M`, `1.08 G`: three digits.
+/// Returns a count with three digits: `999`, `60.1 k`, `7.43 M`, `1.08 G`.
 pub fn count(n: u64) -> String {
     scaled(n as f64, 1000.0, ["", " k", " M", " G", " T"])
 }
 
-/// `512 B`, `241 KiB`, `27.8 MiB`.
+/// Returns a number of bytes with three digits: `512 B`, `241 KiB`, `27.8 MiB`.
 pub fn bytes(n: u64) -> String {
     scaled(n as f64, 1024.0, [" B", " KiB", " MiB", " GiB", " TiB"])
 }
@@ -32,7 +32,7 @@ fn decimals(value: f64) -> usize {
     }
 }
 
-/// Milliseconds with three digits: `0.00612 ms`, `0.412 ms`, `12.3 ms`.
+/// Returns milliseconds with three digits: `0.00612 ms`, `0.412 ms`, `12.3 ms`.
 pub fn ms(value: f64) -> String {
     let digits = match value {
         v if v < 0.009_995 => 5,
@@ -43,12 +43,12 @@ pub fn ms(value: f64) -> String {
     format!("{value:.digits$} ms")
 }
 
-/// A share as `93.12 %`.
+/// Returns a share as `93.12 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
 }
 
-/// `45 s`, `12 min 05 s`, `2 h 03 min`.
+/// Returns seconds as `45 s`, `12 min 05 s` or `2 h 03 min`.
 pub fn seconds(value: f64) -> String {
     let s = value.round().max(0.0) as u64;
     match s {
@@ -58,14 +58,15 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
-/// Text of others for one line: control characters, line breaks and marks that turn the direction of writing are shown
-/// (`\n`, `\x1b`, `\u202e`) instead of obeyed. Everything else stays, backslashes too, so that escaping twice is the same
-/// as once. Inside a JSON string what is written here beyond ASCII is the same text as before.
+/// Returns text of others for one line: control characters, line breaks and marks that turn the direction of
+/// writing are shown (`\n`, `\x1b`, `\u202e`) instead of obeyed. Everything else stays, backslashes too, so
+/// that escaping twice is the same as once. Inside a JSON string what is written here beyond ASCII is the same
+/// text as before.
 pub fn escape(text: &str) -> Cow<'_, str> {
     escape_if(text, acts)
 }
 
-/// [`escape`] that leaves line breaks alone.
+/// Does what [`escape`] does, but leaves line breaks alone.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_if(text, |c| acts(c) && c != '\n')
 }
@@ -95,7 +96,7 @@ fn acts(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// At most `most` characters: of longer text the beginning and the end, `...` between them.
+/// Returns at most `most` characters: of longer text the beginning and the end, `...` between them.
 pub fn shorten(text: &str, most: usize) -> String {
     if text.chars().nth(most).is_none() {
         return text.to_owned();
@@ -108,7 +109,7 @@ pub fn shorten(text: &str, most: usize) -> String {
     format!("{head}...{end}")
 }
 
-/// [`escape`] for Markdown: what would be markup there is text.
+/// Does what [`escape`] does for Markdown: what would be markup there is text.
 pub fn markdown(text: &str) -> String {
     let shown = escape(text);
     let mut out = String::with_capacity(shown.len());
@@ -126,7 +127,7 @@ pub fn markdown(text: &str) -> String {
     out
 }
 
-/// A file's name for people: escaped, and with bytes that are not UTF-8 shown (`\xff`).
+/// Returns a file's name for people: escaped, and with bytes that are not UTF-8 shown (`\xff`).
 pub fn path(path: &Path) -> String {
     let mut out = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
@@ -136,7 +137,7 @@ pub fn path(path: &Path) -> String {
     out
 }
 
-/// `2026-11-26`, UTC, of seconds since 1970.
+/// Returns the date of seconds since 1970, in UTC: `2026-11-26`.
 pub fn date(unix_time: u64) -> String {
     // Days to a date of the Gregorian calendar, counted from 1 March of the year 0 in eras of 400 years.
     let days = (unix_time / 86_400).min(1_000_000) + 719_468;
@@ -148,7 +149,7 @@ pub fn date(unix_time: u64) -> String {
     format!("{}-{month:02}-{day:02}", 400 * era + year + u64::from(month <= 2))
 }
 
-/// `14:05:59`, UTC, of seconds since 1970.
+/// Returns the time of day of seconds since 1970, in UTC: `14:05:59`.
 pub fn time(unix_time: u64) -> String {
     let seconds = unix_time % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)

@@ -2,7 +2,7 @@
 
 use crate::text::format;
 
-/// Rows of text under headings; cells that look like numbers are aligned right.
+/// A table has rows of text under headings; cells that look like numbers are aligned right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Column names.
@@ -12,7 +12,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table.
+    /// Makes an empty table.
     pub fn new<S: Into<String>>(headings: impl IntoIterator<Item = S>) -> Self {
         Self { headings: headings.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
@@ -26,7 +26,8 @@ impl Table {
         self
     }
 
-    /// Whether column `i` holds numbers (its first cell that is neither empty nor `-` starts with a digit or sign).
+    /// Returns whether column `i` holds numbers (its first cell that is neither empty nor `-` starts with a
+    /// digit or sign).
     pub fn numeric(&self, i: usize) -> bool {
         let first = self.rows.iter().filter_map(|r| r.get(i)).find(|c| !c.is_empty() && *c != "-");
         first.is_some_and(|c| {
@@ -55,7 +56,7 @@ impl Table {
         (widths, lines)
     }
 
-    /// For a terminal: headings, a rule, rows.
+    /// Returns it for a terminal: headings, a rule, rows.
     pub fn render(&self) -> String {
         let (widths, lines) = self.lines();
         let mut out = String::new();
@@ -71,8 +72,9 @@ impl Table {
         out
     }
 
-    /// For a terminal of `width` columns: a table that is too wide goes on below itself, each part with the first
-    /// column, and with the rows' numbers where there are several. A column wider than that stays whole.
+    /// Returns it for a terminal of `width` columns. A table that is too wide goes on below itself, each part
+    /// with the first column, and with the rows' numbers where there are several. A column wider than that
+    /// stays whole.
     pub fn render_within(&self, width: usize) -> String {
         let widths = self.widths();
         let total = |columns: &[usize]| columns.iter().map(|w| w + 3).sum::<usize>().saturating_sub(3);
@@ -106,7 +108,7 @@ impl Table {
         parts.iter().map(part).collect::<Vec<_>>().join("\n")
     }
 
-    /// For documents.
+    /// Returns it for documents, as Markdown.
     pub fn to_markdown(&self) -> String {
         let (widths, lines) = self.lines();
         let mut out = String::new();

@@ -7,7 +7,7 @@ use gtn_core::artifacts::model_dir::TrainFile;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 
-/// Markdown.
+/// Writes the card as Markdown.
 pub fn write(
     manifest: &BundleManifest,
     train: &TrainFile,

@@ -23,7 +23,7 @@ const OLD: &str = "old";
 /// In the hidden folder: the name of what is made there.
 const NAME: &str = "name";
 
-/// The folder; removed again unless published.
+/// A draft is a folder that is being made; it is removed again unless published.
 pub struct Draft {
     /// The hidden folder.
     work: TempDir,
@@ -54,12 +54,12 @@ impl Draft {
         Ok(Self { work, _lock: lock, dir, target: target.to_owned(), files: BTreeMap::new() })
     }
 
-    /// Where the draft is.
+    /// Returns where the draft is.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Adds a file; returns its path.
+    /// Adds a file and returns its path.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.dir.join(name);
         artifact::write_atomic(&path, bytes)?;
@@ -68,7 +68,7 @@ impl Draft {
         Ok(path)
     }
 
-    /// Every file so far: what the manifest lists.
+    /// Returns every file so far: what the manifest lists.
     pub fn files(&self) -> &BTreeMap<String, FileEntry> {
         &self.files
     }

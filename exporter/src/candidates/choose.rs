@@ -21,7 +21,7 @@ const SHOWS: f64 = 0.05;
 /// Differences below this are no difference: `gtn-run compare`'s default.
 const MIN_EFFECT: f64 = 0.01;
 
-/// One of two models that are to be compared.
+/// This is one of two models that are to be compared.
 #[derive(Clone, Copy)]
 pub struct Side<'a> {
     /// For people and reports: `int8`.
@@ -30,7 +30,7 @@ pub struct Side<'a> {
     pub model: &'a [u8],
 }
 
-/// Two models measured in turn.
+/// A duel is two models measured in turn, and the result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Duel {
     /// The one compared with.
@@ -44,7 +44,8 @@ pub struct Duel {
 }
 
 impl Duel {
-    /// Measures both on one image.
+    /// Measures both on one image `[1, C, H, W]`, until the interval over rounds settles whether there is a
+    /// difference of 5 %, or all looks have been made.
     pub fn of(first: Side, second: Side, image: &Tensor, options: &Options) -> Result<Self> {
         let load = |side: Side| -> Result<Runner> {
             let path = Path::new(side.name).join("model.onnx");
@@ -68,7 +69,7 @@ impl Duel {
         }
     }
 
-    /// Whether the second is faster beyond doubt.
+    /// Returns whether the second is faster beyond doubt.
     pub fn second_wins(&self) -> bool {
         self.result.verdict == Verdict::Faster
     }
@@ -91,7 +92,8 @@ impl std::fmt::Display for Duel {
     }
 }
 
-/// An image of standard-normal values, `[1, C, H, W]`.
+/// Makes up an image of standard-normal values, `[1, C, H, W]`. A size beyond what can be counted is a usage
+/// error.
 pub fn made_up_image([channels, height, width]: [usize; 3]) -> Result<Tensor> {
     let values = channels.checked_mul(height).and_then(|n| n.checked_mul(width));
     let values = values.ok_or_else(|| Error::usage("the input has too many values"))?;

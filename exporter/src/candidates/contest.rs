@@ -21,7 +21,7 @@ use gtn_run::backend::{Options, OrtOptions};
 use serde::Serialize;
 use std::num::NonZeroUsize;
 
-/// What there is to decide on.
+/// A contest holds what there is to decide on.
 pub struct Contest<'a> {
     /// What was asked for.
     pub plan: &'a ExportPlan,
@@ -37,7 +37,7 @@ pub struct Contest<'a> {
     pub decided: Option<&'a str>,
 }
 
-/// The outcome.
+/// This is the outcome of a contest.
 pub struct Winner {
     /// What ships.
     pub candidate: PrecisionCandidate,
@@ -49,7 +49,7 @@ pub struct Winner {
     pub duels: Vec<Duel>,
 }
 
-/// One precision in the report.
+/// This is one precision in the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Considered {
     /// What it computes in.
@@ -69,7 +69,8 @@ pub struct Considered {
 }
 
 impl Contest<'_> {
-    /// Makes the plan's precisions and picks one.
+    /// Makes the plan's precisions and picks one. One that loses more accuracy than it may is out; it is an
+    /// error if it was asked for, or if none is left.
     pub fn decide(&self, fp32: PrecisionCandidate) -> Result<Winner> {
         let precisions = &self.plan.precisions;
         let mut failed = Vec::new();

@@ -23,7 +23,7 @@ use gtn_core::quant::norm_to_depthwise;
 use gtn_core::{Error, Precision, Result};
 use serde::Serialize;
 
-/// One precision's model.
+/// This is one precision's model.
 pub struct PrecisionCandidate {
     /// What it computes in.
     pub precision: Precision,
@@ -39,7 +39,7 @@ pub struct PrecisionCandidate {
     pub int8: Option<Int8Report>,
 }
 
-/// For export-report.json.
+/// This says in export-report.json how int8 came about.
 #[derive(Debug, Clone, Serialize)]
 pub struct Int8Report {
     /// The device's.
@@ -58,7 +58,7 @@ pub struct Int8Report {
     pub layers: Vec<LayerNoise>,
 }
 
-/// One value's factors in short.
+/// These are one value's factors in short.
 #[derive(Debug, Clone, Serialize)]
 pub struct EqualisedValue {
     /// Its name.
@@ -69,7 +69,7 @@ pub struct EqualisedValue {
     pub largest: f64,
 }
 
-/// What all candidates are made from.
+/// This is what all candidates are made from.
 pub struct Source<'a> {
     /// BatchNorm folded.
     pub graph: &'a Graph,
@@ -84,7 +84,7 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// fp32: nothing to judge.
+    /// Makes the fp32 candidate, which there is nothing to judge of.
     pub fn fp32(&self) -> Result<PrecisionCandidate> {
         let model = float::write(self.graph, self.weights, self.describe)?;
         Ok(PrecisionCandidate {
@@ -97,7 +97,8 @@ impl Source<'_> {
         })
     }
 
-    /// fp16, judged beside fp32.
+    /// Makes the fp16 candidate and judges it beside fp32. It is an error if it loses more top-1 than the plan
+    /// allows, or a weight is beyond fp16's range.
     pub fn fp16(&self, calibration: &Calibration, fp32: &Reference) -> Result<PrecisionCandidate> {
         let model = float::write_fp16(self.graph, self.weights, self.describe)?;
         let judged = judge(calibration, &model, fp32)?;
@@ -119,7 +120,8 @@ impl Source<'_> {
         })
     }
 
-    /// int8 in the device's recipe.
+    /// Makes the int8 candidate in the device's recipe. A profile without one is a usage error; it is an error
+    /// too if every recipe loses more top-1 than the plan allows.
     pub fn int8(&self, calibration: &Calibration, fp32: &Reference) -> Result<PrecisionCandidate> {
         let Some(int8) = &self.device.int8 else {
             let what =
@@ -160,7 +162,7 @@ fn short(e: &Equalised) -> EqualisedValue {
     }
 }
 
-/// Flags that make the same bundle again without a search.
+/// Returns the flags that make the same bundle again without a search.
 pub fn replay(candidate: &PrecisionCandidate, plan: &Int8Plan) -> String {
     let Some(report) = &candidate.int8 else { return format!("--precision {}", candidate.precision) };
     let on = |x: bool| if x { "on" } else { "off" };

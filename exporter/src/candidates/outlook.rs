@@ -11,7 +11,7 @@ use gtn_core::{Precision, Result};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A network's latency on the target, by precision.
+/// This is a network's latency on the target, by precision.
 #[derive(Debug, Default)]
 pub struct Outlook {
     predicted: Vec<(Precision, Prediction)>,
@@ -19,9 +19,10 @@ pub struct Outlook {
 }
 
 impl Outlook {
-    /// From the table where one is given, else from the profile; a precision that it has no figures for has no
-    /// prediction, and where nothing is known there is none at all. `host` is measured instead, unless there is
-    /// a table. A table that cannot be read, or lacks one of the network's operators, is an error.
+    /// Predicts from the table where one is given, else from the profile. A precision that it has no figures
+    /// for has no prediction, and where nothing is known there is none at all. `host` is measured instead,
+    /// unless there is a table. A table that cannot be read, or lacks one of the network's operators, is an
+    /// error.
     pub fn of(
         device: &Device,
         table: Option<&Path>,
@@ -43,12 +44,12 @@ impl Outlook {
         Ok(Self { predicted: known.iter().map(predict).collect::<Result<_>>()?, threads })
     }
 
-    /// Of one precision, where there are figures.
+    /// Returns the prediction for one precision, where there are figures.
     pub fn of_precision(&self, precision: Precision) -> Option<Prediction> {
         self.predicted.iter().find(|(p, _)| *p == precision).map(|(_, prediction)| *prediction)
     }
 
-    /// Both latencies side by side, each under its device's name.
+    /// Returns a table of both latencies side by side, each under its device's name.
     pub fn table(&self, device: &Device, precision: Precision, measured: &Report) -> Table {
         let mut rows = vec![("device", device.title.clone(), machine(&measured.host))];
         let here = measured.latency.as_ref();
@@ -86,7 +87,7 @@ impl Outlook {
         table
     }
 
-    /// The same for export-report.json.
+    /// Returns both latencies for export-report.json, in ms.
     pub fn json(&self, device: &Device, precision: Precision, measured: &Report) -> Value {
         let predicted = self.of_precision(precision).map(|p| {
             json!({"target": device.name, "threads": self.threads, "p50_ms": p.ms, "band_ms": p.band, "basis": p.basis})

@@ -29,7 +29,7 @@ const FEWEST_BURSTS: usize = 12;
 /// the machine at rest, as in a latency table.
 const AT_REST: f64 = 0.25;
 
-/// Every student in every precision.
+/// This is every student in every precision, with its latency.
 #[derive(Default)]
 pub struct Timed {
     /// With a latency; those of one student in the profile's order.
@@ -50,8 +50,8 @@ pub struct Timed {
     pub(crate) options: Options,
 }
 
-/// From the table where one is given; measured here where the target is this machine; else from the
-/// profile.
+/// Tells every student's latency from the table where one is given, by measuring where the target is this
+/// machine, else from the profile. A student whose latency cannot be told is skipped.
 pub fn timed(plan: &ExportPlan, students: &[Student]) -> Result<Timed> {
     let device = &plan.device;
     if plan.table.is_none() && device.is_host() {
@@ -171,8 +171,8 @@ fn candidate(student: &Student, precision: Precision, latency: Prediction) -> St
 }
 
 impl Timed {
-    /// Whether `a` takes less time than `b` beyond doubt: measured in turn where they are measured (once for
-    /// each two networks), else by the predictions' bands.
+    /// Returns whether `a` takes less time than `b` beyond doubt: measured in turn where they are measured
+    /// (once for each two networks), else by the predictions' bands.
     pub fn clearly_faster(
         &mut self,
         students: &[Student],
@@ -216,7 +216,7 @@ impl Timed {
         Ok(wins)
     }
 
-    /// What was measured in turn.
+    /// Returns what was measured in turn.
     pub fn duels(&self) -> impl Iterator<Item = &Duel> {
         self.duels.values()
     }

@@ -26,7 +26,7 @@ use std::path::Path;
 /// Share of the target's RAM that one model may take; our choice.
 const RAM_SHARE: f64 = 0.5;
 
-/// Whether one property of the model suits the target.
+/// This says whether one property of the model suits the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -38,7 +38,7 @@ pub enum Verdict {
     No,
 }
 
-/// One line of the answer.
+/// A finding is one line of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// `opset`, `memory`, ...

@@ -45,7 +45,7 @@ const PROGRAM: &str = concat!("gtn-export ", env!("CARGO_PKG_VERSION"));
 /// Draws the evaluation images; fixed, so that two exports of one data set hold the same ones.
 const EVAL_SEED: u64 = 0;
 
-/// `gtn-export --target T STUDENT_DIR --out DIR`
+/// Runs `gtn-export --target T STUDENT_DIR --out DIR`.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let plan = ExportPlan::resolve(args)?;
     let missing = || Error::usage("wanted STUDENT_DIR, --target and --out (gtn-export --help)");
@@ -54,7 +54,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     export(&plan, student, &target, None)
 }
 
-/// One student to one bundle, `target`. `decided`: why the precision is decided already, where `--from` chose it.
+/// Exports one student to one bundle, `target`. `decided` says why the precision is decided already, where
+/// `--from` chose it. Nothing is put at `target` before the bundle has been proved.
 pub fn export(plan: &ExportPlan, student_dir: &Path, target: &Path, decided: Option<&str>) -> Result<()> {
     let ExportPlan { device, precisions, .. } = plan;
     let student = ModelDir::read(student_dir)?;
@@ -170,7 +171,8 @@ impl Done<'_> {
     }
 }
 
-/// `--out X.gtn` is the bundle; any other `--out` is the folder that STUDENT-TARGET.gtn goes to.
+/// Returns the bundle's path: `--out X.gtn` is the bundle itself, and any other `--out` the folder that
+/// STUDENT-TARGET.gtn goes to.
 pub fn bundle_path(out: &Path, student: &Path, device: &Device) -> Result<PathBuf> {
     if out.extension().is_some_and(|e| e == "gtn") {
         return Ok(out.to_owned());

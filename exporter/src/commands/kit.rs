@@ -14,7 +14,7 @@ use gtn_core::program::exit;
 use gtn_core::{Error, Precision, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// `gtn-export kit --target T --pool P --out K.gtnkit`
+/// Runs `gtn-export kit --target T --pool P --out K.gtnkit`.
 pub fn run(args: &KitArgs) -> Result<()> {
     if args.out.extension().is_none_or(|e| e != "gtnkit") {
         return Err(Error::usage(format!("--out {}: wanted NAME.gtnkit", args.out.display())));

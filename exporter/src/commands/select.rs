@@ -24,8 +24,8 @@ use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Chooses; exports the choice where there is an `--out`. A choice that cannot be shipped (its accuracy gate is
-/// missed, its weights are broken) is out, and the next best is taken.
+/// Chooses a student, and exports it where there is an `--out`. A choice that cannot be shipped (its accuracy
+/// gate is missed, its weights are broken) is out, and the next best is taken.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let plan = ExportPlan::resolve(args)?;
     budget(args)?;

@@ -6,7 +6,7 @@ use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Result, device};
 
-/// Lists all; or shows one with the source of each value, or as TOML.
+/// Lists all profiles, or shows one with the source of each value, or as TOML.
 pub fn run(args: &TargetsArgs) -> Result<()> {
     let Some(name) = &args.name else {
         return exit::print(&list()?.render());

@@ -31,7 +31,7 @@ const MAX_VALUES: usize = 1 << 25;
 /// Images of one run, at most.
 const BATCH: usize = 16;
 
-/// Images that choices are made on.
+/// These are the images that choices are made on.
 pub struct Calibration {
     /// Ranges come from these.
     pub images: ImageSet,
@@ -48,7 +48,7 @@ pub struct Calibration {
     ort_lib: Option<PathBuf>,
 }
 
-/// fp32's logits on the images that candidates are judged and stated on.
+/// These are fp32's logits `[n, classes]` on the images that candidates are judged and stated on.
 pub struct Reference {
     /// On `judged_on`.
     pub judged: Vec<f32>,
@@ -87,7 +87,9 @@ impl Parts {
 }
 
 impl Calibration {
-    /// The val part of `source`'s training images, as gtn-train cut it.
+    /// Loads the val part of `source`'s training images, as gtn-train cut it; `count` of them calibrate. Fails
+    /// where size or classes are not the student's, the data are not those it was trained with, or val is
+    /// empty.
     pub fn load(
         source: &DataSource,
         student: &ModelDir,
@@ -146,14 +148,14 @@ impl Calibration {
         })
     }
 
-    /// What fp32 answers where candidates are judged and stated.
+    /// Returns what fp32 answers where candidates are judged and stated.
     pub fn reference(&self, fp32: &[u8]) -> Result<Reference> {
         let logits = |set: &ImageSet| self.feed(set).logits(fp32);
         Ok(Reference { judged: logits(&self.judged_on)?, stated: logits(&self.stated_on)? })
     }
 
-    /// An error if fp32 does not do on these images what train.json says of val: the images or their labels
-    /// are not those the student was trained with. Data of another name has nothing to be compared with.
+    /// Fails if fp32 does not do on these images what train.json says of val: the images or their labels are
+    /// not those the student was trained with. Data of another name has nothing to be compared with.
     pub fn check_labels(&self, fp32: &Reference, source: &DataSource, student: &ModelDir) -> Result<()> {
         let Some(val) = student.train.accuracy.get("val").filter(|_| source.name() == student.train.data)
         else {
@@ -178,7 +180,7 @@ impl Calibration {
         )))
     }
 
-    /// A set of images, ready to be run.
+    /// Returns a set of images, ready to be run.
     pub fn feed<'a>(&'a self, set: &'a ImageSet) -> Feed<'a> {
         Feed {
             images: &set.pixels,
@@ -188,7 +190,8 @@ impl Calibration {
         }
     }
 
-    /// What the network's values look like on the calibration images, by [`ValueId`].
+    /// Returns what the network's values look like on the calibration images, by [`ValueId`]. A value that is
+    /// not finite is an error that names its node.
     pub fn stats(&self, graph: &Graph, weights: &Weights, opset: i64) -> Result<Vec<Option<ValueStats>>> {
         let metadata = BTreeMap::new();
         let describe = Describe { name: "calibration", opset, metadata: &metadata };

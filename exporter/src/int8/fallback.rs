@@ -6,9 +6,10 @@ use gtn_core::program::progress::Progress;
 use gtn_core::{Error, Result};
 use std::collections::BTreeSet;
 
-/// Layers are ordered by what each does when it alone is int8. The smallest number of the worst ones
-/// that brings the drop within `max_drop` (points) is found, then every one that turns out not to be
-/// needed goes back to int8. More than half of the layers in fp32 is no int8 network: an error.
+/// Finds which layers stay in fp32. Layers are ordered by what each does when it alone is int8. The smallest
+/// number of the worst ones that brings the drop within `max_drop` (points) is found, then every one that turns
+/// out not to be needed goes back to int8. It is an error if more than half of the layers would stay in fp32:
+/// that is no int8 network.
 pub fn find(
     search: &Search,
     recipe: Int8Recipe,

@@ -8,7 +8,7 @@ use crate::onnx::qdq;
 use gtn_core::quant::{Int8Network, Method};
 use gtn_core::{Error, Result};
 
-/// What the search found.
+/// This is what the search found.
 pub struct Int8Model {
     /// The network.
     pub net: Int8Network,
@@ -22,7 +22,8 @@ pub struct Int8Model {
     pub judged: Judged,
 }
 
-/// The best recipe within what was asked; its drop on val is `asked.max_drop` or less.
+/// Finds the best recipe within what was asked. It is an error if its drop on val is more than `asked.max_drop`
+/// points.
 pub fn find(search: &mut Search, asked: &Asked, fp32: &Reference) -> Result<Int8Model> {
     let equalised = asked.equalise.unwrap_or(true);
     if equalised {

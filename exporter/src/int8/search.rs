@@ -20,7 +20,7 @@ use gtn_core::{Error, Precision, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What the user decided; the rest is found.
+/// This is what the user decided; the rest is found.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// Calibration method.
@@ -35,7 +35,7 @@ pub struct Asked {
     pub max_drop: f64,
 }
 
-/// All that makes an int8 network out of a trained one and its calibration images.
+/// A recipe is all that makes an int8 network out of a trained one and its calibration images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Int8Recipe {
     /// Calibration method.
@@ -48,7 +48,7 @@ pub struct Int8Recipe {
     pub fp32: BTreeSet<String>,
 }
 
-/// A recipe that was tried.
+/// This is a recipe that was tried.
 #[derive(Debug, Clone, Serialize)]
 pub struct TriedRecipe {
     /// Which.
@@ -58,7 +58,7 @@ pub struct TriedRecipe {
     pub divergence: f64,
 }
 
-/// Accuracy on val, of fp32 and of what is to replace it.
+/// This is the accuracy on val, of fp32 and of what is to replace it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Judged {
     /// Images.
@@ -72,13 +72,13 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Whether no more than `max_drop` points are lost; never where either is NaN.
+    /// Returns whether no more than `max_drop` points are lost; it never is where either is NaN.
     pub fn within(&self, max_drop: f64) -> bool {
         self.drop <= max_drop
     }
 }
 
-/// The same on images that chose nothing, with how sure it is: what a bundle says of itself.
+/// This is the accuracy on images that chose nothing, with how sure it is: what a bundle says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Stated {
     /// What was found.
@@ -89,6 +89,7 @@ pub struct Stated {
 }
 
 impl Stated {
+    /// Returns it as a sentence:
     /// `int8: 91.20 % on 600 val images that chose nothing, -0.17 points beside fp32 (95 % CI -0.90 to +0.55)`.
     pub fn sentence(&self, precision: Precision) -> String {
         let [low, high] = self.drop_ci95;
@@ -103,7 +104,7 @@ impl Stated {
     }
 }
 
-/// A network and what calibration saw in it.
+/// This is a network and what calibration saw in it.
 pub struct Prepared {
     /// Folded.
     pub graph: Graph,
@@ -115,7 +116,7 @@ pub struct Prepared {
     pub equalised: Vec<Equalised>,
 }
 
-/// The search's ground: one network, its images, its fp32 answers.
+/// This is the search's ground: one network, its images, its fp32 answers.
 pub struct Search<'a> {
     /// Val images.
     pub calibration: &'a Calibration,
@@ -160,13 +161,13 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// The network that a recipe starts from.
+    /// Returns the network that a recipe starts from. It is an error if equalisation was not prepared.
     pub fn prepared(&self, equalised: bool) -> Result<&Prepared> {
         let found = self.prepared.get(usize::from(equalised)).and_then(Option::as_ref);
         found.ok_or_else(|| Error::Failed("equalisation was not prepared".into()))
     }
 
-    /// The network a recipe makes.
+    /// Builds the network that a recipe makes.
     pub fn build(&self, recipe: &Int8Recipe) -> Result<Int8Network> {
         let p = self.prepared(recipe.equalise)?;
         let kind = self.scheme.activations;
@@ -180,19 +181,19 @@ impl<'a> Search<'a> {
         Ok(net)
     }
 
-    /// A recipe's file.
+    /// Writes a recipe's file.
     pub fn model(&self, recipe: &Int8Recipe) -> Result<Vec<u8>> {
         qdq::write(&self.build(recipe)?, self.describe)
     }
 
-    /// How far a recipe's answers are from fp32's.
+    /// Returns how far a recipe's answers are from fp32's, in nats.
     pub fn divergence(&self, recipe: &Int8Recipe) -> Result<f64> {
         let model = self.model(recipe)?;
         let logits = self.calibration.feed(&self.calibration.chosen_on).logits(&model)?;
         Ok(divergence(&self.reference, &logits, self.classes))
     }
 
-    /// A recipe with how far its answers are from fp32's; one that is not finite is an error.
+    /// Returns a recipe with how far its answers are from fp32's. It is an error if that is not finite.
     pub(super) fn attempt(&self, recipe: Int8Recipe) -> Result<TriedRecipe> {
         let divergence = self.divergence(&recipe)?;
         if !divergence.is_finite() {
@@ -201,21 +202,21 @@ impl<'a> Search<'a> {
         Ok(TriedRecipe { recipe, divergence })
     }
 
-    /// A recipe's accuracy on val beside fp32's, whose logits are given.
+    /// Returns a recipe's accuracy on val beside fp32's, whose logits are given.
     pub fn judge(&self, recipe: &Int8Recipe, fp32: &Reference) -> Result<Judged> {
         judge(self.calibration, &self.model(recipe)?, fp32)
     }
 }
 
-/// Top-1 of a model on the val images that judge, beside fp32's.
+/// Returns a model's top-1 on the val images that judge, beside fp32's.
 pub fn judge(calibration: &Calibration, model: &[u8], fp32: &Reference) -> Result<Judged> {
     let set = &calibration.judged_on;
     let logits = calibration.feed(set).logits(model)?;
     Ok(beside(set, &fp32.judged, &logits))
 }
 
-/// Top-1 of what is to ship on the val images that chose nothing; `None` where there are none. An interval
-/// that lies above `max_drop` as a whole is an error: the gate was passed by luck.
+/// Returns the top-1 of what is to ship on the val images that chose nothing; `None` where there are none. It
+/// is an error if the interval lies above `max_drop` as a whole: the gate was passed by luck.
 pub fn state(
     calibration: &Calibration,
     (precision, model): (Precision, &[u8]),
@@ -256,7 +257,7 @@ fn stated(set: &ImageSet, fp32: &[f32], logits: &[f32]) -> Stated {
     Stated { found: beside(set, fp32, logits), drop_ci95: ci.map(|x| 100.0 * x) }
 }
 
-/// Mean over images of KL(softmax(reference) || softmax(logits)), nats.
+/// Returns the mean over images of KL(softmax(reference) || softmax(logits)), in nats.
 pub fn divergence(reference: &[f32], logits: &[f32], classes: usize) -> f64 {
     let log_softmax = |row: &[f32]| {
         let top = row.iter().fold(f64::NEG_INFINITY, |m, &x| m.max(f64::from(x)));
@@ -270,7 +271,7 @@ pub fn divergence(reference: &[f32], logits: &[f32], classes: usize) -> f64 {
     reference.chunks(classes).zip(logits.chunks(classes)).map(one).sum::<f64>() / rows.max(1) as f64
 }
 
-/// Names of what could stay in fp32, in order.
+/// Returns the names of the nodes that could stay in fp32, in order.
 pub fn units(graph: &Graph) -> Vec<String> {
     graph.nodes.iter().filter(|n| quantisable(&n.op)).map(|n| n.name.clone()).collect()
 }

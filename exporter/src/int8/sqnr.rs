@@ -16,7 +16,7 @@ use serde::Serialize;
 /// Images the ratios are taken over.
 const IMAGES: usize = 64;
 
-/// One layer's loss.
+/// This is one layer's loss.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerNoise {
     /// Node.
@@ -38,7 +38,7 @@ struct Noise {
     total: f64,
 }
 
-/// The report, in network order.
+/// Measures every layer's loss on some calibration images, and returns it in network order.
 pub fn by_layer(
     net: &Int8Network,
     calibration: &Calibration,
@@ -105,7 +105,7 @@ pub fn by_layer(
     Ok(units.iter().zip(&sums).filter_map(layer).collect())
 }
 
-/// The layer that loses most by itself: `NAME (depthwise, 21.3 dB)`.
+/// Names the layer that loses most by itself: `NAME (depthwise, 21.3 dB)`.
 pub fn worst(layers: &[LayerNoise]) -> Option<String> {
     let noisy = layers.iter().filter_map(|l| Some((l, l.own_db?)));
     let (layer, db) = noisy.min_by(|a, b| a.1.total_cmp(&b.1))?;

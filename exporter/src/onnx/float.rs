@@ -7,12 +7,13 @@ use gtn_core::Result;
 use gtn_core::ir::graph::{Graph, IMAGE, ValueId};
 use gtn_core::ir::weights::Weights;
 
-/// fp32: input `image` f32 `[N, C, H, W]`, output `logits` f32 `[N, classes]`.
+/// Writes fp32: input `image` f32 `[N, C, H, W]`, output `logits` f32 `[N, classes]`. Fails where the weights
+/// do not fit the graph or one ONNX file.
 pub fn write(graph: &Graph, weights: &Weights, describe: &Describe) -> Result<Vec<u8>> {
     write_exposing(graph, weights, describe, &[])
 }
 
-/// [`write`] with these inner values as further outputs, under their names.
+/// Does what [`write`] does, with these inner values as further outputs, under their names.
 pub fn write_exposing(
     graph: &Graph,
     weights: &Weights,
@@ -33,7 +34,7 @@ pub fn write_exposing(
     e.finish(describe, &outputs.collect::<Vec<_>>())
 }
 
-/// fp16 weights and arithmetic; `image` and `logits` stay f32 (Cast at both ends). A weight beyond
+/// Writes fp16 weights and arithmetic; `image` and `logits` stay f32 (Cast at both ends). A weight beyond
 /// fp16's range is an error naming it.
 pub fn write_fp16(graph: &Graph, weights: &Weights, describe: &Describe) -> Result<Vec<u8>> {
     let mut e = Emitter::new(graph, describe.opset, DataType::Float16);

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// protobuf's bound on one message, less room for the nodes.
 const MAX_WEIGHT_BYTES: usize = 2_000_000_000;
 
-/// What is written beside the network.
+/// This is what is written beside the network.
 pub struct Describe<'a> {
     /// Graph's name.
     pub name: &'a str,
@@ -25,7 +25,7 @@ pub struct Describe<'a> {
     pub metadata: &'a BTreeMap<String, String>,
 }
 
-/// An ONNX graph under construction.
+/// This is an ONNX graph under construction.
 pub struct Emitter<'a> {
     graph: &'a Graph,
     opset: i64,
@@ -36,13 +36,13 @@ pub struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    /// An empty graph whose floating-point values are `float` (Float or Float16).
+    /// Makes an empty graph whose floating-point values are `float` (Float or Float16).
     pub fn new(graph: &'a Graph, opset: i64, float: DataType) -> Self {
         Self { graph, opset, float, out: GraphProto::new(), constants: BTreeSet::new() }
     }
 
-    /// One of our nodes under its own name; `inputs` hold its weights too, in ONNX's order (which is
-    /// our parameters').
+    /// Adds one of our nodes under its own name; `inputs` hold its weights too, in ONNX's order (which is our
+    /// parameters').
     pub fn emit(&mut self, n: &Node, inputs: Vec<String>, output: String) {
         let name = n.name.as_str();
         match &n.op {
@@ -93,7 +93,8 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// A node's weights as constants of the graph's floating-point type; their names.
+    /// Adds a node's weights as constants of the graph's floating-point type, and returns their names. Fails
+    /// where a weight has another size than the graph says, or is beyond fp16's range.
     pub fn float_params(&mut self, n: &Node, weights: &Weights) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for spec in self.graph.node_params(n) {
@@ -112,7 +113,7 @@ impl<'a> Emitter<'a> {
         Ok(names)
     }
 
-    /// The names that [`Self::float_params`] gave.
+    /// Returns the names that [`Self::float_params`] gave.
     pub fn param_names(&self, n: &Node) -> Vec<String> {
         self.graph.node_params(n).into_iter().map(|p| p.name).collect()
     }
@@ -127,7 +128,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// A node that is none of ours.
+    /// Adds a node that is none of ours.
     pub fn push(
         &mut self,
         op: &str,
@@ -164,8 +165,8 @@ impl<'a> Emitter<'a> {
         self.out.value_info.push(info);
     }
 
-    /// Serialises: input `image` and outputs f32, `[N, ...]`; `outputs` are values and the names they go
-    /// by.
+    /// Serialises the model: input `image` and outputs are f32, `[N, ...]`; `outputs` are values and the names
+    /// they go by. Fails where the weights are more than one ONNX file can hold.
     pub fn finish(self, describe: &Describe, outputs: &[(ValueId, String)]) -> Result<Vec<u8>> {
         let mut out = self.out;
         let bytes: usize = out.initializer.iter().map(|t| t.raw_data.len()).sum();
@@ -198,7 +199,7 @@ impl<'a> Emitter<'a> {
     }
 }
 
-/// What a value is called: its node's name, `image` or `logits`.
+/// Returns what a value is called: its node's name, `image` or `logits`.
 pub fn value_name(graph: &Graph, id: ValueId) -> String {
     if id == graph.output {
         return "logits".into();

@@ -6,7 +6,7 @@ use onnx_protobuf::{
     type_proto,
 };
 
-/// TensorProto.DataType.
+/// This is ONNX's TensorProto.DataType.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum DataType {
@@ -22,7 +22,7 @@ pub enum DataType {
     Float16 = 10,
 }
 
-/// A node with one output.
+/// Makes a node with one output.
 pub fn node(
     op: &str,
     name: &str,
@@ -43,22 +43,22 @@ fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
     a
 }
 
-/// INT.
+/// Makes an attribute that is an integer (INT).
 pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: value, ..attribute(name, AttributeType::INT) }
 }
 
-/// INTS.
+/// Makes an attribute that is a list of integers (INTS).
 pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::INTS) }
 }
 
-/// FLOAT.
+/// Makes an attribute that is a float (FLOAT).
 pub fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: value, ..attribute(name, AttributeType::FLOAT) }
 }
 
-/// A constant tensor; `bytes` little-endian.
+/// Makes a constant tensor; `bytes` are little-endian.
 pub fn initializer(name: &str, kind: DataType, shape: &[usize], bytes: Vec<u8>) -> TensorProto {
     let mut t = TensorProto::new();
     t.name = name.into();
@@ -68,12 +68,12 @@ pub fn initializer(name: &str, kind: DataType, shape: &[usize], bytes: Vec<u8>) 
     t
 }
 
-/// f32 values as [`initializer`] wants them.
+/// Returns f32 values as [`initializer`] wants them.
 pub fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
-/// A tensor of `[N, dims...]`, `N` named.
+/// Declares a tensor `[N, dims...]`, `N` named.
 pub fn value_info(name: &str, kind: DataType, dims: &[usize]) -> ValueInfoProto {
     let mut shape = TensorShapeProto::new();
     let mut batch = tensor_shape_proto::Dimension::new();

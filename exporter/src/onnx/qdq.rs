@@ -16,12 +16,12 @@ use gtn_core::quant::placement::Placement;
 use gtn_core::quant::{Affine, Int8Network};
 use std::collections::BTreeSet;
 
-/// Input `image` f32 `[N, C, H, W]`, output `logits` f32 `[N, classes]`.
+/// Writes an int8 network: input `image` f32 `[N, C, H, W]`, output `logits` f32 `[N, classes]`.
 pub fn write(net: &Int8Network, describe: &Describe) -> Result<Vec<u8>> {
     write_exposing(net, describe, &[])
 }
 
-/// [`write`] with these inner values, dequantised, as further outputs.
+/// Does what [`write`] does, with these inner values, dequantised, as further outputs.
 pub fn write_exposing(net: &Int8Network, describe: &Describe, expose: &[ValueId]) -> Result<Vec<u8>> {
     let mut w = Writer { net, e: Emitter::new(&net.graph, describe.opset, DataType::Float) };
     w.pair(ValueId(0));
@@ -36,9 +36,9 @@ pub fn write_exposing(net: &Int8Network, describe: &Describe, expose: &[ValueId]
     w.e.finish(describe, &outputs)
 }
 
-/// The fp32 network, and beside it each of `units` (nodes) by itself: its fp32 inputs through their Q/DQ
-/// pairs, the layer as in `net`, its output through its pair. Outputs: logits, then for each unit its
-/// fp32 and its own int8 value.
+/// Writes the fp32 network, and beside it each of `units` (nodes) by itself: its fp32 inputs through their Q/DQ
+/// pairs, the layer as in `net`, its output through its pair. The outputs are the logits, then for each unit
+/// its fp32 and its own int8 value.
 pub fn write_isolated(net: &Int8Network, describe: &Describe, units: &[usize]) -> Result<Vec<u8>> {
     let graph = &net.graph;
     let placement = Placement::of(graph);

@@ -15,14 +15,14 @@ use prost::bytes::Bytes;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// Where nobody says otherwise: 2 GiB.
+/// This is the budget of a model's values, in MiB, where nobody says otherwise: 2 GiB.
 pub const DEFAULT_MB: u64 = 2048;
 /// Constants up to this size are kept: they may be shapes.
 const SMALL: usize = 1024;
 /// ONNX's element type of shapes.
 const INT64: i32 = 7;
 
-/// An error where a plan of the values takes more bytes than they may.
+/// Fails where a plan of the values takes more than the budget of `options`.
 pub fn within(bytes: u64, options: &Options) -> Result<(), String> {
     let most = most(options);
     if bytes <= most {
@@ -35,7 +35,7 @@ fn most(options: &Options) -> u64 {
     options.max_memory_mb.unwrap_or(DEFAULT_MB).saturating_mul(1 << 20)
 }
 
-/// A model's graph without its weights, and what it may take.
+/// A budget is a model's graph without its weights, and the bytes that its values may take.
 #[derive(Debug)]
 pub struct Budget {
     path: PathBuf,
@@ -47,7 +47,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Judges a model by the sizes that it declares, with what `options` say of open ones.
+    /// Judges a model by the sizes that it declares, with what `options` say of open ones. Fails where the
+    /// values that are needed at once take more than the budget; the error names file and node.
     pub fn check(file: &OnnxFile, options: &Options) -> Result<Self> {
         let (path, graph) = (file.path(), file.graph());
         let bytes = most(options);
@@ -74,7 +75,8 @@ impl Budget {
         Ok(budget)
     }
 
-    /// Judges the sizes that follow from what is given, where the model leaves some open.
+    /// Judges the sizes that follow from what is given, where the model leaves some open. Fails as
+    /// [`Self::check`] does.
     pub fn check_inputs(&self, inputs: &[Named]) -> Result<()> {
         if !self.open {
             return Ok(());

@@ -8,7 +8,7 @@ use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// A backend behind the border.
+/// This is a backend whose panics become errors and whose inputs are judged before each run.
 pub struct Guarded {
     backend: Box<dyn Backend>,
     budget: Budget,
@@ -16,7 +16,8 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Loads a model by `load` after its declared sizes have been judged; `path` is for messages.
+    /// Loads a model by `load` after its declared sizes have been judged. A panic becomes an error that names
+    /// `path`.
     pub fn load(
         budget: Budget,
         path: &Path,

@@ -7,7 +7,7 @@ use gtn_core::measure::report::BackendInfo;
 use gtn_core::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// A loaded model with its file's name.
+/// This is a loaded model with its file's name.
 pub struct Located {
     backend: Box<dyn Backend>,
     path: PathBuf,
@@ -16,13 +16,13 @@ pub struct Located {
 }
 
 impl Located {
-    /// `path` is for messages.
+    /// Wraps `backend`; its errors name `path`.
     pub fn new(backend: Box<dyn Backend>, path: &Path) -> Self {
         Self { backend, path: path.to_owned(), bound: Vec::new() }
     }
 }
 
-/// What failed while a model was loaded names the file; what is not there at all has none.
+/// Gives an error of loading the file's name, if the model failed. Any other error stays as it is.
 pub fn loading(path: &Path, error: Error) -> Error {
     match error {
         Error::Failed(what) => Error::Run { path: path.to_owned(), what, inputs: Vec::new() },

@@ -15,7 +15,7 @@ use gtn_core::io::tensors::Tensor;
 use gtn_core::measure::report::BackendInfo;
 use gtn_core::{Error, Result};
 
-/// A tensor with the model's name for it.
+/// This is a tensor with the model's name for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Named {
     /// Input or output name.
@@ -24,7 +24,7 @@ pub struct Named {
     pub tensor: Tensor,
 }
 
-/// An input or output as the model declares it.
+/// A slot is an input or output as the model declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
     /// Its name.
@@ -35,7 +35,7 @@ pub struct Slot {
     pub shape: Vec<i64>,
 }
 
-/// What computes.
+/// This says which backend computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// ONNX Runtime.
@@ -49,7 +49,7 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 3] = [Self::Ort, Self::Wgpu, Self::Rust];
 
-    /// As `--backend` and profiles name it.
+    /// Returns the name that `--backend` and profiles have for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ort => "ort",
@@ -58,13 +58,13 @@ impl Kind {
         }
     }
 
-    /// The one of that name.
+    /// Returns the backend of that name, if there is one.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.name() == name)
     }
 }
 
-/// How backend wgpu computes convolutions of floats.
+/// This says how backend wgpu computes convolutions of floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kernels {
     /// One kernel for all.
@@ -77,10 +77,10 @@ pub enum Kernels {
 }
 
 impl Kernels {
-    /// All of them.
+    /// These are all kinds of kernels.
     pub const ALL: [Self; 3] = [Self::General, Self::Block, Self::Tile];
 
-    /// As flags and files have it.
+    /// Returns the name that flags and files have for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::General => "general",
@@ -89,13 +89,13 @@ impl Kernels {
         }
     }
 
-    /// By name.
+    /// Returns the kernels of that name, if there are any.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.name() == name)
     }
 }
 
-/// Times of one node over the inferences since loading.
+/// These are the times of one node over the inferences since loading.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeTime {
     /// Its name in the model, or what the backend calls it after fusing.
@@ -112,34 +112,35 @@ pub struct NodeTime {
     pub us: Vec<f64>,
 }
 
-/// A loaded model.
+/// A backend is a loaded model that can be run.
 pub trait Backend {
-    /// What computes, for reports.
+    /// Returns what computes, for reports.
     fn info(&self) -> &BackendInfo;
 
-    /// The model's inputs.
+    /// Returns the model's inputs.
     fn inputs(&self) -> &[Slot];
 
-    /// The model's outputs.
+    /// Returns the model's outputs.
     fn outputs(&self) -> &[Slot];
 
-    /// One inference. Inputs are checked against the model's; errors name the input or node.
+    /// Runs one inference. Inputs are checked against the model's; errors name the input or node.
     fn run(&mut self, inputs: &[Named]) -> Result<Vec<Named>>;
 
     /// Keeps inputs where [`Self::run_bound`] uses them again and again, outputs in place.
     fn bind(&mut self, inputs: &[Named]) -> Result<()>;
 
-    /// One inference on the bound inputs: what latency is measured on.
+    /// Runs one inference on the bound inputs: this is what latency is measured on.
     fn run_bound(&mut self) -> Result<()>;
 
-    /// Times of the nodes in order of execution, where [`Options::profile`] asked for them. Ends the
-    /// timing.
+    /// Returns the times of the nodes in order of execution, where [`Options::profile`] asked for them, and
+    /// ends the timing. Fails with [`Error::Unavailable`] where the backend cannot time nodes.
     fn node_times(&mut self) -> Result<Vec<NodeTime>> {
         Err(Error::Unavailable(format!("backend {} does not time single nodes", self.info().name)))
     }
 }
 
-/// Every input of the model is given, with its type and shape, and no other.
+/// Checks that every input of the model is given, with its type and shape, and no other. Fails with a usage
+/// error that names the input.
 pub fn check_inputs(slots: &[Slot], inputs: &[Named]) -> Result<()> {
     for slot in slots {
         let Some(given) = inputs.iter().find(|i| i.name == slot.name) else {

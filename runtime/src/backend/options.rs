@@ -6,8 +6,8 @@ use crate::backend::{Kernels, Kind};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// How int8 models are computed where their sums would saturate (gtn_core::device::int8); elsewhere both are the
-/// same.
+/// This says how int8 models are computed where their sums would saturate (gtn_core::device::int8); elsewhere
+/// both ways give the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Int8 {
     /// As the operators are defined, which takes longer there.
@@ -17,7 +17,7 @@ pub enum Int8 {
     Fast,
 }
 
-/// How to load a model.
+/// These options say how to load a model.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// What computes; none: [`crate::auto`] chooses.
@@ -39,7 +39,7 @@ pub struct Options {
     pub wgpu: WgpuOptions,
 }
 
-/// What ONNX Runtime alone heeds.
+/// These are the options that ONNX Runtime alone heeds.
 #[derive(Debug, Clone, Default)]
 pub struct OrtOptions {
     /// Its library; none: searched for.
@@ -52,7 +52,7 @@ pub struct OrtOptions {
     pub int8: Int8,
 }
 
-/// What backend wgpu alone heeds.
+/// These are the options that backend wgpu alone heeds.
 #[derive(Debug, Clone, Default)]
 pub struct WgpuOptions {
     /// It may use an adapter that is the CPU.
@@ -64,21 +64,21 @@ pub struct WgpuOptions {
 }
 
 impl Options {
-    /// As measurements and comparisons of one model load it: one thread, one image.
+    /// Returns the options by which measurements and comparisons load one model: one thread, one image.
     pub fn single() -> Self {
         Self { threads: Some(1), batch: Some(NonZeroUsize::MIN), ..Self::default() }
     }
 }
 
 impl OrtOptions {
-    /// The usual, with this library; none: searched for.
+    /// Returns the defaults with this library; `None`: it is searched for.
     pub fn with_library(library: Option<PathBuf>) -> Self {
         Self { library, ..Self::default() }
     }
 }
 
 impl WgpuOptions {
-    /// On whatever adapter there is, the CPU's as well.
+    /// Returns the defaults, but with any adapter allowed, the CPU's as well.
     pub fn any_adapter() -> Self {
         Self { allow_software: true, ..Self::default() }
     }

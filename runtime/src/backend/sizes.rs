@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// Largest size of a dimension that can be asked for.
 const MAX_SIZE: usize = 1 << 31;
 
-/// An input's shape, as `--shape [NAME=]DIMS` has it.
+/// This is an input's shape, as `--shape [NAME=]DIMS` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputShape {
     /// The input; none: the only one.
@@ -38,7 +38,7 @@ impl FromStr for InputShape {
     }
 }
 
-/// A model's inputs with every size that is known.
+/// These are a model's inputs with every size that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sizes {
     /// As the model declares them, with sizes for what was open; what nobody said stays open.
@@ -52,7 +52,8 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// `declared` inputs with what `options` say of them. Errors: what contradicts the model or itself.
+    /// Returns the `declared` inputs with what `options` say of them. Fails where that contradicts the model or
+    /// itself.
     pub fn of(declared: &[Value], options: &Options) -> Result<Self, String> {
         let mut sizes = Self {
             inputs: declared.to_vec(),
@@ -165,7 +166,7 @@ impl Sizes {
             && (name.is_empty() || !elsewhere().any(|d| *d == Dim::Open(name.clone())))
     }
 
-    /// An input or output with the sizes of named dimensions.
+    /// Returns an input or output with the sizes of its named dimensions filled in.
     pub fn fill(&self, value: &Value) -> Value {
         if let Some(input) = self.inputs.iter().find(|v| v.name == value.name) {
             return input.clone();
@@ -177,7 +178,8 @@ impl Sizes {
         Value { dims: value.dims.iter().map(dim).collect(), ..value.clone() }
     }
 
-    /// The model for a runtime that is told sizes by name: one with sizes where there are no names.
+    /// Returns the model for a runtime that is told sizes by name: its inputs get their sizes in the file where
+    /// dimensions have no names.
     pub fn declared<'a>(&self, model: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
         if self.nameless {
             crate::onnx::with_inputs(model, &self.inputs).map(Cow::Owned)
@@ -186,7 +188,8 @@ impl Sizes {
         }
     }
 
-    /// Images in an inference (0 where the first input is empty), read back from what was loaded; that it is not what was asked for is an error.
+    /// Returns the number of images in an inference (0 where the first input is empty), read back from what was
+    /// loaded. It is an error if this is not what was asked for.
     pub fn images(&self, loaded: &[Slot], asked: Option<NonZeroUsize>) -> Result<usize, String> {
         let first = loaded.first().and_then(|s| s.shape.first()).and_then(|&n| usize::try_from(n).ok());
         let found = if self.batched { first.unwrap_or(1) } else { 1 };
@@ -210,7 +213,7 @@ fn counts_images(input: Option<&Value>, asked: Option<NonZeroUsize>) -> bool {
     }
 }
 
-/// `[1, 3, H, ?]`
+/// Returns dimensions as text, such as `[1, 3, H, ?]`.
 pub fn signature(dims: &[Dim]) -> String {
     let dim = |d: &Dim| match d {
         Dim::Size(n) => n.to_string(),
@@ -220,7 +223,7 @@ pub fn signature(dims: &[Dim]) -> String {
     format!("[{}]", dims.iter().map(dim).collect::<Vec<_>>().join(", "))
 }
 
-/// What to say of an input with open dimensions, and what to do about it; none where there are none.
+/// Returns what to say of an input with open dimensions and what to do about it; `None` where there are none.
 pub fn still_open(name: &str, dims: &[Dim]) -> Option<String> {
     let open: Vec<&str> = dims
         .iter()
@@ -250,7 +253,8 @@ pub fn still_open(name: &str, dims: &[Dim]) -> Option<String> {
     ))
 }
 
-/// [`still_open`] of what a backend tells.
+/// Returns what [`still_open`] says of an input or output of a loaded model, whose open dimensions have no
+/// names.
 pub fn open_slot(slot: &Slot) -> Option<String> {
     let dim = |&n: &i64| if n < 0 { Dim::Open(String::new()) } else { Dim::Size(n) };
     still_open(&slot.name, &slot.shape.iter().map(dim).collect::<Vec<_>>())

@@ -5,12 +5,12 @@ use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::form::{Form, Laid, words};
 use crate::gpu::ir::graph::{Graph, Value};
 
-/// Values that a shader reads, at most: its `At` has as many places.
+/// A shader reads at most so many values: its `At` has as many places.
 pub const READS: usize = 5;
-/// Invocations of a workgroup, as a rule.
+/// A workgroup has so many invocations, as a rule.
 pub const GROUP: usize = 64;
 
-/// Shader files, one after the other; their text is all there is (nothing is pasted into it).
+/// A shader is made of files, one after the other; their text is all there is (nothing is pasted into it).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shader {
     /// The file's stem.
@@ -19,7 +19,7 @@ pub struct Shader {
     pub source: &'static str,
 }
 
-/// What is dispatched.
+/// A kernel is what is dispatched.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     /// Its shader.
@@ -37,7 +37,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Of so many invocations, a number that the shader knows as `total`.
+    /// Makes a kernel of so many invocations, a number that the shader knows as `total`.
     pub fn new(
         shader: &'static Shader,
         entry: &'static str,
@@ -49,7 +49,7 @@ impl Kernel {
     }
 }
 
-/// What shaders may use beyond what every adapter has.
+/// This says what shaders may use beyond what every adapter has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities {
     /// Packing two float16 into a word (nearly every adapter).
@@ -59,11 +59,11 @@ pub struct Abilities {
 }
 
 impl Abilities {
-    /// All of them.
+    /// These are all abilities.
     pub const ALL: Self = Self { halves: true, subgroups: true };
 }
 
-/// What an invocation of an operator that works element by element reads and writes.
+/// This says what an invocation of an operator that works element by element reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lanes {
     /// A word.
@@ -77,7 +77,7 @@ pub enum Lanes {
     Halves,
 }
 
-/// An operator where it stands: what its kernel depends on beside its attributes.
+/// This is an operator where it stands: what its kernel depends on beside its attributes.
 pub struct Setting<'a> {
     /// For its values.
     pub graph: &'a Graph,
@@ -90,17 +90,17 @@ pub struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    /// Operand `i` as the model has it.
+    /// Returns operand `i` as the model has it.
     pub fn read(&self, i: usize) -> Result<&Value, String> {
         self.graph.value(self.laid.node.read(i)?)
     }
 
-    /// The result as the model has it.
+    /// Returns the result as the model has it.
     pub fn write(&self) -> Result<&Value, String> {
         self.graph.value(self.laid.node.write)
     }
 
-    /// Of the values that are read first and written.
+    /// Returns the lanes of the values that are read first and written.
     pub fn lanes(&self) -> Result<Lanes, String> {
         let types = [self.read(0)?.dtype, self.write()?.dtype];
         if self.laid.form == Form::Plain || types.iter().all(|&t| words(t) == 4) {
@@ -112,7 +112,7 @@ impl Setting<'_> {
         Ok(Lanes::Bytes { unsigned: types.contains(&DType::U8) })
     }
 
-    /// Invocations for each of the result's elements, or four of them together.
+    /// Returns the number of invocations for each of the result's elements, or four of them together.
     pub fn total(&self) -> Result<usize, String> {
         let y = self.write()?;
         if self.laid.form == Form::Plain {
@@ -123,7 +123,8 @@ impl Setting<'_> {
         Ok(if self.lanes()? == Lanes::Word { 4 * fours } else { fours })
     }
 
-    /// [`Kernel::new`] with [`Self::total`] invocations, of the shader for the lanes: words, bytes or float16.
+    /// Makes a kernel by [`Kernel::new`] with [`Self::total`] invocations, of the shader for the lanes: words,
+    /// bytes or float16. It is an error if there is none for them.
     pub fn kernel(
         &self,
         [word, bytes, halves]: [Option<&'static Shader>; 3],

@@ -4,7 +4,7 @@ use crate::gpu::ir::op::Op;
 use crate::gpu::kernel::{Kernel, Setting};
 use crate::gpu::ops;
 
-/// The kernel of an operator where it stands.
+/// Returns the kernel of an operator where it stands.
 pub fn kernel(at: &Setting) -> Result<Kernel, String> {
     match &at.laid.node.op {
         Op::Activation(op) => ops::activation::kernel(*op, at),

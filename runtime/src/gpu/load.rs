@@ -17,7 +17,7 @@ const MAX_NODES: usize = 10_000;
 /// What a model's constants may take beyond four times its file (int8 weights take four bytes each).
 const SPARE_BYTES: usize = 64 << 20;
 
-/// A graph and its ends.
+/// This is a graph and its ends.
 #[derive(Debug)]
 pub struct Loaded {
     /// Values and nodes.
@@ -30,8 +30,9 @@ pub struct Loaded {
     pub images: usize,
 }
 
-/// Reads a model and adds what its nodes compute, as they have it; open dimensions become what `options` say, and inputs named in `bound` become constants (a shape
-/// must be known at loading).
+/// Reads a model and adds what its nodes compute, as they have it. Open dimensions become what `options` say,
+/// and inputs named in `bound` become constants (a shape must be known at loading). Errors name the file, and
+/// the node, input or output.
 pub fn load(file: &OnnxFile, options: &Options, bound: &[Named]) -> Result<Loaded> {
     let (path, proto, opset) = (file.path(), file.graph(), file.opset());
     let bad = |what: String| Error::input(path, what);

@@ -33,7 +33,7 @@ use crate::backend::Options;
 use crate::onnx::OnnxFile;
 use gtn_core::Result;
 
-/// What a model takes on a GPU, found without one.
+/// This is what a model takes on a GPU, found without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// Of the constants that steps read.
@@ -46,7 +46,7 @@ pub struct Needs {
     pub steps: usize,
 }
 
-/// Whether there is a GPU to run on; if not, [`gtn_core::Error::Unavailable`] says why.
+/// Checks that there is a GPU to run on; if not, [`gtn_core::Error::Unavailable`] says why.
 pub fn look(allow_software: bool) -> Result<()> {
     exec::adapter::find(allow_software).map(drop)
 }

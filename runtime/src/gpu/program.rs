@@ -13,7 +13,7 @@ use crate::onnx::{Numbers, OnnxFile};
 use gtn_core::{Error, Result};
 use std::rc::Rc;
 
-/// One dispatch.
+/// A step is one dispatch.
 #[derive(Debug)]
 pub struct Step {
     /// What is dispatched.
@@ -24,7 +24,7 @@ pub struct Step {
     pub label: Label,
 }
 
-/// A step by the names and shapes of the model.
+/// This is a step by the names and shapes of the model.
 #[derive(Debug)]
 pub struct Label {
     /// The node's name.
@@ -37,7 +37,7 @@ pub struct Label {
     pub output: Vec<usize>,
 }
 
-/// A constant and where it lies, in words, of the buffer of packed weights or of the one of all else.
+/// This is a constant and where it lies, in words, of the buffer of packed weights or of the one of all else.
 #[derive(Debug)]
 pub struct Placed {
     /// Floats or 32-bit integers.
@@ -48,7 +48,7 @@ pub struct Placed {
     pub offset: usize,
 }
 
-/// An input or output.
+/// This is an input or output and where it lies.
 #[derive(Debug)]
 pub struct End {
     /// As the host sees it.
@@ -62,13 +62,13 @@ pub struct End {
 }
 
 impl End {
-    /// Elements, of a word each.
+    /// Returns how many elements it has, of a word each.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
-/// Words of memory.
+/// These are words of memory, 4 bytes each.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
     /// Of constants.
@@ -81,7 +81,7 @@ pub struct Memory {
     pub least_activations: usize,
 }
 
-/// A model compiled for kernels and abilities.
+/// This is a model compiled for kernels and abilities.
 #[derive(Debug)]
 pub struct Program {
     /// Of the model, by its order.
@@ -98,7 +98,7 @@ pub struct Program {
     pub images: usize,
 }
 
-/// The model's graph as far as no adapter has a say in it; see [`load::load`].
+/// Reads the model's graph as far as no adapter has a say in it; see [`load::load`].
 pub fn read(file: &OnnxFile, options: &Options, bound: &[Named]) -> Result<Loaded> {
     let mut loaded = load::load(file, options, bound)?;
     let outputs: Vec<ValueId> = loaded.outputs.iter().map(|o| o.1).collect();
@@ -106,7 +106,8 @@ pub fn read(file: &OnnxFile, options: &Options, bound: &[Named]) -> Result<Loade
     Ok(loaded)
 }
 
-/// The rest: layout, places, kernels.
+/// Compiles what was read for an adapter: decides layouts and places, and makes the kernels. Errors name the
+/// node.
 pub fn compile(loaded: Loaded, kernels: Kernels, abilities: Abilities) -> Result<Program, String> {
     let Loaded { mut graph, inputs, outputs, images } = loaded;
     let names: Vec<(&str, ValueId)> = outputs.iter().map(|(slot, id)| (&slot.name[..], *id)).collect();

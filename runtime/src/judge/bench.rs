@@ -20,7 +20,7 @@ const MAX_MADE_UP: usize = 1 << 30;
 /// Clock and temperature are looked at this often, between two inferences.
 const GLANCE_S: f64 = 0.5;
 
-/// How long to measure, and at what pace.
+/// These settings say how long to measure, and at what pace.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// Warm-up lasts at least this long...
@@ -44,7 +44,8 @@ impl Default for Settings {
     }
 }
 
-/// Measures one inference at the model's batch size.
+/// Measures one inference at the model's batch size; times are in ms. Fails where no run is asked for, where
+/// inputs cannot be made up, and where the model fails.
 pub fn bench(subject: &mut Subject, settings: Settings) -> Result<Latency> {
     let inputs = inputs(subject)?;
     let backend = subject.backend.as_mut();
@@ -154,7 +155,7 @@ fn ms(d: Duration) -> f64 {
     d.as_secs_f64() * 1e3
 }
 
-/// The bundle's first golden images, else made up by [`made_up`].
+/// Returns the inputs to measure with: the bundle's first golden images, or else values made up by [`made_up`].
 pub fn inputs(subject: &Subject) -> Result<Vec<Named>> {
     let backend = &subject.backend;
     let batch = subject.batch()?;
@@ -181,8 +182,9 @@ pub fn inputs(subject: &Subject) -> Result<Vec<Named>> {
     })
 }
 
-/// Seeded values: standard-normal floats, bytes from all of their range, other integers 0 or 1 (they may be indices).
-/// Errors: a dimension that is still open, a type of which there is no array, more than [`MAX_MADE_UP`] bytes.
+/// Makes up seeded values: standard-normal floats, bytes from all of their range, other integers 0 or 1 (they
+/// may be indices). Fails with a usage error where a dimension is still open, there is no array of a type, or
+/// all take more than [`MAX_MADE_UP`] bytes.
 pub fn made_up(backend: &dyn Backend) -> Result<Vec<Named>> {
     let mut rng = Rng::new(0, "bench", 0);
     let mut left = MAX_MADE_UP;

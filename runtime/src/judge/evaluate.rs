@@ -12,7 +12,7 @@ use gtn_core::program::progress::Watch;
 use gtn_core::{Error, Result};
 use std::path::Path;
 
-/// What evaluation gives.
+/// This is what an evaluation gives.
 pub struct Evaluation {
     /// Top-1, top-5, by class.
     pub accuracy: Accuracy,
@@ -27,10 +27,11 @@ pub struct Evaluation {
 /// The split's name where the images are not those that the network was trained beside.
 const OTHER_DATA: &str = "other data";
 
-/// Runs all images of `--data` (none: the bundle's own set), and compares with `--against`, an .npy of logits.
+/// Runs all images of `--data` (without it, of the bundle's own set), and compares with `--against`, an .npy of
+/// logits `[n, classes]`.
 ///
-/// Errors: data of another size, other classes or (unless that is said to be meant) other content than the
-/// bundle's network was trained with.
+/// Fails where the data have another size, other classes or (unless that is said to be meant) other content
+/// than the bundle's network was trained with.
 pub fn evaluate(subject: &mut Subject, steps: &Steps, watch: Watch) -> Result<Evaluation> {
     let names = subject.labels()?.to_vec();
     let (data, against) = (steps.data.as_deref(), steps.against.as_deref());

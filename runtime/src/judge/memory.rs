@@ -8,11 +8,11 @@ use gtn_core::measure::report::Memory;
 use gtn_core::{Error, Result};
 use std::path::Path;
 
-/// Inferences after which allocators have settled.
+/// So many inferences are run first; allocators have settled after them.
 pub const WARM_UP: usize = 200;
 
-/// Loads the model in this process, which should have done nothing before, and runs it `runs` times
-/// after [`WARM_UP`].
+/// Loads the model in this process, which should have done nothing before, and runs it `runs` times after
+/// [`WARM_UP`]. Fails with [`Error::Unavailable`] where resident memory cannot be read.
 pub fn measure(path: &Path, options: &Options, runs: usize) -> Result<(Subject, Memory)> {
     let unknown = || Error::Unavailable("resident memory can be read on Linux and Android only".into());
     let now = || rss_bytes().ok_or_else(unknown);

@@ -15,7 +15,8 @@ use std::time::Instant;
 /// Inferences before those that count.
 const WARM_UP: usize = 20;
 
-/// Loads `path` twice, without and with timing of the nodes, and runs each `runs` times.
+/// Loads `path` twice, without and with timing of the nodes, and runs each `runs` times. Fails where the
+/// backend cannot time nodes.
 pub fn profile(path: &Path, options: &Options, runs: usize) -> Result<(Subject, OpProfile)> {
     let mut untimed = Subject::open(path, &Options { profile: false, ..options.clone() })?;
     if untimed.backend.info().name == "ort" {

@@ -15,10 +15,10 @@ use gtn_core::program::progress::Watch;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Images below which an accuracy interval is wider than about 2 points to either side.
+/// Below so many images an accuracy interval is wider than about 2 points to either side.
 pub const FEW_IMAGES: usize = 1000;
 
-/// What to do.
+/// This says what to measure.
 #[derive(Debug, Clone, Default)]
 pub struct Steps {
     /// Golden images.
@@ -35,7 +35,7 @@ pub struct Steps {
     pub against: Option<PathBuf>,
 }
 
-/// A report and the logits of its evaluation (empty without one).
+/// A proof is a report and the logits of its evaluation (empty without one).
 pub struct Proof {
     /// What was measured.
     pub report: Report,
@@ -77,15 +77,15 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str, watch: Watch) 
     Ok(Proof { report, logits })
 }
 
-/// What a reader must know of a loaded model before anything is measured: how its backend computes, and what its
-/// bundle's folder holds that is not the bundle's.
+/// Returns what a reader must know of a loaded model before anything is measured: how its backend computes, and
+/// what its bundle's folder holds that is not the bundle's.
 pub fn known(subject: &Subject) -> Vec<Warning> {
     let unlisted = subject.bundle.as_ref().map(|b| &b.unlisted).filter(|files| !files.is_empty());
     let unlisted = unlisted.map(|files| Warning::Unlisted { files: files.clone() });
     subject.backend.info().warnings().into_iter().chain(unlisted).collect()
 }
 
-/// A report of a loaded model in which nothing is measured yet but this process's memory.
+/// Returns a report of a loaded model in which nothing is measured yet but this process's memory.
 pub fn blank(subject: &Subject, program: &str) -> Report {
     Report {
         schema: SCHEMA.into(),

@@ -5,7 +5,8 @@ use gtn_core::measure::parity::{Tolerance, compare};
 use gtn_core::measure::report::ParityCheck;
 use gtn_core::{Error, Precision, Result};
 
-/// Compares with what the shipped model answered when it was made, and with the network as trained.
+/// Compares the answers to the golden images with what the shipped model answered when it was made, and for
+/// fp32 with the network as trained. Fails where the model is not a bundle.
 pub fn verify(subject: &mut Subject) -> Result<Vec<ParityCheck>> {
     let Some(bundle) = &subject.bundle else {
         return Err(Error::input(&subject.path, "is not a bundle: it has no golden answers to verify"));

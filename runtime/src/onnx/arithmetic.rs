@@ -11,7 +11,7 @@ const DYNAMIC: [&str; 4] = ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "C
 /// ONNX's TensorProto.DataType of signed bytes.
 const INT8: i32 = 3;
 
-/// What any model may compute in.
+/// This says what any model may compute in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbers {
     /// What a bundle can be of, too; `int8` where anything is quantised.
@@ -23,7 +23,7 @@ pub enum Numbers {
 }
 
 impl Numbers {
-    /// `fp32`, `bf16`, ...
+    /// Returns its short name: `fp32`, `bf16`, ...
     pub fn name(self) -> &'static str {
         match self {
             Self::Of(precision) => precision.name(),
@@ -39,7 +39,7 @@ impl Default for Numbers {
     }
 }
 
-/// A model's numbers.
+/// This says what a model's numbers are: their type, and how they are quantised.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Arithmetic {
     /// Its weights and activations.
@@ -59,7 +59,7 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// Of a model, by its operators and the types of its constants.
+    /// Finds what a model computes in, by its operators and the types of its constants.
     pub fn of(model: &OnnxModel) -> Self {
         let mut found = Self::default();
         let mut quantised = false;
@@ -94,13 +94,13 @@ impl Arithmetic {
         found
     }
 
-    /// Whether sums of it would saturate on the processor that runs this, computed as ONNX Runtime does unless told
-    /// otherwise.
+    /// Returns whether its sums would saturate on the processor that runs this, computed as ONNX Runtime does
+    /// unless told otherwise.
     pub fn saturates_here(&self) -> bool {
         self.saturates() && int8::this_processor_saturates()
     }
 
-    /// Whether sums of it would saturate on x86 without VNNI.
+    /// Returns whether its sums would saturate on x86 without VNNI.
     pub fn saturates(&self) -> bool {
         self.numbers == Numbers::Of(Precision::Int8)
             && self.largest_signed_weight.is_some_and(|w| w > int8::SAFE_WEIGHT)

@@ -7,7 +7,8 @@ use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::io::wide;
 use half::f16;
 
-/// Values as a program computes with them: every integer type of up to 32 bits is i32 (uint32 by its bits).
+/// These are values as a program computes with them: every integer type of up to 32 bits is i32 (uint32 by its
+/// bits).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Numbers {
     /// float, float16.
@@ -18,7 +19,7 @@ pub enum Numbers {
     I64(Vec<i64>),
 }
 
-/// A tensor of a model file.
+/// A constant is a tensor of a model file with its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constant {
     /// ONNX element type (1 = float).
@@ -30,7 +31,7 @@ pub struct Constant {
 }
 
 impl Constant {
-    /// Reads `raw_data` or the typed list; other element types and counts that do not fit are errors.
+    /// Reads `raw_data` or the typed list. Other element types and counts that do not fit are errors.
     pub fn read(tensor: &TensorProto) -> Result<Self, String> {
         check_tensor(tensor)?;
         let shape: Vec<usize> = tensor.dims.iter().filter_map(|&d| usize::try_from(d).ok()).collect();
@@ -66,7 +67,7 @@ impl Constant {
     }
 }
 
-/// A tensor as it is; a type that [`Data`] does not have, and a count that does not fit, are errors.
+/// Returns a tensor as it is. A type that [`Data`] does not have and a count that does not fit are errors.
 pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
     check_tensor(proto)?;
     let other = || format!("has element type {}: not supported", proto.data_type);
@@ -110,13 +111,13 @@ fn listed(proto: &TensorProto, element: Element) -> Result<Vec<u8>, String> {
 }
 
 impl Numbers {
-    /// In memory.
+    /// Returns the bytes that they take in memory.
     #[cfg(feature = "wgpu")]
     pub fn bytes(&self) -> usize {
         self.len() * if matches!(self, Self::I64(_)) { 8 } else { 4 }
     }
 
-    /// How many.
+    /// Returns how many there are.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(v) => v.len(),

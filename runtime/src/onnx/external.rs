@@ -24,7 +24,9 @@ const SHARED: u64 = 64 << 20;
 /// is read at once and closed.
 const KEPT_OPEN: usize = 64;
 
-/// The model with all its data inside. `path` is the model's, whose folder the other files are in.
+/// Returns the model with all its data inside. `path` is the model's, whose folder the other files are in.
+/// Fails where a file is missing, outside that folder or too short, and where the whole is larger than an ONNX
+/// file can be.
 pub fn inline(model: &[u8], path: &Path) -> Result<Vec<u8>> {
     let folder = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,

@@ -9,7 +9,7 @@ use prost::bytes::Bytes;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A model file in memory. What it decodes to shares its bytes.
+/// This is a model file in memory, checked. What it decodes to shares its bytes.
 #[derive(Debug, Clone)]
 pub struct OnnxFile {
     path: PathBuf,
@@ -21,13 +21,14 @@ pub struct OnnxFile {
 }
 
 impl OnnxFile {
-    /// Reads a file, with the data in it that it keeps in other files, from its folder or below. Errors name the file:
-    /// it cannot be read, is no ONNX model, or is beyond a bound.
+    /// Reads a file, with the data in it that it keeps in other files, from its folder or below. Fails where it
+    /// cannot be read, is no ONNX model, or is beyond a bound; the error names the file.
     pub fn read(path: &Path) -> Result<Self> {
         Self::of(read(path)?.into(), path)
     }
 
-    /// A model's bytes, copied; `path` is for messages. Errors: as [`Self::read`], and data in another file.
+    /// Reads a model's bytes, which are copied; `path` is for messages. Fails as [`Self::read`] does, and where
+    /// data are in another file.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         Self::of(Bytes::copy_from_slice(bytes), path)
     }
@@ -57,38 +58,39 @@ impl OnnxFile {
         Ok(Self { path: path.to_owned(), bytes, proto, graph, opset })
     }
 
-    /// Where it is from, for messages.
+    /// Returns where it is from, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file, with all its data inside.
+    /// Returns the file's bytes, with all its data inside.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What it says about itself.
+    /// Returns what it says about itself.
     pub fn model(&self) -> OnnxModel {
         OnnxModel::of(&self.proto, &self.graph, self.opset)
     }
 
-    /// The message without its graph.
+    /// Returns the message without its graph.
     pub(crate) fn proto(&self) -> &ModelProto {
         &self.proto
     }
 
-    /// The graph, checked: wires lead somewhere, tensors have the bytes that their shapes want.
+    /// Returns the graph, which is checked: wires lead somewhere, tensors have the bytes that their shapes
+    /// want.
     pub(crate) fn graph(&self) -> &GraphProto {
         &self.graph
     }
 
-    /// Version of the default domain's operators.
+    /// Returns the version of the default domain's operators.
     pub(crate) fn opset(&self) -> i64 {
         self.opset
     }
 }
 
-/// A model's bytes with the data in them that it keeps in other files, from its folder or below.
+/// Reads a model's bytes, with the data in them that it keeps in other files, from its folder or below.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = artifact::read(path)?;
     match scanned(&bytes, path)?.external {

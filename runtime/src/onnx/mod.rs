@@ -35,7 +35,7 @@ const MAX_BYTES: usize = 0x7fff_ffff;
 const MAX_RANK: usize = 8;
 const MAX_ELEMENTS: u64 = 1 << 31;
 
-/// A dimension of an input or output.
+/// This is a dimension of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dim {
     /// Fixed.
@@ -44,7 +44,7 @@ pub enum Dim {
     Open(String),
 }
 
-/// An input or output.
+/// This is an input or output of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     /// Its name.
@@ -56,7 +56,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// ONNX's name of its element type.
+    /// Returns ONNX's name of its element type.
     pub fn type_name(&self) -> String {
         match (Element::of_onnx(self.elem_type), self.elem_type) {
             (Some(element), _) => element.name().to_owned(),
@@ -67,7 +67,7 @@ impl Value {
     }
 }
 
-/// A constant tensor, without its values.
+/// An initializer is a constant tensor, here without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initializer {
     /// Its dimensions.
@@ -80,7 +80,7 @@ pub struct Initializer {
     pub sparse: bool,
 }
 
-/// A node's operator and wires.
+/// A node is an operator and its wires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// May be empty.
@@ -95,7 +95,7 @@ pub struct Node {
     pub outputs: Vec<String>,
 }
 
-/// What a model file says about itself.
+/// This is what a model file says about itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnnxModel {
     /// Of the file format.
@@ -119,7 +119,7 @@ pub struct OnnxModel {
 }
 
 impl OnnxModel {
-    /// Reads and checks a model's bytes; `path` is for messages.
+    /// Reads and checks a model's bytes; `path` is for messages. Fails as [`OnnxFile::parse`] does.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         Ok(OnnxFile::parse(bytes, path)?.model())
     }
@@ -151,7 +151,7 @@ impl OnnxModel {
         }
     }
 
-    /// How many nodes of each operator.
+    /// Returns how many nodes there are of each operator.
     pub fn op_counts(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();
         for node in &self.nodes {
@@ -161,8 +161,8 @@ impl OnnxModel {
     }
 }
 
-/// A tensor by itself, as ONNX's test suites keep inputs and outputs: its name and values, of any type that
-/// [`Data`](gtn_core::io::tensors::Data) has.
+/// Reads a tensor by itself, as ONNX's test suites keep inputs and outputs. Returns its name and its values,
+/// which may be of any type that [`Data`](gtn_core::io::tensors::Data) has.
 pub fn read_tensor(bytes: &[u8]) -> Result<(String, Tensor), String> {
     let proto = TensorProto::decode(bytes).map_err(|e| format!("not a tensor ({e})"))?;
     let tensor = constant::tensor(&proto)?;

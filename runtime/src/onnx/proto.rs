@@ -23,7 +23,7 @@ pub struct ModelProto {
     pub functions: Vec<FunctionProto>,
 }
 
-/// An operator that the model brings along; its body is the runtime's affair.
+/// This is an operator that the model brings along; its body is the runtime's affair.
 #[derive(Clone, PartialEq, Message)]
 pub struct FunctionProto {
     #[prost(string, tag = "1")]
@@ -64,7 +64,7 @@ pub struct GraphProto {
     pub sparse_initializer: Vec<SparseTensorProto>,
 }
 
-/// A constant most of whose values are 0; its name is that of `values`.
+/// This is a constant most of whose values are 0; its name is that of `values`.
 #[derive(Clone, PartialEq, Message)]
 pub struct SparseTensorProto {
     #[prost(message, optional, tag = "1")]
@@ -91,7 +91,7 @@ pub struct NodeProto {
     pub domain: String,
 }
 
-/// Subgraphs, sparse tensors and types are not read: no operator of ours has them.
+/// This is an attribute. Subgraphs, sparse tensors and types are not read: no operator of ours has them.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]

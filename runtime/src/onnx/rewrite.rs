@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-/// Part of what is written.
+/// A piece is part of what is written.
 #[derive(Debug)]
 pub enum Piece<'a> {
     /// As in the original.
@@ -21,7 +21,7 @@ pub enum Piece<'a> {
     File(Rc<File>, u64, u64),
 }
 
-/// A message in pieces.
+/// This is a message in pieces.
 #[derive(Debug, Default)]
 pub struct Pieces<'a> {
     all: Vec<Piece<'a>>,
@@ -29,7 +29,7 @@ pub struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    /// Appends one.
+    /// Appends a piece.
     pub fn push(&mut self, piece: Piece<'a>) {
         self.len += match &piece {
             Piece::Kept(bytes) => wide(bytes.len()),
@@ -46,12 +46,12 @@ impl<'a> Pieces<'a> {
         self.all.extend(inner.all);
     }
 
-    /// Bytes of all of them.
+    /// Returns how many bytes all pieces have.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// One after the other. Errors: what reading the files gives.
+    /// Writes the pieces one after the other. Fails where a file that one is in cannot be read or is too short.
     pub fn write(self) -> std::io::Result<Vec<u8>> {
         let mut out = Vec::with_capacity(usize::try_from(self.len).map_err(std::io::Error::other)?);
         for piece in self.all {
@@ -71,7 +71,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// The model with its graph's inputs declared as `inputs` are, where these are named.
+/// Returns the model with its graph's inputs declared as those of `inputs` that have their names.
 pub fn with_inputs(model: &[u8], inputs: &[Declared]) -> Result<Vec<u8>, String> {
     let graph = |bytes| {
         replaced(bytes, |number, info| {
@@ -88,7 +88,7 @@ pub fn with_inputs(model: &[u8], inputs: &[Declared]) -> Result<Vec<u8>, String>
     model.write().map_err(|e| e.to_string())
 }
 
-/// A message with what `change` gives instead of fields that hold bytes.
+/// Returns a message with what `change` gives in place of the fields that hold bytes.
 pub fn replaced<'a>(
     message: &'a [u8],
     mut change: impl FnMut(u64, &'a [u8]) -> Result<Option<Pieces<'a>>, String>,
@@ -121,7 +121,8 @@ fn declare(value: &Declared) -> ValueInfo {
 /// Which messages of a model `replaced` must go through to come to every tensor.
 pub use super::scan::holds_tensors;
 
-/// A walk through all messages that may hold tensors; none where nothing below is changed.
+/// Walks through all messages that may hold tensors and lets `change` replace each. Returns `None` where
+/// nothing below is changed.
 pub fn tensors<'a>(
     kind: Kind,
     message: &'a [u8],

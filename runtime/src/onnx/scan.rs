@@ -9,7 +9,7 @@ const MAX_DEPTH: usize = 48;
 /// What the messages and listed numbers of a model may take when decoded, beside `raw_data`, which stays as it is.
 pub const MAX_DECODED: u64 = 256 << 20;
 
-/// The messages of onnx.proto (IR version 11) that repeat or hold what does.
+/// These are the messages of onnx.proto (IR version 11) that repeat or hold what does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `ModelProto`
@@ -175,7 +175,7 @@ fn class(kind: Kind) -> usize {
     }
 }
 
-/// What a walk over a model found.
+/// This is what a walk over a model found.
 #[derive(Debug, Default)]
 pub struct Scan {
     counts: [u64; LIMITS.len()],
@@ -184,7 +184,7 @@ pub struct Scan {
     pub external: Option<String>,
 }
 
-/// Counts what `model` holds; what is beyond the limits, too deep or not protobuf is an error.
+/// Counts what `model` holds. What is beyond the limits, too deep or not protobuf is an error.
 pub fn scan(model: &[u8]) -> Result<Scan, String> {
     let mut found = Scan::default();
     found.walk(Kind::Model, model, 0)?;
@@ -247,7 +247,7 @@ impl Scan {
     }
 }
 
-/// Whether a message of this kind may hold tensors.
+/// Returns the kind of the message in field `number` of a message of this kind, if it may hold tensors.
 pub fn holds_tensors(kind: Kind, number: u64) -> Option<Kind> {
     match part(kind, number) {
         Part::Message(

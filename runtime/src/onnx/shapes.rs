@@ -15,7 +15,7 @@ use std::collections::HashMap;
 /// Constants of more elements are weights, and no shape.
 const FOLLOWED: u64 = 64;
 
-/// What is known of a value.
+/// This is what is known of a value.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     /// Its dimensions.
@@ -26,7 +26,7 @@ pub(crate) struct Known {
     pub numbers: Option<Numbers>,
 }
 
-/// What a walk found.
+/// This is what a walk found.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     /// By value name.
@@ -40,12 +40,13 @@ pub(crate) struct Walk {
 }
 
 impl Known {
-    /// Of these dimensions.
+    /// Makes a value of these dimensions, whose numbers are not known.
     pub fn of(dims: Vec<u64>, elem_type: i32) -> Self {
         Self { dims: Some(dims), elem_type, numbers: None }
     }
 
-    /// Bytes; nothing where the shape is unknown, and as many as can be said where they are too many to count.
+    /// Returns the bytes that it takes: 0 where the shape is unknown, and as many as can be said where they are
+    /// too many to count.
     pub fn bytes(&self) -> u64 {
         self.elements().unwrap_or(0).saturating_mul(element_bytes(self.elem_type))
     }
@@ -62,7 +63,7 @@ impl Known {
         Self { numbers, ..known }
     }
 
-    /// Its integers, if they are known.
+    /// Returns its integers, if they are known.
     pub fn ints(&self) -> Option<&[i64]> {
         match &self.numbers {
             Some(Numbers::I64(v)) => Some(v),

@@ -1,7 +1,7 @@
 //! Protobuf's wire format (protobuf.dev/programming-guides/encoding): the fields of a message in order. Nothing is
 //! decoded and nothing allocated, so that a message can be counted before it is read and rewritten without being known.
 
-/// What a field holds.
+/// This is what a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
     /// An integer, a bool, an enum.
@@ -12,7 +12,7 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
-/// One field.
+/// This is one field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
     /// As in onnx.proto.
@@ -23,13 +23,13 @@ pub struct Field<'a> {
     pub whole: &'a [u8],
 }
 
-/// The fields of a message; an error is the last item.
+/// This iterates over the fields of a message; an error is the last item.
 #[derive(Debug, Clone)]
 pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
-/// The fields of this message.
+/// Returns the fields of this message.
 pub fn fields(message: &[u8]) -> Fields<'_> {
     Fields { rest: message }
 }
@@ -89,7 +89,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// The tag and length of a field of bytes.
+/// Returns the tag and length of a field of bytes.
 pub fn head(number: u64, len: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(12);
     for mut value in [number << 3 | 2, len] {
@@ -102,7 +102,7 @@ pub fn head(number: u64, len: u64) -> Vec<u8> {
     bytes
 }
 
-/// The last text under `number`, as decoders take it; empty where there is none.
+/// Returns the last text under `number`, as decoders take it; it is empty where there is none.
 pub fn text(message: &[u8], number: u64) -> String {
     let found = fields(message).flatten().filter(|f| f.number == number).last();
     match found.map(|f| f.value) {

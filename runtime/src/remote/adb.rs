@@ -3,17 +3,17 @@
 
 use std::process::Command;
 
-/// Where a shell on a phone may write and execute.
+/// This is a folder in which a shell on a phone may write and execute.
 pub const STORE: &str = "/data/local/tmp/gtn-run";
 
-/// `script` by the device's shell.
+/// Returns the command that has the device's shell run `script`.
 pub fn command(serial: &str, script: &str) -> Command {
     let mut command = Command::new("adb");
     command.args(["-s", serial, "shell", "-T", script]);
     command
 }
 
-/// Why adb gave up, from what it wrote.
+/// Returns why adb gave up, from what it wrote to stderr.
 pub fn reason(stderr: &str) -> String {
     match stderr.lines().rfind(|line| !line.trim().is_empty()) {
         Some(line) => line.trim().to_owned(),

@@ -4,7 +4,7 @@ use gtn_core::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// Another machine. Nothing in it can be taken for an option by `ssh` or `adb`.
+/// This is the address of another machine. Nothing in it can be taken for an option by `ssh` or `adb`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// By the system's ssh, whose configuration file holds.

@@ -7,7 +7,8 @@ use tempfile::SpooledTempFile;
 
 /// Printed before a script, since a login shell may print what it likes before that.
 const BEGIN: &[u8] = b"gtn-begin\n";
-/// Printed after it, with its exit status: what lacks this was cut short, whatever ssh or adb exits with.
+/// This is printed after a script, with its exit status: what lacks it was cut short, whatever ssh or adb exits
+/// with.
 pub const DONE: &str = "gtn-done:";
 /// A login shell's greetings.
 const MAX_GREETING: u64 = 256 << 10;
@@ -20,7 +21,7 @@ const MAX_STDERR: u64 = 16 << 20;
 /// Lines of stderr that wait for us; then the other side does.
 const WAITING: usize = 64;
 
-/// How a script's stdout ended.
+/// This says how a script's stdout ended.
 #[derive(Debug)]
 pub enum Heard {
     /// It came to its end: its exit status, and what it printed.
@@ -31,14 +32,14 @@ pub enum Heard {
     TooLong,
 }
 
-/// What a script printed.
+/// This is what a script printed.
 #[derive(Debug)]
 pub struct Answer {
     file: SpooledTempFile,
     left: u64,
 }
 
-/// stdout of a script that may print `most` bytes; nothing is read beyond.
+/// Reads the stdout of a script that may print `most` bytes; nothing is read beyond. Fails where reading does.
 pub fn stdout(out: impl Read, most: u64) -> Result<Heard> {
     let mut out = BufReader::new(out);
     let mut greeting = (&mut out).take(MAX_GREETING);
@@ -73,7 +74,8 @@ fn status(end: &[u8]) -> Option<(u8, usize)> {
 }
 
 impl Answer {
-    /// The next line without its end; none if there is none, or a longer one than any of ours.
+    /// Returns the next line without its end. Returns `None` if there is none, or it is longer than any of
+    /// ours.
     pub fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();
         let mut byte = [0];
@@ -88,7 +90,7 @@ impl Answer {
         None
     }
 
-    /// The next `size` bytes; none if there are not so many.
+    /// Returns the next `size` bytes; `None` if there are not so many.
     pub fn bytes(&mut self, size: u64) -> Option<Vec<u8>> {
         self.left = self.left.checked_sub(size)?;
         let mut bytes = Vec::new();
@@ -96,18 +98,18 @@ impl Answer {
         (bytes.len() as u64 == size).then_some(bytes)
     }
 
-    /// Whether nothing is left.
+    /// Returns whether nothing is left.
     pub fn is_over(&self) -> bool {
         self.left == 0
     }
 
-    /// All that is left.
+    /// Returns all that is left; `None` where it cannot be read.
     pub fn rest(&mut self) -> Option<Vec<u8>> {
         self.bytes(self.left)
     }
 }
 
-/// Of the lines for people.
+/// This is one of the lines for people, or the news that there were too many.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Said {
     /// Without its end, and without what is beyond the bound.
@@ -116,7 +118,8 @@ pub enum Said {
     TooMuch,
 }
 
-/// Lines for people (stderr, mostly), from a thread of its own, until their end.
+/// Reads lines for people (stderr, mostly) in a thread of its own, until their end, and returns where they
+/// arrive.
 pub fn lines(err: impl Read + Send + 'static) -> Receiver<Said> {
     let (tell, lines) = sync_channel(WAITING);
     thread::spawn(move || {

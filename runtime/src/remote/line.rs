@@ -4,7 +4,8 @@ use super::names::Names;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What the command reads: where it is here, and in the folder that the command runs in there.
+/// This is something that the command reads: where it is here, and where in the folder that the command runs in
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// As given.
@@ -15,7 +16,7 @@ pub struct Input {
     pub holds: Holds,
 }
 
-/// What the command reads a path as.
+/// This says what the command reads a path as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
     /// A model's file, or the folder of a bundle or kit.
@@ -28,7 +29,7 @@ pub enum Holds {
     File,
 }
 
-/// A file that the command writes there and that is wanted here.
+/// This is a file that the command writes there and that is wanted here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// As given; none: it is only looked at.
@@ -39,7 +40,7 @@ pub struct Output {
     pub made: Made,
 }
 
-/// What a file that comes back must be.
+/// This says what a file that comes back must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
     /// What the command answers with, as JSON.
@@ -52,8 +53,8 @@ pub enum Made {
     Table,
 }
 
-/// How a command's answer is told here. What has a report is told from that alone: tables and pages are made here, so that
-/// nothing a device says reaches the terminal or a browser as it comes.
+/// This says how a command's answer is told here. An answer that has a report is told from that alone: tables
+/// and pages are made here, so that nothing a device says reaches the terminal or a browser as it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Telling {
     /// `gtn.report/1`, one or a list.
@@ -69,7 +70,7 @@ pub enum Telling {
     Json,
 }
 
-/// A command as it runs there.
+/// This is a command as it runs there.
 #[derive(Debug, Default)]
 pub struct Line {
     /// Arguments after the program's name.
@@ -91,7 +92,7 @@ const MAX_JSON: u64 = 32 << 20;
 /// Logits of 50,000 images of 1,000 classes are 200 MB.
 const MAX_LOGITS: u64 = 256 << 20;
 
-/// What came back of a run.
+/// This is what came back of a run.
 #[derive(Debug, Default)]
 pub struct Came {
     /// Exit status.
@@ -100,7 +101,7 @@ pub struct Came {
     pub files: BTreeMap<usize, Vec<u8>>,
 }
 
-/// Bytes that a file may have that comes back.
+/// Returns how many bytes a file that comes back may have.
 pub fn most(made: Made) -> u64 {
     match made {
         Made::Logits => MAX_LOGITS,

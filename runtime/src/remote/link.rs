@@ -21,7 +21,7 @@ const MAX_ERRORS: usize = 64 << 10;
 const GRACE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A connection to another machine. SIGINT and SIGTERM end what runs there, too.
+/// This is a connection to another machine. SIGINT and SIGTERM end what runs there, too.
 pub struct Link {
     address: Address,
     transport: Transport,
@@ -33,7 +33,7 @@ enum Transport {
     Adb(String),
 }
 
-/// What a script did.
+/// This is what a script did: its exit status and what it wrote.
 pub struct Answer {
     /// Exit status.
     pub code: u8,
@@ -43,10 +43,10 @@ pub struct Answer {
     pub errors: String,
 }
 
-/// What is sent to a script's stdin, by a thread of its own.
+/// A sender writes what is sent to a script's stdin, in a thread of its own.
 pub type Sender = Box<dyn FnOnce(&mut ChildStdin) -> std::io::Result<()> + Send>;
 
-/// Who listens while a script runs.
+/// This says who listens while a script runs.
 pub struct Listener<'a> {
     /// Keep the script's stdin open after what was sent: its end is the sign that we are gone.
     pub hold: bool,
@@ -59,7 +59,7 @@ pub struct Listener<'a> {
 }
 
 impl Link {
-    /// Connects.
+    /// Connects to the machine. Fails with [`Error::Unavailable`] where ssh finds no way there.
     pub fn open(address: &Address) -> Result<Self> {
         let signals = Signals::watch()?;
         let transport = match address.clone() {
@@ -69,12 +69,12 @@ impl Link {
         Ok(Self { address: address.clone(), transport, signals })
     }
 
-    /// For messages.
+    /// Returns the machine's address, for messages.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// The answer of a short script; if it fails, its first line of stderr is the error.
+    /// Runs a short script and returns what it prints. If it fails, its first line of stderr is the error.
     pub fn ask(&mut self, script: &str, input: Vec<u8>) -> Result<String> {
         let send: Sender = Box::new(move |stdin| stdin.write_all(&input));
         let mut ears = Listener { hold: false, most: MAX_ANSWER, line: &mut Some, poll: &mut || () };
@@ -85,15 +85,16 @@ impl Link {
         }
     }
 
-    /// A script failed there: exit status 1, with what it said first.
+    /// Returns the error of a script that failed there: exit status 1, with what it said first.
     pub fn failed(&self, answer: &Answer) -> Error {
         let line = answer.errors.lines().find(|line| !line.trim().is_empty());
         let status = format!("exit status {}", answer.code);
         Error::Failed(format!("{}: {}", self.address, line.map_or(status.as_str(), str::trim)))
     }
 
-    /// Runs `script` (one line without `'`, `\` and `!`, so that every login shell passes it on to sh as it is), in which `$S`
-    /// is the store's folder. An error only where there is no answer: the connection failed, or a signal came.
+    /// Runs `script`, in which `$S` is the store's folder. It must be one line without `'`, `\` and `!`, so
+    /// that every login shell passes it on to sh as it is. Fails only where there is no whole answer: the
+    /// connection failed, the answer was too long, or a signal came.
     pub fn exchange(&mut self, script: &str, send: Sender, ears: &mut Listener<'_>) -> Result<Answer> {
         let store = match self.transport {
             Transport::Ssh(_) => ssh::STORE,

@@ -32,9 +32,9 @@ use program::Program;
 use std::path::Path;
 use store::Store;
 
-/// Runs `line` there and has `tell` check, write and print what came back; its exit status. `dist` is a folder of programs for
-/// other machines. An error where the machine cannot be reached or has no program of ours that starts there, what came back
-/// is not what was asked for, or `tell` fails.
+/// Runs `line` there, has `tell` check, write and print what came back, and returns its exit status. `dist` is
+/// a folder of programs for other machines. Fails where the machine cannot be reached or has no program of ours
+/// that starts there, where what came back is not what was asked for, and where `tell` fails.
 pub fn run(
     line: &mut Line,
     to: &Address,

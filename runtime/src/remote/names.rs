@@ -13,7 +13,7 @@ const MARK: char = '@';
 /// An ending that is kept: programs tell a file's kind by it.
 const MAX_ENDING: usize = 8;
 
-/// What each `@N` stands for.
+/// This says what each `@N` stands for.
 #[derive(Debug, Default)]
 pub struct Names(Vec<Alias>);
 
@@ -32,7 +32,7 @@ fn is_plain(name: &OsStr) -> Option<&str> {
 }
 
 impl Names {
-    /// A file's or folder's name, not a path: itself, or `@N` with its ending.
+    /// Returns the name there of a file or folder (not of a path): itself, or `@N` with its ending.
     pub fn name(&mut self, name: &OsStr) -> String {
         if let Some(same) = is_plain(name) {
             return same.to_owned();
@@ -43,8 +43,8 @@ impl Names {
         self.alias(ending.map_or(String::new(), |ending| format!(".{ending}")), name.into())
     }
 
-    /// A path on the command line. One that stays below the working folder and has plain names is the same there; any other
-    /// becomes `@3/student.gtn`.
+    /// Returns the name there of a path on the command line. One that stays below the working folder and has
+    /// plain names is the same there; any other becomes `@3/student.gtn`.
     pub fn path(&mut self, path: &Path) -> String {
         if let Some(same) = below(path) {
             return same;
@@ -66,13 +66,13 @@ impl Names {
         there
     }
 
-    /// Words for people, with the names that files have here, safe for a terminal. Lines stay lines.
+    /// Returns words for people with the names that files have here, safe for a terminal. Lines stay lines.
     pub fn in_words(&self, text: &str) -> String {
         self.put_back(&format::escape_lines(text), format::path)
     }
 
-    /// A JSON text whose string values have the names that files have here; all else stays as it is. The text must have been
-    /// found to be JSON.
+    /// Returns a JSON text whose string values have the names that files have here; all else stays as it is.
+    /// The text must have been found to be JSON.
     pub fn in_json(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-/// Ctrl-C on the terminal is ours to act on: ssh and adb must live to clean up over there.
+/// Puts a command into a process group of its own. Ctrl-C on the terminal is ours to act on: ssh and adb must
+/// live to clean up over there.
 pub fn apart(command: &mut Command) {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);

@@ -7,7 +7,7 @@ use gtn_core::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program and ONNX Runtime's library for it.
+/// This is a gtn-run and ONNX Runtime's library for it.
 #[derive(Debug)]
 pub struct Program {
     /// The executable.
@@ -19,7 +19,9 @@ pub struct Program {
 }
 
 impl Program {
-    /// For the machine that `uname -sm` names: `dist` (a folder or archive of `make dist`), or what is found here.
+    /// Chooses the program for the machine that `uname -sm` names: that of `dist` (a folder or archive of
+    /// `make dist`), or else what is found here. Fails with an input error where `dist` is for another
+    /// processor, and with [`Error::Unavailable`] where nothing fits.
     pub fn choose(machine: &str, to: &Address, dist: Option<&Path>) -> Result<Self> {
         if let Some(dist) = dist {
             let program = Self::of_dist(dist)?;

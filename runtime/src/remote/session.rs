@@ -22,13 +22,13 @@ const RUN: &str = "cd \"$S\" && S=$PWD || exit 1; WHO; R=\"$S/run.TOKEN.$$.$b.$n
 /// Framing around the files of a run.
 const MAX_FRAMES: u64 = 4096;
 
-/// What must be there for a run: the script that makes its folder and runs it.
+/// This is what must be there for a run: the script that makes its folder and runs it.
 pub struct Wanted {
     script: String,
 }
 
 impl Wanted {
-    /// Adds the program and its library to the store.
+    /// Adds the program and its library to the store, and writes the script.
     pub fn new(store: &mut Store, program: &Program, line: &Line) -> Result<Self> {
         let executable = store.add_file(&program.path)?;
         let library = program.library.as_deref().map(|path| store.add_file(path)).transpose()?;
@@ -85,7 +85,8 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Runs it, lets its progress through; what came back.
+/// Runs the command there, lets its progress through, and returns what came back. Fails where the run cannot be
+/// set up there, or what came back is not what was sent.
 pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<Came> {
     let script = wanted.script.clone();
     let command = store::whole(RUN).replace("SIZE", &script.len().to_string());

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-/// Where files are kept on the device; expanded by its shell.
+/// This is where files are kept on the device; its shell expands it.
 pub const STORE: &str = "$HOME/.cache/gtn-run";
 
 /// Never a question, nothing forwarded, and a dead connection is noticed within about 30 s.
@@ -32,7 +32,7 @@ const OPTIONS: [&str; 9] = [
 const MAX_CONNECT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
-/// A connection.
+/// This is a connection by ssh.
 pub struct Ssh {
     user: Option<String>,
     host: String,
@@ -44,7 +44,7 @@ pub struct Ssh {
 }
 
 impl Ssh {
-    /// Connects, or says in one line why not (exit status 3).
+    /// Connects. Where that fails, the error says why in one line (exit status 3).
     pub fn connect(user: Option<String>, host: String, port: Option<u16>, signals: &Signals) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("gtn-on.").tempdir();
         let dir = dir.map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
@@ -85,7 +85,7 @@ impl Ssh {
         Err(Error::Unavailable(format!("{}: {}", self.address(), self.reason())))
     }
 
-    /// `script` by the login shell there.
+    /// Returns the command that has the login shell there run `script`.
     pub fn command(&self, script: &str) -> Command {
         let mut command = self.base();
         command.arg("-E").arg(self.log());
@@ -115,7 +115,7 @@ impl Ssh {
         command.args(["--", &self.host, script]);
     }
 
-    /// Why ssh gave up, from its log: the last thing it said.
+    /// Returns why ssh gave up: the last thing that its log says.
     pub fn reason(&self) -> String {
         let log = artifact::read(&self.log()).unwrap_or_default(); // no log: nothing was said
         reason(&String::from_utf8_lossy(&log))

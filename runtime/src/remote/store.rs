@@ -26,8 +26,8 @@ const MAX_FILES: usize = 100_000;
 /// Folders below a folder.
 const MAX_DEPTH: usize = 32;
 
-/// Who we are there: `$n`, the machine, and `$b`, its start. A process number means nothing on another machine, or after
-/// another start, and a home folder may be shared.
+/// This sets who we are there: `$n`, the machine, and `$b`, its start. A process number means nothing on
+/// another machine, or after another start, and a home folder may be shared.
 pub const WHO: &str = "n=$(uname -n | tr -cd a-zA-Z0-9-); \
     b=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo none)";
 /// Takes the lock of the folder that was just made, open as 9, until nothing of us lives.
@@ -53,12 +53,12 @@ const PUT: &str = "cd \"$S\" || exit 1; WHO; d=\"$PWD/put.TOKEN.$$.$b.$n\"; c() 
     mv -f $f \"../../files/$f\" || exit 1; done";
 
 #[cfg(test)]
-/// [`LOOK`] and [`PUT`] as they run there.
+/// Returns [`LOOK`] and [`PUT`] as they run there.
 pub fn scripts() -> [String; 2] {
     [LOOK, PUT].map(whole)
 }
 
-/// A script with what stands for its capitals.
+/// Returns a script with what stands for its capitals filled in.
 pub fn whole(script: &str) -> String {
     let token = format!("{:016x}", RandomState::new().build_hasher().finish());
     script.replace("WHO", WHO).replace("HOLD", HOLD).replace("TOKEN", &token)
@@ -67,7 +67,7 @@ pub fn whole(script: &str) -> String {
 /// Why a disk takes no more; GNU tar says first how much of a block it wrote.
 const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
 
-/// The files of a run.
+/// These are the files of a run.
 #[derive(Debug, Default)]
 pub struct Store {
     /// Hash to the file here, and its size.
@@ -79,8 +79,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// What the command reads of what was named: a file (of a model with the data in it that it keeps beside it), the files that a bundle's or kit's manifest lists, the pictures in a
-    /// folder, a data set's folder. A link is followed where a person named it, and refused where it was found: it may lead
+    /// Adds what the command reads of what was named: a file (of a model with the data in it that it keeps
+    /// beside it), the files that a bundle's or kit's manifest lists, the pictures in a folder, a data set's
+    /// folder. A link is followed where a person named it. Where it was found it is an error: it may lead
     /// anywhere.
     pub fn add(&mut self, input: &Input, names: &mut Names) -> Result<()> {
         let (here, there) = (&input.here, &input.there);
@@ -165,7 +166,7 @@ impl Store {
         Ok(())
     }
 
-    /// A file without a name there; its hash.
+    /// Adds a file without a name there, and returns its hash.
     pub fn add_file(&mut self, path: &Path) -> Result<String> {
         Ok(self.keep(path, &artifact::read(path)?))
     }
@@ -177,7 +178,7 @@ impl Store {
         hash
     }
 
-    /// Copies what is missing there.
+    /// Copies what is missing there. Fails where the connection does or the disk there is full.
     pub fn copy(&self, link: &mut Link) -> Result<()> {
         let names: Vec<&str> = self.files.keys().map(String::as_str).collect();
         let sums = link.ask(&whole(LOOK), (names.join("\n") + "\n").into_bytes())?;

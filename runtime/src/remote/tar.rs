@@ -4,7 +4,8 @@ use std::io::{Read, Result, Write};
 
 const BLOCK: usize = 512;
 
-/// One file: `name` is at most 100 ASCII characters, `size` below 8 GiB (what the format can say).
+/// Writes one file: `name` is at most 100 ASCII characters, `size` below 8 GiB (what the format can say). Fails
+/// where `data` holds less than `size` bytes.
 pub fn write_file(out: &mut impl Write, name: &str, size: u64, data: impl Read) -> Result<()> {
     out.write_all(&header(name, size))?;
     let copied = std::io::copy(&mut data.take(size), out)?;
@@ -15,7 +16,7 @@ pub fn write_file(out: &mut impl Write, name: &str, size: u64, data: impl Read) 
     out.write_all(&[0; BLOCK][..rest])
 }
 
-/// The end of the stream.
+/// Writes the end of the stream.
 pub fn finish(out: &mut impl Write) -> Result<()> {
     out.write_all(&[0; 2 * BLOCK])?;
     out.flush()

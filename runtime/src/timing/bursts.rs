@@ -26,7 +26,7 @@ const MOST_RUNS: usize = 4096;
 /// Rounds below which quartiles say nothing: made even when time is up.
 const FEWEST_ROUNDS: usize = 4;
 
-/// What has been measured so far; survives a kill as JSON.
+/// This is what has been measured so far; as JSON it survives a kill.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bursts {
@@ -39,7 +39,7 @@ pub struct Bursts {
 }
 
 impl Bursts {
-    /// Complete rounds over these models.
+    /// Returns the number of complete rounds over these models.
     pub fn rounds<'a>(&self, models: impl IntoIterator<Item = &'a String>) -> usize {
         models.into_iter().map(|m| self.count(m)).min().unwrap_or(0)
     }

@@ -15,7 +15,7 @@ use std::time::Instant;
 /// Rounds in which every choice has its turn, in random order.
 const ROUNDS: u64 = 15;
 
-/// A choice, and the median of its rounds.
+/// This is one choice of kernels and the median of its rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TriedKernels {
     /// How convolutions were computed.
@@ -24,7 +24,7 @@ pub struct TriedKernels {
     pub p50_ms: f64,
 }
 
-/// What was found, the fastest first.
+/// This is what tuning found, the fastest first.
 #[derive(Debug)]
 pub struct Tuned {
     /// All of [`Kernels::ALL`].
@@ -35,8 +35,9 @@ pub struct Tuned {
     pub path: PathBuf,
 }
 
-/// Measures for `seconds` in all (loading aside) and keeps the fastest in `options.wgpu.cache_dir`, where loading the
-/// same model on the same adapter with the same batch finds it.
+/// Measures for `seconds` in all (loading aside) and keeps the fastest in `options.wgpu.cache_dir`, where
+/// loading the same model on the same adapter with the same batch finds it. Without such a folder it fails with
+/// a usage error.
 pub fn tune(path: &Path, options: &Options, seconds: f64) -> Result<Tuned> {
     let dir = options.wgpu.cache_dir.as_deref();
     let dir = dir.ok_or_else(|| Error::usage("no place to keep the choice: set HOME or XDG_CACHE_HOME"))?;

@@ -10,10 +10,10 @@ use gtn_core::rng::Rng;
 use gtn_core::{Error, Result};
 use std::time::Instant;
 
-/// One inference of a loaded model.
+/// A runner runs one inference of a loaded model.
 pub type Runner = Box<dyn FnMut() -> Result<()>>;
 
-/// How long to measure.
+/// A plan says how long to measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
     /// Rounds; each loads both models.
@@ -29,7 +29,7 @@ const BURST_S: f64 = 0.002;
 /// After loading, at least this long and so many inferences before the first burst.
 const WARM_UP: (f64, usize) = (0.01, 5);
 
-/// What the rounds gave.
+/// This is what the rounds gave.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rounds {
     /// ln(B's time / A's time), one a round.
@@ -48,7 +48,8 @@ impl Rounds {
     }
 }
 
-/// Measures the models that the two functions load; `tick` is told how many rounds are done.
+/// Measures in turn the models that the two functions load; `tick` is told how many rounds are done. Errors are
+/// those of the runners.
 pub fn interleave(
     load: [&mut dyn FnMut() -> Result<Runner>; 2],
     plan: Plan,

@@ -18,7 +18,8 @@ const ROUNDS: u64 = 15;
 /// Choices closer than this are as good as each other: the one that uses less of the machine wins.
 const EQUAL: f64 = 1.02;
 
-/// What there is to choose from on `host`.
+/// Returns the choices that there are on `host`: numbers of threads, spinning or not, on all cores or the big
+/// ones.
 pub fn choices(host: &Host) -> Vec<Threading> {
     let mut found = Vec::new();
     let (big, little) = (host.big_cpus(), host.little_cpus());
@@ -48,7 +49,8 @@ struct Contender {
     rounds: Vec<f64>,
 }
 
-/// Measures every choice `seconds` in all (loading aside); the best first, and the reason for it.
+/// Measures every choice, for `seconds` in all (loading aside). Returns the chosen one's model, all that was
+/// tried with the fastest first, the choice, and the reason for it.
 pub fn tune(
     path: &Path,
     base: &Options,

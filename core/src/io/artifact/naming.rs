@@ -10,16 +10,17 @@ const MOST_STEM: usize = 160;
 /// Characters of the hash that ends a name which was cut.
 const HASH: usize = 16;
 
-/// Whether a name is its own file name everywhere: at most 128 letters, digits, `-`, `_`, `.` or of `also`, and no `.`
-/// before all others.
+/// Returns whether a name is its own file name everywhere: at most 128 letters, digits, `-`, `_`, `.` or of
+/// `also`, and no `.` before all others.
 pub fn is_plain(name: &str, also: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c) || also.contains(c);
     !name.is_empty() && name.len() <= MOST && !name.starts_with('.') && name.chars().all(plain)
 }
 
-/// A file's name (without its ending) for any name: letters, digits, `-`, `_` and `.` stay, everything else and a `.` before
-/// all others becomes `%` and its UTF-8 bytes in hex. Two names never become one: of one that is too long the beginning is
-/// followed by the name's SHA-256, which makes it longer than any that is whole.
+/// Returns a file's name (without its ending) for any name: letters, digits, `-`, `_` and `.` stay, everything
+/// else and a `.` before all others becomes `%` and its UTF-8 bytes in hex. Two names never become one: of one
+/// that is too long the beginning is followed by the name's SHA-256, which makes it longer than any that is
+/// whole.
 pub fn file_stem(name: &str) -> String {
     let mut stem = String::with_capacity(name.len());
     for (i, byte) in name.bytes().enumerate() {

@@ -21,12 +21,12 @@ pub fn read_document<T: DeserializeOwned>(path: &Path) -> Result<T> {
     }
 }
 
-/// TOML in memory; `path` is for messages.
+/// Parses TOML in memory; `path` is for messages. An error gives line, column and key.
 pub fn parse_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     toml::from_str(text).map_err(|e| Error::input(path, toml_mistake(text, e)))
 }
 
-/// JSON in memory; `path` is for messages.
+/// Parses JSON in memory; `path` is for messages. An error gives line, column and key.
 pub fn parse_json<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut parser)
@@ -35,19 +35,19 @@ pub fn parse_json<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
     Ok(value)
 }
 
-/// A JSON value to what it should be; `path` is for messages.
+/// Turns a JSON value into what it should be; `path` is for messages. An error gives the key.
 pub fn from_value<T: DeserializeOwned>(value: serde_json::Value, path: &Path) -> Result<T> {
     serde_path_to_error::deserialize(value)
         .map_err(|e| Error::input(path, json_mistake(&e.path().to_string(), e.inner())))
 }
 
-/// Reads JSON whose `schema` key must be `wanted` (`gtn.arch/1`); another major version is refused
-/// before anything else is looked at.
+/// Reads JSON whose `schema` key must be `wanted` (`gtn.arch/1`); it is an error if it is any other, whatever
+/// else is in the file.
 pub fn read_schema<T: DeserializeOwned>(path: &Path, wanted: &str) -> Result<T> {
     parse_schema(&read_text(path)?, path, wanted)
 }
 
-/// [`read_schema`] of text in memory; `path` is for messages.
+/// Does what [`read_schema`] does with text in memory; `path` is for messages.
 pub fn parse_schema<T: DeserializeOwned>(text: &str, path: &Path, wanted: &str) -> Result<T> {
     #[derive(Deserialize)]
     struct Head {

@@ -16,13 +16,13 @@ pub const MAX_TEXT: u64 = 64 << 20;
 /// Bytes hashed at a time.
 const CHUNK: usize = 1 << 16;
 
-/// The whole file, at most [`MAX_FILE`] bytes, or an error naming it.
+/// Reads a whole file of at most [`MAX_FILE`] bytes; an error names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_at_most(path, MAX_FILE)
 }
 
-/// The whole file, if it is a regular one of at most `limit` bytes. The size is looked at before any memory is taken, and
-/// a file that grows meanwhile is refused too.
+/// Reads a whole file. It is an error if it is not a regular one of at most `limit` bytes. The size is looked
+/// at before any memory is taken, and a file that grows meanwhile is refused too.
 pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, size) = open(path)?;
     if size > limit {
@@ -40,13 +40,13 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// The whole file as UTF-8, at most [`MAX_TEXT`] bytes.
+/// Reads a whole file of at most [`MAX_TEXT`] bytes as UTF-8; any other text is an error.
 pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read_at_most(path, MAX_TEXT)?).map_err(|_| Error::input(path, "is not UTF-8 text"))
 }
 
-/// A regular file opened for reading, and its size. A folder, a pipe, a socket or a device is refused without being
-/// opened: opening one may hang, or do something.
+/// Opens a regular file for reading and returns it with its size in bytes. A folder, a pipe, a socket or a
+/// device is refused without being opened: opening one may hang, or do something.
 pub fn open(path: &Path) -> Result<(File, u64)> {
     let unreadable = |e| Error::io(path, "read", e);
     let regular = |kind: FileType| match kind.is_file() {
@@ -88,7 +88,7 @@ fn too_large(path: &Path, size: u64, limit: u64) -> Error {
     Error::input(path, format!("has {size} bytes, wanted at most {limit} ({wanted})"))
 }
 
-/// Lower-case hex SHA-256 of a regular file of any size, read a piece at a time.
+/// Returns the lower-case hex SHA-256 of a regular file of any size, read a piece at a time.
 pub fn sha256_file(path: &Path) -> Result<String> {
     let (mut file, _) = open(path)?;
     let (mut hash, mut piece) = (Sha256::new(), vec![0; CHUNK]);

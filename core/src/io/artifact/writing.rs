@@ -61,8 +61,9 @@ fn descriptor(path: &Path) -> Option<Place> {
     }
 }
 
-/// Temporary file, fsync, rename, fsync of the folder: a regular file is the old one or the whole new one. Behind a link
-/// to one, that file is replaced and the link stays. A device, a pipe, `/dev/stdout` and `/dev/fd/N` are written to.
+/// Writes a file by temporary file, fsync, rename, fsync of the folder: a regular file is the old one or the
+/// whole new one. Behind a link to one, that file is replaced and the link stays. A device, a pipe,
+/// `/dev/stdout` and `/dev/fd/N` are written to.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let done = match Place::of(path)? {
         Place::File(target, permissions) => replace(&target, permissions, bytes),
@@ -75,7 +76,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     done.map_err(|e| Error::io(path, "write", e))
 }
 
-/// Whether `path` could be written, asked before the work that fills it. Nothing is written to what is no regular file.
+/// Checks that `path` could be written, before the work that fills it. Nothing is written to what is no regular
+/// file.
 pub fn check_writable(path: &Path) -> Result<()> {
     match Place::of(path)? {
         Place::File(target, _) => temporary(&target).map(drop).map_err(|e| Error::io(path, "write", e)),
@@ -83,14 +85,14 @@ pub fn check_writable(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether what is written to `path` goes to a device, a pipe or one of this process's own streams: nothing belongs beside
-/// such a thing.
+/// Returns whether what is written to `path` goes to a device, a pipe or one of this process's own streams:
+/// nothing belongs beside such a thing.
 pub fn is_stream(path: &Path) -> Result<bool> {
     Ok(!matches!(Place::of(path)?, Place::File(..)))
 }
 
-/// Whether something could be created at `path`, its parents with it, asked before the work that makes it. Nothing is
-/// left of the try.
+/// Checks that something could be created at `path`, its parents with it, before the work that makes it.
+/// Nothing is left of the try.
 pub fn check_creatable(path: &Path) -> Result<()> {
     let there = path.ancestors().skip(1).find(|dir| dir.as_os_str().is_empty() || dir.exists());
     temporary(&there.unwrap_or(Path::new("")).join("x")).map(drop).map_err(|e| Error::io(path, "create", e))
@@ -125,12 +127,13 @@ pub fn create_dir(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| Error::io(path, "create", e))
 }
 
-/// Creates the folder, which must not be there yet: nothing that lies in it is a stranger's.
+/// Creates the folder. It is an error if it is there already, so that nothing that lies in it is a stranger's.
 pub fn create_new_dir(path: &Path) -> Result<()> {
     fs::create_dir(path).map_err(|e| Error::io(path, "create", e))
 }
 
-/// A new folder beside `path`, `.gtn.RANDOM.ENDING`, which nobody could have guessed; removed when dropped.
+/// Creates a new folder beside `path`, `.gtn.RANDOM.ENDING`, which nobody could have guessed; it is removed
+/// when dropped.
 pub fn new_dir_beside(path: &Path, ending: &str) -> Result<TempDir> {
     let dir = parent(path);
     let suffix = format!(".{ending}");
@@ -142,7 +145,8 @@ pub fn new_dir_beside(path: &Path, ending: &str) -> Result<TempDir> {
     builder.tempdir_in(dir).map_err(|e| no_folder(dir, &e))
 }
 
-/// A new folder in the system's temporary one, which is the user's choice (`TMPDIR`); removed when dropped.
+/// Creates a new folder in the system's temporary one, which is the user's choice (`TMPDIR`); it is removed
+/// when dropped.
 pub fn temporary_dir(prefix: &str) -> Result<TempDir> {
     let dir = std::env::temp_dir();
     tempfile::Builder::new().prefix(prefix).tempdir_in(&dir).map_err(|e| no_folder(&dir, &e))
@@ -162,7 +166,8 @@ pub fn publish_dir(finished: &Path, target: &Path) -> Result<()> {
     swap_in(finished, target, &aside.path().join("old")).map_err(|e| Error::io(target, "write", e))
 }
 
-/// [`publish_dir`] that moves an older folder to `aside`, which must be on the same file system and not be there.
+/// Does what [`publish_dir`] does, and moves an older folder to `aside`, which must be on the same file system
+/// and not be there.
 pub fn publish_dir_with(finished: &Path, target: &Path, aside: &Path) -> Result<()> {
     swap_in(finished, target, aside).map_err(|e| Error::io(target, "write", e))
 }

@@ -7,7 +7,7 @@ mod residual;
 use crate::ir::arch::{Activation, Block};
 use crate::nets::pool::Pool;
 
-/// One family.
+/// This is one family of students.
 pub struct Family {
     /// As in documentation.
     pub name: &'static str,
@@ -17,7 +17,7 @@ pub struct Family {
     pub block: fn(Site, BlockChoice) -> Block,
 }
 
-/// Where in a network a block stands.
+/// This says where in a network a block stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Site {
     /// Channels in.
@@ -30,7 +30,7 @@ pub struct Site {
     pub activation: Activation,
 }
 
-/// What is chosen there.
+/// This is what is chosen there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlockChoice {
     /// Kernel side.
@@ -39,5 +39,5 @@ pub struct BlockChoice {
     pub expansion: usize,
 }
 
-/// All families.
+/// These are all families.
 pub static FAMILIES: [&Family; 2] = [&inverted_residual::FAMILY, &residual::FAMILY];

@@ -80,7 +80,7 @@ pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     result
 }
 
-/// What a panic says.
+/// Returns what a panic says.
 pub(super) fn payload_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The API that our `ort` crate is built for: `api-24` wants a library of 1.24 or newer.
 const MIN_MINOR: u32 = 24;
 
-/// A library that was opened and answered with a fit version.
+/// This is a library that was opened and answered with a fit version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrtLibrary {
     /// As it was opened.
@@ -31,17 +31,21 @@ struct OrtApiBase {
     get_version_string: unsafe extern "C" fn() -> *const c_char,
 }
 
-/// ONNX Runtime's library for Linux (1.32) keeps a device id and a database of events below the home folder, whatever
-/// its environment is told, unless this variable is set. Nothing of ours is anybody's business.
+/// Sets `ORT_DISABLE_TELEMETRY`. ONNX Runtime's library for Linux (1.32) keeps a device id and a database of
+/// events below the home folder, whatever its environment is told, unless this variable is set. Nothing of ours
+/// is anybody's business.
 ///
 /// # Safety
-/// No other thread may run: the first thing in a program's `main`.
+///
+/// No other thread may run: it must be called first in a program's `main`.
 pub unsafe fn disable_telemetry() {
     // SAFETY: nobody else reads or writes the environment, by this function's own condition.
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
-/// Finds and checks the library.
+/// Finds ONNX Runtime's library in the order that the module names, and checks its version. Fails with
+/// [`Error::Unavailable`] where none is found or this program is static, and with an input error where the one
+/// that was asked for by name is missing or unfit.
 pub fn find(explicit: Option<&Path>) -> Result<OrtLibrary> {
     if let Some(path) = explicit {
         return named(path, "--ort-lib");

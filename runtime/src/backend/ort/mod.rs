@@ -32,7 +32,7 @@ use tempfile::TempDir;
 /// One environment per process: ONNX Runtime's rule.
 static ENVIRONMENT: OnceLock<std::result::Result<(Environment, OrtLibrary), String>> = OnceLock::new();
 
-/// A model loaded by ONNX Runtime.
+/// This is a model loaded by ONNX Runtime.
 pub struct OrtBackend {
     // Dropped before the session it belongs to (fields drop in order).
     binding: Option<IoBinding>,
@@ -45,8 +45,8 @@ pub struct OrtBackend {
     _profile: Option<TempDir>,
 }
 
-/// A new folder for a profile, which nobody could have guessed. The system's temporary folder is the user's choice
-/// (`TMPDIR`), and may not be writable.
+/// Creates a new folder for a profile, with a name that nobody could have guessed. Fails where the system's
+/// temporary folder, which is the user's choice (`TMPDIR`), is not writable.
 pub fn profile_folder() -> Result<TempDir> {
     artifact::temporary_dir("gtn-run.")
 }
@@ -74,13 +74,14 @@ pub fn start(explicit: Option<&Path>) -> Result<()> {
     environment(explicit).map(|_| ())
 }
 
-/// The library this process would use, and its version.
+/// Returns the library that this process would use, with its version.
 pub fn library(explicit: Option<&Path>) -> Result<OrtLibrary> {
     library::find(explicit)
 }
 
 impl OrtBackend {
-    /// Loads a model. Open dimensions become what `options` say.
+    /// Loads a model; open dimensions become what `options` say. Fails with an input error where ONNX Runtime
+    /// cannot load the file, and with [`Error::Unavailable`] where the providers asked for cannot.
     pub fn load(file: &OnnxFile, options: &Options, why: &str) -> Result<Self> {
         let path = file.path();
         let bad = |what: String| Error::input(path, what);

@@ -10,12 +10,13 @@ use std::ffi::{CStr, c_char};
 use std::num::NonZeroUsize;
 use std::ptr;
 
-/// ONNX Runtime's own name of what always is there.
+/// This is ONNX Runtime's name of the provider that is always there.
 pub const CPU: &str = "CPUExecutionProvider";
-/// Session setting under which [`assignment`] has something to tell (onnxruntime_session_options_config_keys.h).
+/// This is the session setting under which [`assignment`] has something to tell
+/// (onnxruntime_session_options_config_keys.h).
 pub const RECORD_ASSIGNMENT: &str = "session.record_ep_graph_assignment_info";
 
-/// Where nodes may run.
+/// This says where nodes may run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Providers {
     /// Of those that a bundle's profile prefers, those the library has; it must have one, where the
@@ -29,7 +30,7 @@ pub enum Providers {
     Named(Vec<String>),
 }
 
-/// One provider that we can ask for.
+/// This is one provider that we can ask for.
 pub struct Provider {
     /// Ours and the device profiles' name.
     pub name: &'static str,
@@ -52,7 +53,7 @@ impl Provider {
     }
 }
 
-/// All of them.
+/// These are all providers beside the CPU, which is always there.
 pub static ALL: [Provider; 9] = [
     Provider::new::<ep::TensorRT>("tensorrt"),
     Provider::new::<ep::CUDA>("cuda"),
@@ -67,14 +68,15 @@ pub static ALL: [Provider; 9] = [
     Provider::new::<ep::ACL>("acl"),
 ];
 
-/// Names of those that the loaded library was built with, `cpu` last.
+/// Returns the names of those that the loaded library was built with, `cpu` last.
 pub fn available() -> Vec<&'static str> {
     let there = ALL.iter().filter(|p| (p.available)().unwrap_or(false)).map(|p| p.name);
     there.chain(["cpu"]).collect()
 }
 
-/// The providers by name. Errors: an unknown name; one that the loaded library does not have (exit
-/// status 3), with the list of what it has.
+/// Returns the providers of these names. Fails with a usage error on an unknown name, and with
+/// [`Error::Unavailable`] (exit status 3) and the list of what there is on one that the loaded library does not
+/// have.
 pub fn resolve(names: &[String]) -> Result<Vec<&'static Provider>> {
     let have = available();
     let one = |name: &String| match ALL.iter().find(|p| p.name == name) {
@@ -92,7 +94,8 @@ pub fn resolve(names: &[String]) -> Result<Vec<&'static Provider>> {
     names.iter().map(one).collect()
 }
 
-/// Asks for the providers, in this order of preference.
+/// Asks for the providers, in this order of preference. Fails with [`Error::Unavailable`] where one does not
+/// start.
 pub fn register(
     builder: SessionBuilder,
     providers: &[&'static Provider],
@@ -107,8 +110,8 @@ pub fn register(
     })
 }
 
-/// How many of the model's nodes each provider took, by ONNX Runtime's names. The session must have been
-/// built with [`RECORD_ASSIGNMENT`].
+/// Returns how many of the model's nodes each provider took, by ONNX Runtime's names. The session must have
+/// been built with [`RECORD_ASSIGNMENT`].
 pub fn assignment(session: &Session) -> Result<BTreeMap<String, usize>> {
     let failed = |e: ort::Error| Error::Failed(format!("ONNX Runtime does not tell what runs where: {e}"));
     let api = ort::api();

@@ -30,7 +30,7 @@ struct Args {
     output_type_shape: Vec<BTreeMap<String, Vec<i64>>>,
 }
 
-/// Nodes in order of first execution, each with the microseconds of every run.
+/// Reads a profile and returns the nodes in order of first execution, each with the microseconds of every run.
 pub fn read(path: &Path) -> Result<Vec<NodeTime>> {
     parse(&artifact::read(path)?, path)
 }

@@ -21,10 +21,10 @@ use rten_tensor::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// rten's version, as in Cargo.toml.
+/// This is rten's version, as in Cargo.toml.
 pub const VERSION: &str = "0.27.0";
 
-/// A model loaded by rten.
+/// This is a model loaded by rten.
 pub struct RtenBackend {
     model: Model,
     run: RunOptions,
@@ -37,7 +37,8 @@ pub struct RtenBackend {
 }
 
 impl RtenBackend {
-    /// Loads a model. Open dimensions become what `options` say.
+    /// Loads a model; open dimensions become what `options` say. Fails with an input error where the model has
+    /// an operator, attribute or type that is not proved, or rten cannot load it.
     pub fn load(file: &OnnxFile, options: &Options, why: &str) -> Result<Self> {
         let (path, onnx) = (file.path(), file.model());
         if let Some((name, _)) = onnx.initializers.iter().find(|(_, i)| i.sparse) {

@@ -18,7 +18,7 @@ const ANY: &[i32] = &[FLOAT, 10, 2, 3, 6, INT64, 9];
 const BOOL: &[i32] = &[9];
 const INTEGERS: &[i32] = &[2, 3, 6];
 
-/// An operator that is proved.
+/// This is an operator that is proved.
 pub struct Op {
     /// ONNX's name.
     pub name: &'static str,
@@ -58,7 +58,7 @@ const RESIZE: &[&str] = &[
     "nearest_mode",
 ];
 
-/// All of them, in order.
+/// These are all operators that are proved, in order of their names.
 pub const OPS: &[Op] = &[
     op("Abs", FI, &[], plain),
     op("Add", FI, &[], plain),
@@ -150,7 +150,8 @@ pub const OPS: &[Op] = &[
     op("Where", BOOL, &[], plain),
 ];
 
-/// Checks a node and writes what stands for it.
+/// Checks a node and writes what stands for it. Fails where the operator, one of its attributes or its type is
+/// not listed in [`OPS`].
 pub fn add(rewrite: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     if !node.is_onnx() {
         return Err(format!("operator set `{}` is not ONNX's own: not supported", node.domain));

@@ -5,12 +5,12 @@ use crate::onnx::shapes::Known;
 use prost::bytes::Bytes;
 use std::collections::HashMap;
 
-/// ONNX's element types.
+/// This is ONNX's number of the element type `float` (TensorProto.DataType).
 pub(super) const FLOAT: i32 = 1;
-/// The floats that rten has.
+/// These are the floats that rten has.
 pub(super) const F: &[i32] = &[FLOAT, 10];
 
-/// What is written for rten.
+/// This is what is written for rten.
 pub struct Rewrite<'a> {
     /// Of the default domain.
     pub opset: i64,
@@ -79,7 +79,7 @@ fn input(node: &NodeProto, i: usize) -> Result<String, String> {
     node.given(i).map(str::to_owned).ok_or_else(|| format!("lacks input {i}"))
 }
 
-/// As it is.
+/// Passes a node on as it is. Only Split may have several results.
 pub(super) fn plain(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     if node.op_type != "Split" {
         one_output(&node)?;
@@ -88,7 +88,7 @@ pub(super) fn plain(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     Ok(())
 }
 
-/// Casts to types that rten has; bool it does not (any integer would do for one).
+/// Passes on a Cast to a type that rten has. Bool is none of them (any integer would do for one).
 pub(super) fn cast(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     match node.int("to") {
         Some(1 | 10 | 6 | 7) => plain(r, node),
@@ -97,7 +97,7 @@ pub(super) fn cast(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     }
 }
 
-/// Nothing is dropped where nothing is trained.
+/// Writes Dropout as Identity: nothing is dropped where nothing is trained.
 pub(super) fn dropout(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     let y = one_output(&node)?;
     if node.given(2).is_some() {
@@ -107,8 +107,8 @@ pub(super) fn dropout(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     Ok(())
 }
 
-/// rten's Relu makes 0 of NaN. A LeakyRelu of slope 0 is the same for every number, and keeps NaN (of -infinity it makes
-/// NaN, which is loud).
+/// Writes Relu, which makes 0 of NaN in rten, as a LeakyRelu of slope 0. That is the same for every number, and
+/// keeps NaN (of -infinity it makes NaN, which is loud).
 pub(super) fn relu(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     let y = one_output(&node)?;
     let alpha = AttributeProto { name: "alpha".into(), r#type: 1, f: 0.0, ..Default::default() };
@@ -116,7 +116,7 @@ pub(super) fn relu(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     Ok(())
 }
 
-/// rten's Clip makes the lower bound of NaN; its Max and Min keep NaN.
+/// Writes Clip of floats, which makes the lower bound of NaN in rten, as Max and Min, which keep NaN.
 pub(super) fn clip(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     let (x, y) = (input(&node, 0)?, one_output(&node)?);
     if !r.values.get(&x).is_some_and(|v| F.contains(&v.elem_type)) {
@@ -139,8 +139,8 @@ pub(super) fn clip(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     Ok(())
 }
 
-/// MaxPool and GlobalMaxPool skip NaN. To what they give is added the sum of 0 times each image's values, which is NaN
-/// where one of them is, or is infinite.
+/// Writes MaxPool and GlobalMaxPool, which skip NaN in rten. To what they give is added the sum of 0 times each
+/// image's values, which is NaN where one of them is, or is infinite.
 pub(super) fn largest(r: &mut Rewrite, mut node: NodeProto) -> Result<(), String> {
     if node.op_type == "MaxPool" {
         window(r, &mut node, None)?;
@@ -154,7 +154,8 @@ pub(super) fn largest(r: &mut Rewrite, mut node: NodeProto) -> Result<(), String
     marked(r, node, vec![], vec![ints("axes", axes), int("keepdims", 1)])
 }
 
-/// ReduceMax and ReduceMin skip NaN too, over some axes.
+/// Writes ReduceMax and ReduceMin of floats over their axes; they skip NaN in rten and are marked as
+/// [`largest`] does.
 pub(super) fn extreme(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     let x = input(&node, 0)?;
     if !r.values.get(&x).is_some_and(|v| F.contains(&v.elem_type)) {
@@ -279,7 +280,8 @@ fn same_pads(r: &Rewrite, node: &NodeProto, upper: bool) -> Option<Vec<i64>> {
     Some(begin)
 }
 
-/// Up to operator set 12 over everything from the axis on: then of a matrix.
+/// Passes on Softmax and LogSoftmax. Up to operator set 12 they are over everything from the axis on, and so
+/// written as that of a matrix.
 pub(super) fn softmax(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     if r.opset >= 13 {
         return plain(r, node);
@@ -295,7 +297,8 @@ pub(super) fn softmax(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     Ok(())
 }
 
-/// By nearest neighbour or linear; rten takes `cubic` for linear, and is off where corners are aligned and it shrinks.
+/// Passes on Resize by nearest neighbour or linear. It refuses `cubic`, which rten takes for linear, and
+/// `linear` with aligned corners, where rten is off when it shrinks.
 pub(super) fn resize(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     let transform = node.text("coordinate_transformation_mode").unwrap_or("half_pixel");
     match node.text("mode").unwrap_or("nearest") {
@@ -307,7 +310,7 @@ pub(super) fn resize(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     }
 }
 
-/// A vector behind a stack of matrices leaves a dimension of 1 in rten's result.
+/// Passes on MatMul, except of a stack of matrices by a vector, which leaves a dimension of 1 in rten's result.
 pub(super) fn mat_mul(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     match (r.dims(&node, 0).map(<[u64]>::len), r.dims(&node, 1).map(<[u64]>::len)) {
         (_, None) => Err("by a value of a shape that is not known is not supported".into()),
@@ -331,7 +334,8 @@ pub(super) fn pow(r: &mut Rewrite, node: NodeProto) -> Result<(), String> {
     plain(r, node)
 }
 
-/// Scales run along axis 1 where nothing else is said; rten would take the last one.
+/// Writes QuantizeLinear with its axis: scales run along axis 1 where nothing else is said; rten would take the
+/// last one.
 pub(super) fn quantize(r: &mut Rewrite, mut node: NodeProto) -> Result<(), String> {
     let scales = r.dims(&node, 1).map(|d| d.iter().product::<u64>());
     let scales = scales.ok_or("with scales of a shape that is not known is not supported")?;

@@ -11,16 +11,17 @@ use gtn_core::{Error, Result};
 use serde::Serialize;
 use std::path::Path;
 
-/// For reports.
+/// This is the program's name and version, for reports.
 pub const PROGRAM: &str = concat!("gtn-run ", env!("CARGO_PKG_VERSION"));
 
-/// A bad path for results fails before the work, not after it.
+/// Checks that results can be written: a bad path fails before the work, not after it.
 pub fn check_outputs(output: &OutputArgs) -> Result<()> {
     let files = [&output.json, &output.html];
     files.into_iter().flatten().filter(|p| *p != Path::new("-")).try_for_each(|p| artifact::check_writable(p))
 }
 
-/// JSON, HTML, terminal; that one of them cannot be written keeps none of the others back.
+/// Writes JSON, HTML and the terminal's words. That one of them cannot be written keeps none of the others
+/// back.
 pub fn deliver(reports: &[Report], output: &OutputArgs) -> Result<()> {
     let to_stdout = output.json.as_deref() == Some(Path::new("-"));
     // One report as itself, several as a list.
@@ -34,7 +35,7 @@ pub fn deliver(reports: &[Report], output: &OutputArgs) -> Result<()> {
     exit::work_first(exit::work_first(json, html), words)
 }
 
-/// To a file, or with `-` to stdout.
+/// Writes JSON to a file, or with `-` to stdout.
 pub fn deliver_json<T: Serialize + ?Sized>(value: &T, path: &Path) -> Result<()> {
     match path == Path::new("-") {
         true => exit::print(&artifact::to_json(value)?),
@@ -54,7 +55,7 @@ fn terminal(reports: &[Report], output: &OutputArgs) -> String {
     text
 }
 
-/// One page about all reports.
+/// Writes one page about all reports.
 pub fn deliver_html(reports: &[Report], path: &Path) -> Result<()> {
     let title = match reports {
         [one] => one.model.name.clone(),
@@ -63,7 +64,7 @@ pub fn deliver_html(reports: &[Report], path: &Path) -> Result<()> {
     artifact::write_atomic(path, html::report::page(reports, &title).as_bytes())
 }
 
-/// A failed comparison is exit status 1.
+/// Fails with exit status 1 where a comparison of the report failed.
 pub fn judge(model: &Path, report: &Report) -> Result<()> {
     match report.parity_passes() {
         true => Ok(()),

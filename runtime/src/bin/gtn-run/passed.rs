@@ -4,8 +4,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use std::ffi::OsString;
 
-/// Arguments, and the words that gave them: what a pass in a process of its own is run with. The words come from
-/// clap's list of the arguments, so that none can be forgotten.
+/// These are arguments with the words that gave them, by which a pass is run in a process of its own. The words
+/// come from clap's list of the arguments, so that none can be forgotten.
 #[derive(Debug)]
 pub struct Passed<T> {
     /// The arguments.

@@ -16,7 +16,7 @@ use gtn_run::settings::TunedSettings;
 use gtn_run::subject::Subject;
 use std::num::NonZeroUsize;
 
-/// How models are run, after this process has been confined to its CPUs.
+/// This says how models are run, after this process has been confined to its CPUs.
 #[derive(Debug)]
 pub struct Prepared {
     /// For loading.
@@ -27,7 +27,7 @@ pub struct Prepared {
 /// Images in an inference, at most.
 pub const MAX_BATCH: usize = 4096;
 
-/// Checks the flags, reads the settings file (flags win over it), pins.
+/// Checks the flags, reads the settings file (flags win over it), and pins this process.
 pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     let kind = match (args.backend.as_str(), Kind::named(&args.backend)) {
         ("auto", _) => None,
@@ -78,7 +78,8 @@ pub fn prepare(args: &BackendArgs) -> Result<Prepared> {
     Ok(Prepared { options, settings })
 }
 
-/// Where backend wgpu keeps what it compiles.
+/// Returns the folder in which backend wgpu keeps what it compiles; `None` without that backend or a home
+/// folder.
 pub fn cache_dir() -> Option<std::path::PathBuf> {
     #[cfg(feature = "wgpu")]
     return gtn_run::gpu::default_dir();
@@ -132,19 +133,19 @@ impl Prepared {
     }
 }
 
-/// What computes and why, on stderr: for commands whose answer has no place for it.
+/// Tells on stderr what computes and why: this is for commands whose answer has no place for it.
 pub fn tell_backend(subject: &Subject) {
     let b = subject.backend.info();
     exit::note(&format!("backend {} {} on {} ({})", b.name, b.version, b.providers.join(", "), b.why));
     tell_warnings(subject);
 }
 
-/// What a reader must know of a loaded model, on stderr.
+/// Tells on stderr what a reader must know of a loaded model.
 pub fn tell_warnings(subject: &Subject) {
     known(subject).iter().for_each(|w| exit::note(&format!("warning: {w}")));
 }
 
-/// 1 to `most`.
+/// Checks that a flag's value is 1 to `most`; any other is a usage error.
 pub fn within(flag: &str, value: usize, most: usize) -> Result<()> {
     if (1..=most).contains(&value) {
         return Ok(());
@@ -152,7 +153,7 @@ pub fn within(flag: &str, value: usize, most: usize) -> Result<()> {
     Err(Error::usage(format!("{flag} {value}: wanted 1 to {most}")))
 }
 
-/// A time in seconds that a person would wait for.
+/// Checks that a flag's time is 0 to 3600 s, as long as a person would wait; any other is a usage error.
 pub fn seconds(flag: &str, value: f64) -> Result<()> {
     if (0.0..=3600.0).contains(&value) {
         return Ok(());
@@ -163,7 +164,7 @@ pub fn seconds(flag: &str, value: f64) -> Result<()> {
 /// MLPerf Mobile's rules for a single stream.
 const MLPERF: (f64, usize) = (60.0, 1024);
 
-/// How to measure.
+/// Checks the flags and returns how to measure. With `--mlperf` MLPerf Mobile's rules for a single stream hold.
 pub fn bench_settings(args: &BenchSettings) -> Result<bench::Settings> {
     seconds("--seconds", args.seconds)?;
     seconds("--warmup", args.warmup)?;

@@ -18,7 +18,8 @@ use gtn_run::settings::{self, TunedSettings};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::path::Path;
 
-/// Writes and prints what came; the exit status of the run, whatever became of its words.
+/// Writes and prints what came, and returns the exit status of the run. If the run succeeded, what cannot be
+/// written is an error.
 pub fn tell(line: &Line, wanted: &OutputArgs, mut came: Came, from: &Address) -> Result<u8> {
     let files = line.outputs.iter().enumerate().map(|(i, output)| match came.files.remove(&(i + 1)) {
         Some(bytes) => Checked { line, wanted, from, output }.written(bytes),

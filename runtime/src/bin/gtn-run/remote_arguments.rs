@@ -71,15 +71,15 @@ struct Reading {
     output: OutputArgs,
 }
 
-/// From what clap found, of a subcommand, or of the program itself where there is none: the command, and where its answer
-/// is wanted here.
+/// Reads what clap found, of a subcommand, or of the program itself where there is none. Returns the command,
+/// and where its answer is wanted here.
 pub fn read(program: &Command, matches: &ArgMatches) -> Result<(Line, OutputArgs)> {
     let mut reading = Reading::default();
     reading.command(program, matches)?;
     Ok((reading.line, reading.output))
 }
 
-/// Whether each file here could be written, before any work.
+/// Checks that each file here can be written, before any work.
 pub fn check_writable(line: &Line, output: &OutputArgs) -> Result<()> {
     let answer = [&output.json, &output.html].into_iter().flatten();
     let others = line.outputs.iter().filter_map(|output| output.here.as_ref());

@@ -13,7 +13,7 @@ use wgpu::{DeviceType, DownlevelFlags, ErrorFilter, Limits};
 /// An inference that takes longer has hung.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// An open device.
+/// This is an open device.
 pub struct Gpu {
     /// For buffers and pipelines.
     pub device: wgpu::Device,
@@ -25,17 +25,19 @@ pub struct Gpu {
     trouble: Arc<Mutex<Option<String>>>,
 }
 
-/// An adapter, not yet open.
+/// This is an adapter that is not yet open.
 pub struct FoundAdapter {
     adapter: wgpu::Adapter,
     info: wgpu::AdapterInfo,
 }
 
-/// Lets Mesa's layer that asks a window system for its favourite adapter be: without one it writes `error: XDG_RUNTIME_DIR
-/// is invalid or not set` to stderr, for every adapter that is found. We rank adapters ourselves.
+/// Keeps Mesa's layer from asking a window system for its favourite adapter: without one it writes
+/// `error: XDG_RUNTIME_DIR is invalid or not set` to stderr, for every adapter that is found. We rank adapters
+/// ourselves.
 ///
 /// # Safety
-/// Changes the environment: no other thread may run yet.
+///
+/// This changes the environment: no other thread may run yet.
 pub unsafe fn quiet() {
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         // SAFETY: the caller's promise.
@@ -43,8 +45,9 @@ pub unsafe fn quiet() {
     }
 }
 
-/// The best adapter, of Vulkan, Metal or DX12; where these have none, of OpenGL ES. `WGPU_BACKEND` names one of them.
-/// Software adapters (a CPU that plays a GPU) are for tests: they want `allow_software`.
+/// Finds the best adapter, of Vulkan, Metal or DX12; where these have none, of OpenGL ES. `WGPU_BACKEND` names
+/// one of them. Software adapters (a CPU that plays a GPU) are for tests: they want `allow_software`. Fails
+/// with [`Error::Unavailable`] where there is none.
 pub fn find(allow_software: bool) -> Result<FoundAdapter> {
     let asked = wgpu::Backends::from_env();
     let mut adapters = adapters(asked.unwrap_or(wgpu::Backends::PRIMARY))?;
@@ -82,12 +85,12 @@ fn adapters(backends: wgpu::Backends) -> Result<Vec<wgpu::Adapter>> {
 }
 
 impl FoundAdapter {
-    /// Name, driver.
+    /// Returns its name and driver.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
     }
 
-    /// What its shaders can do beyond the least.
+    /// Returns what its shaders can do beyond the least.
     pub fn abilities(&self) -> Abilities {
         let flags = self.adapter.get_downlevel_capabilities().flags;
         Abilities {
@@ -96,7 +99,8 @@ impl FoundAdapter {
         }
     }
 
-    /// The kernels that suit it: what a large GPU gains by shared memory, a small one or a CPU loses by barriers.
+    /// Returns the kernels that suit it: what a large GPU gains by shared memory, a small one or a CPU loses by
+    /// barriers.
     pub fn kernels(&self) -> Kernels {
         match self.info.device_type {
             DeviceType::DiscreteGpu => Kernels::Tile,
@@ -105,7 +109,8 @@ impl FoundAdapter {
     }
 }
 
-/// Opens an adapter whose storage bindings hold `bytes`.
+/// Opens an adapter whose storage bindings hold `bytes`. Fails with [`Error::Unavailable`] where it does not
+/// open or its bindings are smaller.
 pub fn open(FoundAdapter { adapter, info }: FoundAdapter, bytes: u64) -> Result<Gpu> {
     let limits = limits(&adapter.limits(), bytes)
         .map_err(|what| Error::Unavailable(format!("backend wgpu: {}: {what}", info.name)))?;
@@ -163,7 +168,7 @@ fn limits(offered: &Limits, bytes: u64) -> Result<Limits, String> {
 }
 
 impl Gpu {
-    /// An error if anything has gone wrong since the device was opened.
+    /// Fails if anything has gone wrong since the device was opened.
     pub fn check(&self) -> Result<()> {
         match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
@@ -171,7 +176,7 @@ impl Gpu {
         }
     }
 
-    /// Does something whose errors become one of ours.
+    /// Does `work`, and returns what goes wrong in it as one of our errors.
     pub fn scoped<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Validation, ErrorFilter::Internal];
         let mut scopes: Vec<_> = filters.into_iter().map(|f| self.device.push_error_scope(f)).collect();
@@ -186,14 +191,14 @@ impl Gpu {
         }
     }
 
-    /// Waits for everything submitted.
+    /// Waits up to 300 s for everything submitted.
     pub fn finish(&self) -> Result<()> {
         let all = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
         self.device.poll(all).map_err(|e| self.failed(&e.to_string()))?;
         self.check()
     }
 
-    /// Exit status 3, with the adapter's name.
+    /// Returns an error of exit status 3 with the adapter's name.
     pub fn failed(&self, what: &str) -> Error {
         Error::Unavailable(format!("backend wgpu: {}: {what}", self.info.name))
     }

@@ -6,14 +6,14 @@ use crate::onnx::Numbers;
 use gtn_core::{Error, Result};
 use wgpu::{BufferUsages, ShaderStages};
 
-/// Bytes between the steps' offsets: the alignment that every adapter takes.
+/// The steps' offsets lie so many bytes apart: every adapter takes this alignment.
 pub const AT_STRIDE: usize = 256;
 /// The shaders' `At`: up to five reads, a write, and a step's own parameters.
 const AT_BYTES: u64 = 128;
 /// Bytes of what shaders read at once: a vector of four.
 const VECTOR: u64 = 16;
 
-/// A buffer of at least so many bytes.
+/// Makes a buffer of at least so many bytes.
 pub fn buffer(gpu: &Gpu, label: &str, bytes: u64, usage: BufferUsages) -> Result<wgpu::Buffer> {
     let size = bytes.max(AT_BYTES).next_multiple_of(VECTOR);
     gpu.scoped(|| {
@@ -23,7 +23,7 @@ pub fn buffer(gpu: &Gpu, label: &str, bytes: u64, usage: BufferUsages) -> Result
     })
 }
 
-/// Constants to their places, and each step's offsets.
+/// Writes the constants to their places, and each step's offsets.
 pub fn upload(
     gpu: &Gpu,
     program: &Program,
@@ -49,7 +49,7 @@ pub fn upload(
     Ok(())
 }
 
-/// Every shader's: the one buffer, its step's offsets, packed weights.
+/// Returns what every shader binds: the memory, its step's offsets, and packed weights.
 pub fn bindings(
     device: &wgpu::Device,
     memory: &wgpu::Buffer,

@@ -14,7 +14,8 @@ const MAGIC: &str = "gtn.pipelines/1";
 const MOST_BYTES: usize = 64 << 20;
 const CHOICE_SCHEMA: &str = "gtn.kernels/1";
 
-/// Where programs keep it: `$XDG_CACHE_HOME/gtn-run`, or `~/.cache/gtn-run`.
+/// Returns where programs keep it: `$XDG_CACHE_HOME/gtn-run`, or `~/.cache/gtn-run`. Returns `None` where
+/// neither is known.
 pub fn default_dir() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let dir = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
@@ -30,7 +31,7 @@ pub fn key(info: &wgpu::AdapterInfo, version: &str) -> String {
     artifact::sha256(all.as_bytes()).chars().take(16).collect()
 }
 
-/// Compiled pipelines, and their file.
+/// These are compiled pipelines and their file.
 pub struct Pipelines {
     /// What the driver compiles into.
     pub cache: wgpu::PipelineCache,
@@ -40,7 +41,8 @@ pub struct Pipelines {
 }
 
 impl Pipelines {
-    /// Opens the adapter's file in `dir`, or an empty cache; none where the adapter keeps no pipelines.
+    /// Opens the adapter's file in `dir`, or an empty cache. Returns `None` without `dir`, and where the
+    /// adapter keeps no pipelines.
     pub fn open(gpu: &Gpu, dir: Option<&Path>, version: &str) -> Result<Option<Self>> {
         let Some(dir) = dir.filter(|_| gpu.device.features().contains(wgpu::Features::PIPELINE_CACHE)) else {
             return Ok(None);
@@ -58,7 +60,7 @@ impl Pipelines {
         Ok(Some(Self { cache, path, read }))
     }
 
-    /// Writes what has been compiled since; says what came of it.
+    /// Writes what has been compiled since, and returns what came of it, for people.
     pub fn save(&self) -> String {
         let path = self.path.display();
         let had = self.read.len();
@@ -107,14 +109,14 @@ fn choice_path(dir: &Path, key: &str, model_sha256: &str, batch: usize) -> PathB
     dir.join(format!("kernels-{key}-{sha}-{batch}.json"))
 }
 
-/// What was chosen for a model on an adapter, if anything was.
+/// Returns the kernels chosen for a model on an adapter, if any were.
 pub fn chosen(dir: Option<&Path>, key: &str, model_sha256: &str, batch: usize) -> Option<Kernels> {
     let path = choice_path(dir?, key, model_sha256, batch);
     let choice: TunedKernels = artifact::read_schema(&path, CHOICE_SCHEMA).ok()?;
     Kernels::named(&choice.kernels)
 }
 
-/// Keeps a choice.
+/// Keeps a choice of kernels, and returns its file.
 pub fn choose(dir: &Path, key: &str, model_sha256: &str, batch: usize, kernels: Kernels) -> Result<PathBuf> {
     let path = choice_path(dir, key, model_sha256, batch);
     artifact::create_dir(dir)?;

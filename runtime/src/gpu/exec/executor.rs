@@ -21,9 +21,9 @@ use gtn_core::{Error, Result};
 use std::collections::BTreeMap;
 use wgpu::BufferUsages;
 
-/// wgpu's version, as in Cargo.toml.
+/// This is wgpu's version, as in Cargo.toml.
 pub const VERSION: &str = "30.0";
-/// A model on a GPU.
+/// This is a model on a GPU.
 pub struct WgpuBackend {
     gpu: Gpu,
     info: BackendInfo,
@@ -48,12 +48,14 @@ pub struct WgpuBackend {
 }
 
 impl WgpuBackend {
-    /// Loads a model. Open dimensions become what `options` say.
+    /// Loads a model; open dimensions become what `options` say. Fails with an input error where an operator is
+    /// not supported or the values take more than their budget, and with [`Error::Unavailable`] where the GPU
+    /// fails.
     pub fn load(file: &OnnxFile, options: &Options, why: &str) -> Result<Self> {
         Self::load_bound(file, options, why, &[])
     }
 
-    /// [`Self::load`] with some inputs known already: a shape or a list of axes must be.
+    /// Does what [`Self::load`] does with some inputs known already: a shape or a list of axes must be.
     pub fn load_bound(file: &OnnxFile, options: &Options, why: &str, known: &[Named]) -> Result<Self> {
         Self::load_with_abilities(file, options, why, known, None)
     }
@@ -140,8 +142,8 @@ impl WgpuBackend {
         })
     }
 
-    /// Bytes that the driver gave us, and what the plan wants of them (weights and activations); none where the
-    /// driver does not say.
+    /// Returns the bytes that the driver gave us, and those that the plan wants (weights and activations).
+    /// Returns `None` where the driver does not say.
     pub fn device_memory(&self) -> Option<(u64, u64)> {
         let planned = 4 * (self.takes.constants + self.takes.packed + self.takes.activations) as u64;
         Some((self.gpu.device.generate_allocator_report()?.total_allocated_bytes, planned))

@@ -9,7 +9,7 @@ use crate::gpu::kernel::{GROUP, Kernel, Shader};
 use gtn_core::{Error, Result};
 use wgpu::BufferUsages;
 
-/// peak.wgsl
+/// This shader is peak.wgsl.
 pub const SHADER: Shader = Shader { name: "peak", source: include_str!("peak.wgsl") };
 
 const INVOCATIONS: usize = 1 << 16;
@@ -17,7 +17,7 @@ const ROUNDS: usize = 1000;
 /// Eight multiply-adds of four floats.
 const FLOP_OF_A_ROUND: usize = 8 * 4 * 2;
 
-/// An open adapter that can be made to do its best.
+/// This is an open adapter that can be made to do its best.
 pub struct Peak {
     gpu: Gpu,
     bind_group: wgpu::BindGroup,
@@ -46,7 +46,7 @@ impl Peak {
         Ok(Self { gpu, bind_group, step })
     }
 
-    /// Its name.
+    /// Returns the adapter's name.
     pub fn adapter(&self) -> &str {
         &self.gpu.info.name
     }

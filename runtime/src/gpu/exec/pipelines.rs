@@ -9,7 +9,7 @@ use std::collections::HashMap;
 /// Workgroups along a dimension, at most.
 const MAX_GROUPS: usize = 65_535;
 
-/// A kernel that can be dispatched.
+/// This is a kernel that can be dispatched.
 pub struct Compiled {
     /// Its pipeline.
     pub pipeline: wgpu::ComputePipeline,
@@ -19,7 +19,8 @@ pub struct Compiled {
     pub at: u32,
 }
 
-/// A pipeline for each kernel, whose node's name is beside it; equal ones are compiled once.
+/// Returns a pipeline for each kernel, whose node's name is beside it; equal ones are compiled once. Fails with
+/// [`Error::Unavailable`] where a pipeline does not compile or a node has too much to compute.
 pub fn compile<'a>(
     gpu: &Gpu,
     layout: &wgpu::PipelineLayout,

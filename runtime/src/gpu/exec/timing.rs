@@ -10,7 +10,7 @@ use wgpu::BufferUsages;
 /// Timestamps of a query set, at most: two a step.
 const MOST_QUERIES: usize = 4096;
 
-/// Microseconds of every step, inference by inference.
+/// These are the microseconds of every step, inference by inference.
 pub struct Timing {
     gpu_clock: Option<GpuClock>,
     /// By step.
@@ -26,7 +26,7 @@ struct GpuClock {
 }
 
 impl Timing {
-    /// For so many steps.
+    /// Prepares to time so many steps.
     pub fn new(gpu: &Gpu, steps: usize) -> Result<Self> {
         let count = 2 * steps;
         let has = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
@@ -49,7 +49,7 @@ impl Timing {
         Ok(Self { gpu_clock, us: vec![Vec::new(); steps] })
     }
 
-    /// What measures.
+    /// Returns what measures: the GPU's timestamps or the host's clock.
     pub fn clock(&self) -> &'static str {
         if self.gpu_clock.is_some() { "timestamps on the GPU" } else { "the host's clock around each step" }
     }

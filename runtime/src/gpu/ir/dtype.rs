@@ -1,7 +1,7 @@
 //! Element types.
 
-/// Element types. On the GPU every element takes 4 bytes: a float, or an integer as i32 (bytes and float16 less where
-/// channels are in fours: see [`crate::gpu::ir::form`]).
+/// This is the type of a tensor's elements. On the GPU every element takes 4 bytes: a float, or an integer as
+/// i32 (bytes and float16 less where channels are in fours: see [`crate::gpu::ir::form`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the types'
 pub enum DType {
@@ -18,7 +18,7 @@ pub enum DType {
 }
 
 impl DType {
-    /// Of ONNX's TensorProto.DataType.
+    /// Returns the type of ONNX's number (TensorProto.DataType). One that is not supported is an error.
     pub fn of(elem_type: i32) -> Result<Self, String> {
         Ok(match elem_type {
             1 => Self::F32,
@@ -34,7 +34,7 @@ impl DType {
         })
     }
 
-    /// Smallest and largest value of an integer type that i32 holds.
+    /// Returns the smallest and largest value of an integer type that i32 holds; `None` for any other type.
     pub fn range(self) -> Option<(i32, i32)> {
         Some(match self {
             Self::U8 => (0, 255),
@@ -46,12 +46,12 @@ impl DType {
         })
     }
 
-    /// Whether it is one of the floats.
+    /// Returns whether it is one of the floats.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F32 | Self::F16)
     }
 
-    /// ONNX's name.
+    /// Returns ONNX's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "float",

@@ -4,7 +4,7 @@
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::{Node, Reads, ValueId};
 
-/// Words that four channels of a place take in fours.
+/// Returns how many words four channels of a place take in fours.
 pub fn words(dtype: DType) -> usize {
     match dtype {
         DType::U8 | DType::I8 => 1,
@@ -13,7 +13,7 @@ pub fn words(dtype: DType) -> usize {
     }
 }
 
-/// How an operator's values lie.
+/// This says how an operator's values lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// As ONNX has them.
@@ -24,7 +24,7 @@ pub enum Form {
     Scaled(Operand),
 }
 
-/// One of two operands.
+/// This says which of two operands is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operand {
     /// `reads[0]`.
@@ -33,7 +33,7 @@ pub enum Operand {
     Second,
 }
 
-/// A node with the layout of its values decided.
+/// This is a node with the layout of its values decided.
 #[derive(Debug, Clone)]
 pub struct Laid {
     /// As the model has it.

@@ -11,11 +11,11 @@ const MAX_ELEMENTS: usize = 1 << 29;
 /// Most dimensions of a tensor.
 pub const MAX_RANK: usize = 6;
 
-/// Index of a value.
+/// This is the index of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId(pub usize);
 
-/// Integers and what they stand for: the input of a DequantizeLinear.
+/// These are integers and what they stand for: the input of a DequantizeLinear.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Affine {
     /// The integers.
@@ -28,7 +28,7 @@ pub struct Affine {
     pub axis: usize,
 }
 
-/// A tensor.
+/// A value is a tensor.
 #[derive(Debug, Clone)]
 pub struct Value {
     /// Element type.
@@ -52,12 +52,12 @@ pub struct Value {
 }
 
 impl Value {
-    /// Elements.
+    /// Returns how many elements it has.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// `[images, channels, places]`.
+    /// Returns its shape as `[images, channels, places]`. Fewer than two dimensions are an error.
     pub fn planes(&self) -> Result<[usize; 3], String> {
         match &self.shape[..] {
             [n, c, rest @ ..] => Ok([*n, *c, rest.iter().product()]),
@@ -66,10 +66,10 @@ impl Value {
     }
 }
 
-/// What an operator reads, as its struct says; none where an operand is left out.
+/// These are the values that an operator reads, as its struct says; `None` where an operand is left out.
 pub type Reads = Vec<Option<ValueId>>;
 
-/// An operator and its values.
+/// A node is an operator and its values.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Its name in the file, or its first output's.
@@ -87,13 +87,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// An operand that must be there.
+    /// Returns operand `i`; it is an error if that is left out.
     pub fn read(&self, i: usize) -> Result<ValueId, String> {
         self.reads.get(i).copied().flatten().ok_or_else(|| format!("has no operand {i}"))
     }
 }
 
-/// Values and nodes in order.
+/// A graph holds values, and nodes in order of execution.
 #[derive(Debug)]
 pub struct Graph {
     /// Bytes that constants may still take.
@@ -105,12 +105,13 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// An empty graph, whose constants may take so many bytes: a small file cannot ask for a large memory.
+    /// Makes an empty graph, whose constants may take so many bytes: a small file cannot ask for a large
+    /// memory.
     pub fn new(budget: usize) -> Self {
         Self { budget, values: Vec::new(), nodes: Vec::new() }
     }
 
-    /// Adds a value that nothing computes yet. Errors: too many dimensions or elements, or none.
+    /// Adds a value that nothing computes yet. Fails where it has too many dimensions or elements, or none.
     pub fn add(&mut self, dtype: DType, shape: &[usize], uses: usize) -> Result<ValueId, String> {
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if shape.len() > MAX_RANK {
@@ -134,7 +135,7 @@ impl Graph {
         Ok(id)
     }
 
-    /// Adds known values that the node `origin` brought.
+    /// Adds known values that the node `origin` brought. Fails where they go beyond the graph's budget.
     pub fn add_constant(
         &mut self,
         constant: Constant,
@@ -163,7 +164,8 @@ impl Graph {
         Ok(id)
     }
 
-    /// A constant's numbers, if it is one; what nothing else reads is given up here, and its bytes with it.
+    /// Returns a constant's numbers, if it is one. Where nothing else reads them, they are given up here, and
+    /// their bytes with them.
     pub fn take_numbers(&mut self, id: ValueId) -> Result<Option<Rc<Numbers>>, String> {
         let value = self.value_mut(id)?;
         if value.uses > 1 {
@@ -174,17 +176,17 @@ impl Graph {
         Ok(numbers)
     }
 
-    /// The value; ids come from this graph only.
+    /// Returns the value; ids come from this graph only.
     pub fn value(&self, id: ValueId) -> Result<&Value, String> {
         self.values.get(id.0).ok_or_else(|| missing(id))
     }
 
-    /// The value, to change it.
+    /// Returns the value, to change it.
     pub fn value_mut(&mut self, id: ValueId) -> Result<&mut Value, String> {
         self.values.get_mut(id.0).ok_or_else(|| missing(id))
     }
 
-    /// The value whose memory this is.
+    /// Returns the value whose memory this is.
     pub fn root(&self, id: ValueId) -> Result<ValueId, String> {
         Ok(self.value(id)?.root)
     }
@@ -203,12 +205,12 @@ impl Graph {
         std::mem::take(&mut self.nodes)
     }
 
-    /// The node, to change it.
+    /// Returns the node, to change it.
     pub fn node_mut(&mut self, at: usize) -> Result<&mut Node, String> {
         self.nodes.get_mut(at).ok_or_else(|| format!("node {at} is not there"))
     }
 
-    /// Where the node that writes `value` is, if nothing else reads what it writes.
+    /// Returns the node that writes `value`, and where it is, if nothing else reads what it writes.
     pub fn sole_node(&self, value: ValueId) -> Result<Option<(usize, &Node)>, String> {
         let value = self.value(value)?;
         let Some(at) = value.node.filter(|_| value.uses == 1) else { return Ok(None) };

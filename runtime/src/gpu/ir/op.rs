@@ -6,7 +6,7 @@
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::window::{Groups, Window};
 
-/// What a node computes.
+/// This says what a node computes.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)] // the names are the structs'
 pub enum Op {
@@ -35,7 +35,7 @@ pub enum Op {
     Strided(Strided),
 }
 
-/// A function of one float; of NaN it is NaN.
+/// This is a function of one float; of NaN it is NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// max(x, 0)
@@ -60,7 +60,7 @@ pub enum Activation {
     Sigmoid,
 }
 
-/// Clip of integers: min(max(x, lo), hi). Reads x.
+/// Clips integers: min(max(x, lo), hi). It reads x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClipIntegers {
     /// Least result.
@@ -69,7 +69,7 @@ pub struct ClipIntegers {
     pub hi: i32,
 }
 
-/// Mean of each window. Reads x.
+/// Gives the mean of each window. It reads x.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AveragePool {
     /// Over space.
@@ -78,21 +78,22 @@ pub struct AveragePool {
     pub include_pad: bool,
 }
 
-/// Largest of each window, of floats or bytes. Reads x.
+/// Gives the largest of each window, of floats or bytes. It reads x.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaxPool {
     /// Over space.
     pub window: Window,
 }
 
-/// BatchNormalization in inference. Reads x, scale, bias, mean, variance.
+/// This is BatchNormalization in inference. It reads x, scale, bias, mean, variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNorm {
     /// Added to the variance.
     pub epsilon: f32,
 }
 
-/// An operator of two operands with NumPy's broadcasting. Reads both; an activation only of floats.
+/// This is an operator of two operands with NumPy's broadcasting. It reads both; only floats have an
+/// activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Binary {
     /// Which.
@@ -101,7 +102,7 @@ pub struct Binary {
     pub activation: Option<Activation>,
 }
 
-/// What is done with two numbers.
+/// This says what is done with two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are ONNX's
 pub enum BinaryOp {
@@ -111,7 +112,7 @@ pub enum BinaryOp {
     Div,
 }
 
-/// Cast between float, float16 and integers of up to 32 bits. Reads x.
+/// Casts between float, float16 and integers of up to 32 bits. It reads x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cast {
     /// x's type, as the model has it.
@@ -120,8 +121,8 @@ pub struct Cast {
     pub to: DType,
 }
 
-/// One input of Concat into its place: rows of `width` elements, `stride` apart in the result, from `start` on. Reads the
-/// input; the other inputs are nodes of their own that write the same value.
+/// Copies one input of Concat into its place: rows of `width` elements, `stride` apart in the result, from
+/// `start` on. It reads the input; the other inputs are nodes of their own that write the same value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concat {
     /// Elements of the input from the axis on.
@@ -132,7 +133,7 @@ pub struct Concat {
     pub start: usize,
 }
 
-/// A convolution of floats. Reads x, weights, bias (or none), and the residual where there is one.
+/// This is a convolution of floats. It reads x, weights, bias (or none), and the residual where there is one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {
     /// Over space.
@@ -145,8 +146,9 @@ pub struct Conv {
     pub activation: Option<Activation>,
 }
 
-/// A convolution (or Gemm) of dequantised bytes, computed on the integers. Reads x, constant weights, constant bias
-/// (or none), and as tables the scales and the weights' zero points, one for each output channel.
+/// This is a convolution (or Gemm) of dequantised bytes, computed on the integers. It reads x, constant
+/// weights, constant bias (or none), and as tables the scales and the weights' zero points, one for each output
+/// channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntegerConv {
     /// Over space.
@@ -163,7 +165,7 @@ pub struct IntegerConv {
     pub requantise: Option<Requantise>,
 }
 
-/// A QuantizeLinear behind sums of integers.
+/// This is a QuantizeLinear behind sums of integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requantise {
     /// The result's zero point.
@@ -174,7 +176,7 @@ pub struct Requantise {
     pub hi: i32,
 }
 
-/// ConvTranspose. Reads x, weights, bias (or none).
+/// This is ConvTranspose. It reads x, weights, bias (or none).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConvTranspose {
     /// Over space.
@@ -185,7 +187,7 @@ pub struct ConvTranspose {
     pub activation: Option<Activation>,
 }
 
-/// alpha A' B' + beta C of two matrices. Reads A, B, C (or none).
+/// Computes alpha A' B' + beta C of two matrices. It reads A, B, C (or none).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gemm {
     /// Sizes of the product.
@@ -204,7 +206,7 @@ pub struct Gemm {
     pub activation: Option<Activation>,
 }
 
-/// `[rows, depth]` by `[depth, columns]`.
+/// These are the sizes of a product of `[rows, depth]` by `[depth, columns]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names say it
 pub struct Product {
@@ -213,7 +215,7 @@ pub struct Product {
     pub depth: usize,
 }
 
-/// Products of batches of matrices, NumPy's rules. Reads both.
+/// Computes the products of batches of matrices, by NumPy's rules. It reads both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatMul {
     /// Sizes of each product.
@@ -226,7 +228,7 @@ pub struct MatMul {
     pub activation: Option<Activation>,
 }
 
-/// Pad; negative pads cut off. Reads x.
+/// This is Pad; negative pads cut off. It reads x.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pad {
     /// What lies outside.
@@ -237,7 +239,7 @@ pub struct Pad {
     pub begin: Vec<i64>,
 }
 
-/// What lies outside of a padded tensor.
+/// This says what lies outside of a padded tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are ONNX's
 pub enum PadMode {
@@ -247,7 +249,7 @@ pub enum PadMode {
     Wrap,
 }
 
-/// A number to pad with, of the tensor's type.
+/// This is a number to pad with, of the tensor's type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fill {
     /// Finite.
@@ -256,7 +258,8 @@ pub enum Fill {
     Integer(Option<i32>),
 }
 
-/// QuantizeLinear or DequantizeLinear: (q - zero) * scale. Reads x, and as tables scales and zero points.
+/// This is QuantizeLinear or DequantizeLinear, which stand for (q - zero) * scale. It reads x, and as tables
+/// scales and zero points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scales {
     /// Positive and finite: one, or one for each index of `axis`.
@@ -270,7 +273,7 @@ pub struct Scales {
 }
 
 impl Scales {
-    /// Scale and zero point where they are one for all.
+    /// Returns scale and zero point where they are one for all.
     pub fn one(&self) -> Option<(f32, i32)> {
         match (&self.values[..], &self.zero_points[..]) {
             (&[scale], &[zero]) => Some((scale, zero)),
@@ -279,7 +282,8 @@ impl Scales {
     }
 }
 
-/// The mean of each plane of dequantised bytes, quantised: ONNX Runtime's QLinearGlobalAveragePool. Reads x, of bytes.
+/// Gives the mean of each plane of dequantised bytes, quantised: ONNX Runtime's QLinearGlobalAveragePool. It
+/// reads x, of bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QuantisedMean {
     /// Places of a plane.
@@ -292,8 +296,8 @@ pub struct QuantisedMean {
     pub to: Requantise,
 }
 
-/// The sum of two dequantised values of bytes, quantised: ONNX Runtime's QLinearAdd, x * `x` + (w * `w` + `fixed`) before it
-/// is rounded. Reads x, w, and as a table these numbers.
+/// Gives the sum of two dequantised values of bytes, quantised: ONNX Runtime's QLinearAdd, x * `x` + (w * `w` +
+/// `fixed`) before it is rounded. It reads x, w, and as a table these numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QuantisedSum {
     /// x's scale by the result's.
@@ -308,7 +312,7 @@ pub struct QuantisedSum {
     pub hi: i32,
 }
 
-/// The mean over some dimensions. Reads x.
+/// Gives the mean over some dimensions. It reads x.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReduceMean {
     /// Dimensions that go, counted from the first.
@@ -316,13 +320,13 @@ pub struct ReduceMean {
 }
 
 impl ReduceMean {
-    /// Whether it gives a number for each plane of images of this shape.
+    /// Returns whether it gives a number for each plane of images of this shape.
     pub fn of_planes(&self, x: &[usize]) -> bool {
         x.len() == 4 && self.axes == [2, 3]
     }
 }
 
-/// Between the layouts of [`crate::gpu::ir::form`]. Reads x.
+/// Copies between the layouts of [`crate::gpu::ir::form`]. It reads x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relayout {
     /// From ONNX's to channels in fours.
@@ -331,7 +335,7 @@ pub enum Relayout {
     FromFours,
 }
 
-/// Resize by nearest neighbour or linear interpolation. Reads x, and as a table `neighbours`.
+/// Resizes by nearest neighbour or linear interpolation. It reads x, and as a table `neighbours`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resize {
     /// Whether between two neighbours; else the nearest one.
@@ -340,7 +344,7 @@ pub struct Resize {
     pub neighbours: Vec<i32>,
 }
 
-/// Softmax of rows of `len` elements, `inner` apart. Reads x.
+/// Computes Softmax of rows of `len` elements, `inner` apart. It reads x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Softmax {
     /// Elements of a row.
@@ -349,7 +353,7 @@ pub struct Softmax {
     pub inner: usize,
 }
 
-/// A copy from elsewhere (Transpose, Slice). Reads x.
+/// Copies from elsewhere (Transpose, Slice). It reads x.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Strided {
     /// Where the first element lies in x.

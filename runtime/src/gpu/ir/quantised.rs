@@ -4,7 +4,7 @@ use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::{Affine, Graph};
 use crate::gpu::ir::op::{Activation, QuantisedSum, Requantise};
 
-/// Bytes that stand for `(q - zero) * scale`.
+/// These are bytes that stand for `(q - zero) * scale`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantised {
     /// int8 or uint8.
@@ -20,20 +20,21 @@ pub struct Quantised {
 }
 
 impl Quantised {
-    /// None but for int8 and uint8 with an ordinary scale, which may be multiplied and divided by.
+    /// Makes one of int8 or uint8 with an ordinary scale, which may be multiplied and divided by; `None` for
+    /// any other.
     pub fn new(dtype: DType, scale: f32, zero: i32) -> Option<Self> {
         let (lo, hi) = dtype.range().filter(|_| matches!(dtype, DType::U8 | DType::I8))?;
         let ordinary = (1e-15..1e15).contains(&scale) && (lo..=hi).contains(&zero);
         ordinary.then_some(Self { dtype, scale, zero, lo, hi })
     }
 
-    /// The same of what was dequantised; none where it has several scales.
+    /// Makes one of what was dequantised; `None` where it has several scales.
     pub fn of(graph: &Graph, affine: &Affine) -> Result<Option<Self>, String> {
         let (&[scale], &[zero]) = (&affine.scales[..], &affine.zero_points[..]) else { return Ok(None) };
         Ok(Self::new(graph.value(affine.integers)?.dtype, scale, zero))
     }
 
-    /// Whether an activation leaves all that these can stand for as it is.
+    /// Returns whether an activation leaves all that these can stand for as it is.
     pub fn spares(&self, activation: Option<Activation>) -> bool {
         let real = |q: i32| f64::from(q - self.zero) * f64::from(self.scale);
         match activation {
@@ -46,14 +47,14 @@ impl Quantised {
         }
     }
 
-    /// As the end of an operator.
+    /// Returns these as the end of an operator.
     pub fn requantise(&self) -> Requantise {
         Requantise { zero: self.zero, lo: self.lo, hi: self.hi }
     }
 }
 
 impl QuantisedSum {
-    /// With the roundings of MLAS (qladd_avx2.cpp, as compiled with fused multiply-adds).
+    /// Makes the sum with the roundings of MLAS (qladd_avx2.cpp, as compiled with fused multiply-adds).
     pub fn of([a, b]: [Quantised; 2], to: Quantised) -> Self {
         let (x, w) = (a.scale / to.scale, b.scale / to.scale);
         let fixed = to.zero as f32 - x.mul_add(a.zero as f32, w * b.zero as f32);

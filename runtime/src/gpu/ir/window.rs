@@ -1,7 +1,7 @@
 //! Sliding windows over up to three spatial dimensions: kernel, strides, dilations, padding, output size. Fewer dimensions
 //! are three with ones in front.
 
-/// Along each of depth, height, width.
+/// This is a sliding window, along each of depth, height, width.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// Spatial dimensions of the tensor.
@@ -23,7 +23,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Of 1x1 images, each one place.
+    /// This is the window of 1x1 images: each has one place.
     pub const POINT: Self = Self {
         rank: 0,
         input: [1; 3],
@@ -35,7 +35,7 @@ impl Window {
         output: [1; 3],
     };
 
-    /// How far the window reaches.
+    /// Returns how far the window reaches along dimension `i`.
     pub fn extent(&self, i: usize) -> usize {
         (self.kernel[i] - 1) * self.dilation[i] + 1
     }
@@ -51,7 +51,8 @@ impl Window {
         }
     }
 
-    /// Positions of the window along dimension `i`, the last one perhaps beyond the end (`ceil`).
+    /// Returns the positions of the window along dimension `i`, the last one perhaps beyond the end (`ceil`).
+    /// It is an error if the window does not fit.
     pub fn positions(&self, i: usize, ceil: bool) -> Result<usize, String> {
         let padded = self.input[i] + self.begin[i] + self.end[i];
         let room = padded.checked_sub(self.extent(i)).ok_or_else(|| {
@@ -66,13 +67,13 @@ impl Window {
         Ok(if beyond { positions - 1 } else { positions })
     }
 
-    /// `[n, c, output...]` in the tensor's own rank.
+    /// Returns `[n, c, output...]` in the tensor's own rank.
     pub fn output_shape(&self, n: usize, c: usize) -> Vec<usize> {
         [n, c].into_iter().chain(self.output.iter().skip(3 - self.rank).copied()).collect()
     }
 }
 
-/// Channels by group.
+/// These are the groups of a convolution's channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Groups {
     /// `group`.
@@ -84,12 +85,12 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Input channels.
+    /// Returns the number of input channels.
     pub fn inputs(&self) -> usize {
         self.groups * self.cg
     }
 
-    /// Output channels.
+    /// Returns the number of output channels.
     pub fn outputs(&self) -> usize {
         self.groups * self.mg
     }

@@ -6,34 +6,34 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// Floats.
 const FLOAT: Shader = shader!("activation": "float", "step", "nan", "activate", "activation");
-/// float16; two operands as well (binary.rs).
+/// This is the shader of float16, of two operands as well (binary.rs).
 pub const HALVES: Shader =
     shader!("elementwise_halves": "halves", "step", "nan", "activate", "elementwise_halves");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&FLOAT, &HALVES];
 
-/// ONNX Relu.
+/// Lowers ONNX Relu.
 pub fn relu(n: &mut FileNode) -> Result<(), String> {
     lower(n, Activation::Relu)
 }
 
-/// ONNX HardSwish: x * max(0, min(1, x/6 + 1/2)).
+/// Lowers ONNX HardSwish: x * max(0, min(1, x/6 + 1/2)).
 pub fn hard_swish(n: &mut FileNode) -> Result<(), String> {
     lower(n, Activation::HardSwish)
 }
 
-/// ONNX HardSigmoid: max(0, min(1, alpha x + beta)).
+/// Lowers ONNX HardSigmoid: max(0, min(1, alpha x + beta)).
 pub fn hard_sigmoid(n: &mut FileNode) -> Result<(), String> {
     let (alpha, beta) = (n.float("alpha", 0.2)?, n.float("beta", 0.5)?);
     lower(n, Activation::HardSigmoid { alpha, beta })
 }
 
-/// ONNX Sigmoid.
+/// Lowers ONNX Sigmoid.
 pub fn sigmoid(n: &mut FileNode) -> Result<(), String> {
     lower(n, Activation::Sigmoid)
 }
 
-/// An activation of input 0, which is float.
+/// Adds an activation of input 0, which must be float or float16.
 pub fn lower(n: &mut FileNode, activation: Activation) -> Result<(), String> {
     let x = n.input(0)?;
     let dtype = n.float_type(&[Some(x)])?;
@@ -42,12 +42,12 @@ pub fn lower(n: &mut FileNode, activation: Activation) -> Result<(), String> {
     n.add(Op::Activation(activation), &[Some(x)], y)
 }
 
-/// Element by element, in either layout.
+/// Returns the kernel, which works element by element, in either layout.
 pub fn kernel(activation: Activation, at: &Setting) -> Result<Kernel, String> {
     at.kernel([Some(&FLOAT), None, Some(&HALVES)], constants(Some(activation)))
 }
 
-/// As `act`, `act_a`, `act_b` in activate.wgsl; none are its defaults.
+/// Returns an activation as `act`, `act_a`, `act_b` in activate.wgsl; without one their defaults hold.
 pub fn constants(activation: Option<Activation>) -> Vec<(&'static str, f64)> {
     let (act, a, b) = match activation {
         None => return Vec::new(),

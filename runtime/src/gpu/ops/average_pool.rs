@@ -10,10 +10,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 const FLOAT: Shader = shader!("average_pool": "float", "step", "scalars", "window", "pool", "average_pool");
 /// Of float16.
 const HALVES: Shader = shader!("average_pool_halves": "halves", "step", "window", "pool", "average_pool");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&FLOAT, &HALVES];
 
-/// ONNX AveragePool.
+/// Lowers ONNX AveragePool.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let dtype = n.float_type(&[Some(x)])?;
@@ -24,7 +24,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::AveragePool(AveragePool { window, include_pad }), &[Some(x)], y)
 }
 
-/// An invocation for each place of the result and channel, or four channels.
+/// Returns the kernel, with an invocation for each place of the result and channel, or four channels.
 pub fn kernel(pool: &AveragePool, at: &Setting) -> Result<Kernel, String> {
     let mut constants = constants(&pool.window, at)?;
     constants.extend(["ed", "eh", "ew"].into_iter().zip(pool.window.end).map(|(name, e)| (name, e as f64)));

@@ -6,10 +6,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// batch_norm.wgsl
 const SHADER: Shader = shader!("batch_norm": "float", "step", "batch_norm");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER];
 
-/// ONNX BatchNormalization with one output; `momentum` is for training.
+/// Lowers ONNX BatchNormalization with one output; `momentum` is for training.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     if n.int("training_mode", 0)? != 0 || n.output_count() != 1 || n.int("spatial", 1)? != 1 {
         return Err("training mode and per-element statistics are not supported".into());
@@ -33,7 +33,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::BatchNorm(BatchNorm { epsilon }), &reads, y)
 }
 
-/// Element by element.
+/// Returns the kernel, which works element by element.
 pub fn kernel(norm: &BatchNorm, at: &Setting) -> Result<Kernel, String> {
     let [_, channels, plane] = at.read(0)?.planes()?;
     let epsilon = norm.epsilon.into();

@@ -13,29 +13,29 @@ use crate::gpu::kernel::{Kernel, Lanes, Setting, Shader};
 const FLOAT: Shader = shader!("binary": "float", "step", "nan", "activate", "broadcast", "binary");
 /// Integers.
 const INTEGER: Shader = shader!("binary_integer": "integer", "step", "broadcast", "binary_integer");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&FLOAT, &INTEGER, &HALVES];
 
 const D: [&str; MAX_RANK] = ["", "d1", "d2", "d3", "d4", "d5"];
 const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];
 const W: [&str; MAX_RANK] = ["w0", "w1", "w2", "w3", "w4", "w5"];
 
-/// ONNX Add.
+/// Lowers ONNX Add.
 pub fn add(n: &mut FileNode) -> Result<(), String> {
     lower(n, BinaryOp::Add)
 }
 
-/// ONNX Sub.
+/// Lowers ONNX Sub.
 pub fn sub(n: &mut FileNode) -> Result<(), String> {
     lower(n, BinaryOp::Sub)
 }
 
-/// ONNX Mul.
+/// Lowers ONNX Mul.
 pub fn mul(n: &mut FileNode) -> Result<(), String> {
     lower(n, BinaryOp::Mul)
 }
 
-/// ONNX Div.
+/// Lowers ONNX Div.
 pub fn div(n: &mut FileNode) -> Result<(), String> {
     lower(n, BinaryOp::Div)
 }
@@ -52,7 +52,7 @@ fn lower(n: &mut FileNode, op: BinaryOp) -> Result<(), String> {
     n.add(Op::Binary(Binary { op, activation: None }), &[Some(x), Some(w)], y)
 }
 
-/// Of floats in either layout, of integers as ONNX has them.
+/// Returns the kernel: of floats in either layout, of integers as ONNX has them. It is an error on int64.
 pub fn kernel(binary: &Binary, at: &Setting) -> Result<Kernel, String> {
     let y = at.write()?;
     let op = match binary.op {

@@ -7,10 +7,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// cast.wgsl
 const SHADER: Shader = shader!("cast": "integer", "step", "cast");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER];
 
-/// ONNX Cast; `saturate` is for 8-bit floats, which are not supported.
+/// Lowers ONNX Cast; `saturate` is for 8-bit floats, which are not supported.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.int("saturate", 1)?;
     let to = i32::try_from(n.int("to", 0)?).map_err(|_| "attribute `to` is no element type")?;
@@ -34,7 +34,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::Cast(Cast { from: value.dtype, to }), &[Some(x)], y)
 }
 
-/// Element by element.
+/// Returns the kernel, which works element by element.
 pub fn kernel(cast: Cast, at: &Setting) -> Result<Kernel, String> {
     let (entry, constants) = match (cast.from.range(), cast.to.range()) {
         // The largest float below 2^31 is 2^31 - 128.

@@ -8,10 +8,11 @@ use crate::onnx::Numbers;
 
 /// activation_integer.wgsl
 const INTEGER: Shader = shader!("activation_integer": "integer", "step", "activation_integer");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&INTEGER];
 
-/// ONNX Clip: bounds are attributes up to opset 10, then inputs. min(max(x, lo), hi): where lo > hi, hi.
+/// Lowers ONNX Clip: min(max(x, lo), hi), which is hi where lo > hi. Bounds are attributes up to opset 10, then
+/// inputs.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let value = n.value(x)?.clone();
@@ -29,7 +30,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::ClipIntegers(ClipIntegers { lo, hi }), &[Some(x)], y)
 }
 
-/// Element by element, a word each.
+/// Returns the kernel of integers, which works element by element, a word each.
 pub fn kernel(clip: &ClipIntegers, at: &Setting) -> Result<Kernel, String> {
     let constants = vec![("lo", clip.lo.into()), ("hi", clip.hi.into())];
     at.kernel([Some(&INTEGER), None, None], constants)

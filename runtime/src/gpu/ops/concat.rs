@@ -7,10 +7,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// concat.wgsl
 const SHADER: Shader = shader!("concat": "integer", "step", "concat");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER];
 
-/// ONNX Concat: one node for each input.
+/// Lowers ONNX Concat: it becomes one node for each input.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let first = n.value(n.input(0)?)?.clone();
     let axis = axis(n.int("axis", 1)?, first.shape.len())?;
@@ -39,7 +39,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     Ok(())
 }
 
-/// An invocation for each element of the input.
+/// Returns the kernel, with an invocation for each element of the input.
 pub fn kernel(part: &Concat, at: &Setting) -> Result<Kernel, String> {
     let sizes = [("width", part.width), ("stride", part.stride), ("start", part.start)];
     let constants = sizes.map(|(name, v)| (name, v as f64)).to_vec();

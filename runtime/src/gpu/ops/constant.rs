@@ -3,7 +3,7 @@
 use super::file_node::FileNode;
 use crate::onnx::{Constant, Numbers};
 
-/// ONNX Constant: a tensor, a number, or a list of numbers.
+/// Lowers ONNX Constant: a tensor, a number, or a list of numbers.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let constant = |elem_type, shape, numbers| Constant { elem_type, shape, numbers };
     let name = n.attributes().next().ok_or("has no value")?;

@@ -11,10 +11,11 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// Of any layout of channels and weights.
 const GENERAL: Shader = shader!("conv": "float", "step", "window", "nan", "activate", "conv_sums", "conv");
-/// All of them, but those of conv4.rs.
+/// These are all shaders of the operator but those of conv4.rs.
 pub const SHADERS: &[&Shader] = &[&GENERAL];
 
-/// ONNX Conv with one to three spatial dimensions.
+/// Lowers ONNX Conv with one to three spatial dimensions: x `[N, C, ...]`, weights `[M, C / group, ...]`, bias
+/// `[M]`.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let (x, w) = (n.input(0)?, n.input(1)?);
     let (xs, ws) = (n.shape(x)?, n.shape(w)?);
@@ -51,7 +52,7 @@ fn groups(n: &FileNode, xs: &[usize], ws: &[usize]) -> Result<(usize, Groups), S
     Ok((images, Groups { groups, cg, mg: m / groups }))
 }
 
-/// In fours one of conv4.rs, else the general one.
+/// Returns the kernel: in fours one of conv4.rs, else the general one.
 pub fn kernel(conv: &Conv, at: &Setting) -> Result<Kernel, String> {
     if at.laid.form != Form::Plain {
         return conv4::float_kernel(conv, at);
@@ -64,7 +65,7 @@ pub fn kernel(conv: &Conv, at: &Setting) -> Result<Kernel, String> {
     Ok(Kernel::new(&GENERAL, "main", constants, blocks(&conv.groups, at)?))
 }
 
-/// As conv_sums.wgsl and the shaders behind it have them.
+/// Returns the constants that conv_sums.wgsl and the shaders behind it have.
 pub fn general_constants(window: &Window, groups: &Groups, at: &Setting) -> Vec<(&'static str, f64)> {
     let bias = at.laid.node.reads.get(2).is_some_and(Option::is_some);
     let mut all = constants(window);
@@ -73,7 +74,7 @@ pub fn general_constants(window: &Window, groups: &Groups, at: &Setting) -> Vec<
     all
 }
 
-/// Invocations of conv_sums.wgsl: one for each four channels of a group and place.
+/// Returns the invocations of conv_sums.wgsl: one for each four channels of a group and place.
 pub fn blocks(groups: &Groups, at: &Setting) -> Result<usize, String> {
     let [images, _, places] = at.write()?.planes()?;
     Ok(images * groups.groups * groups.mg.div_ceil(4) * places)

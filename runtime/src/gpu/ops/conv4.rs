@@ -34,7 +34,7 @@ const TILE_PLACES: usize = 64;
 const TILE_FOURS: usize = 16;
 const TILE_GROUP: usize = 256;
 
-/// All of them.
+/// These are all shaders of convolutions with channels in fours.
 pub const SHADERS: &[&Shader] = &[
     &BLOCK[0],
     &BLOCK[1],
@@ -47,7 +47,7 @@ pub const SHADERS: &[&Shader] = &[
     &TILE[2],
 ];
 
-/// What computes a convolution.
+/// This says what computes a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Dense, in registers.
@@ -59,7 +59,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Which of `kernels` computes it, if any: two spatial dimensions at most, and one group or as many as channels.
+    /// Returns which of `kernels` computes it, if any: it has two spatial dimensions at most, and one group or
+    /// as many as channels.
     pub fn of(w: &Window, groups: &Groups, kernels: Kernels) -> Option<Self> {
         let flat = w.input[0] == 1 && w.kernel[0] == 1 && w.begin[0] == 0 && w.end[0] == 0;
         if !flat || kernels == Kernels::General {
@@ -74,12 +75,12 @@ impl Kind {
     }
 }
 
-/// u8 less this is i8.
+/// Returns what is taken off a byte to make it i8: 128 of u8, else 0.
 pub fn byte_offset(dtype: DType) -> i32 {
     if dtype == DType::U8 { 128 } else { 0 }
 }
 
-/// Of floats or float16.
+/// Returns the kernel of floats or float16.
 pub fn float_kernel(conv: &Conv, at: &Setting) -> Result<Kernel, String> {
     let which = if at.read(0)?.dtype == DType::F16 { Numbers::Halves } else { Numbers::Floats };
     let mut constants = activation::constants(conv.activation);
@@ -87,7 +88,7 @@ pub fn float_kernel(conv: &Conv, at: &Setting) -> Result<Kernel, String> {
     kernel(&conv.window, &conv.groups, at, which, constants)
 }
 
-/// Of bytes.
+/// Returns the kernel of bytes. It is an error if x's zero point is no byte.
 pub fn integer_kernel(conv: &IntegerConv, at: &Setting) -> Result<Kernel, String> {
     let dtype = at.read(0)?.dtype;
     let zero = i8::try_from(conv.x_zero.wrapping_sub(byte_offset(dtype)))

@@ -9,7 +9,8 @@ use crate::onnx::{Constant, Numbers};
 use half::f16;
 use std::rc::Rc;
 
-/// Packs a convolution's weights and bias; where nothing else reads them, they are given up.
+/// Packs a convolution's weights and bias; where nothing else reads them, they are given up. It is an error if
+/// they are not constant floats.
 pub fn pack_floats(graph: &mut Graph, node: &Node, conv: &Conv, kind: Kind) -> Result<ValueId, String> {
     let halves = graph.value(node.read(0)?)?.dtype == DType::F16;
     let weights = floats(graph, node.read(1)?)?;
@@ -32,7 +33,8 @@ pub fn pack_floats(graph: &mut Graph, node: &Node, conv: &Conv, kind: Kind) -> R
     packed(graph, node, numbers)
 }
 
-/// The same of integers; their scales, bias and zero points are packed with them.
+/// Packs a convolution's integer weights, and with them their scales, bias and zero points. It is an error if
+/// they are not constant integers.
 pub fn pack_integers(
     graph: &mut Graph,
     node: &Node,

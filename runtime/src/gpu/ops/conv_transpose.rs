@@ -10,10 +10,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 /// conv_transpose.wgsl
 const SHADER: Shader =
     shader!("conv_transpose": "float", "step", "window", "nan", "activate", "conv_transpose");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER];
 
-/// ONNX ConvTranspose with one to three spatial dimensions.
+/// Lowers ONNX ConvTranspose with one to three spatial dimensions.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let (x, w, bias) = (n.input(0)?, n.input(1)?, n.optional(2)?);
     let dtype = n.float_type(&[Some(x), Some(w), bias])?;
@@ -40,7 +40,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(op, &[Some(x), Some(w), bias], y)
 }
 
-/// An invocation for each element of the result.
+/// Returns the kernel, with an invocation for each element of the result.
 pub fn kernel(conv: &ConvTranspose, at: &Setting) -> Result<Kernel, String> {
     let bias = at.laid.node.reads.get(2).is_some_and(Option::is_some);
     let mut all = constants(&conv.window);

@@ -12,10 +12,10 @@ use crate::onnx::{Constant, Numbers};
 const WORDS: Shader = shader!("dequantize": "integer", "step", "dequantize");
 /// With one scale, of channels in fours.
 const BYTES: Shader = shader!("dequantize_bytes": "integer", "step", "bytes", "dequantize_bytes");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&WORDS, &BYTES];
 
-/// ONNX DequantizeLinear, per tensor or per axis. What reads the result may go back to the integers, and
+/// Lowers ONNX DequantizeLinear, per tensor or per axis. What reads the result may go back to the integers, and
 /// then nothing is computed here.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
@@ -61,7 +61,7 @@ fn floats(integers: &[i32], s: &Scales) -> Vec<f32> {
     integers.iter().zip(each.cycle()).map(real).collect()
 }
 
-/// Element by element; in fours with one scale only.
+/// Returns the kernel, which works element by element; in fours with one scale only.
 pub fn kernel(scales: &Scales, at: &Setting) -> Result<Kernel, String> {
     at.kernel([Some(&WORDS), Some(&BYTES), None], scale_constants(scales, at)?)
 }

@@ -7,7 +7,7 @@ use crate::onnx::proto::{AttributeProto, NodeProto};
 use crate::onnx::{Constant, Numbers};
 use std::collections::BTreeMap;
 
-/// One node being lowered.
+/// This is one node that is being lowered.
 pub struct FileNode<'a> {
     /// What it adds to.
     pub graph: &'a mut Graph,
@@ -21,7 +21,7 @@ pub struct FileNode<'a> {
 }
 
 impl<'a> FileNode<'a> {
-    /// A node and its place in the file; `uses`: how often a name is read.
+    /// Takes a node and its place in the file; `uses` tells how often a name is read.
     pub fn new(
         graph: &'a mut Graph,
         names: &'a mut BTreeMap<String, ValueId>,
@@ -32,17 +32,17 @@ impl<'a> FileNode<'a> {
         Self { graph, names, proto, origin, opset, uses }
     }
 
-    /// Whether the operator is ONNX's own.
+    /// Returns whether the operator is ONNX's own.
     pub fn domain_is_default(&self) -> bool {
         self.proto.domain.is_empty() || self.proto.domain == "ai.onnx"
     }
 
-    /// Operator.
+    /// Returns the operator.
     pub fn op(&self) -> &'a str {
         &self.proto.op_type
     }
 
-    /// Names of the attributes.
+    /// Returns the names of the attributes.
     pub fn attributes(&self) -> impl Iterator<Item = &'a str> {
         self.proto.attribute.iter().map(|a| a.name.as_str())
     }
@@ -55,18 +55,18 @@ impl<'a> FileNode<'a> {
         Ok(Some(found))
     }
 
-    /// An integer attribute.
+    /// Returns an integer attribute; one of another type is an error.
     pub fn int(&self, name: &str, default: i64) -> Result<i64, String> {
         Ok(self.attribute(name, 2)?.map_or(default, |a| a.i))
     }
 
-    /// A finite float attribute.
+    /// Returns a float attribute; one of another type, or that is not finite, is an error.
     pub fn float(&self, name: &str, default: f32) -> Result<f32, String> {
         let found = self.attribute(name, 1)?.map_or(default, |a| a.f);
         if found.is_finite() { Ok(found) } else { Err(format!("attribute `{name}` is {found}")) }
     }
 
-    /// A text attribute.
+    /// Returns a text attribute; one of another type, or that is not UTF-8, is an error.
     pub fn text(&self, name: &str, default: &'a str) -> Result<&'a str, String> {
         match self.attribute(name, 3)? {
             Some(a) => std::str::from_utf8(&a.s).map_err(|_| format!("attribute `{name}` is not text")),
@@ -74,23 +74,23 @@ impl<'a> FileNode<'a> {
         }
     }
 
-    /// An attribute of integers.
+    /// Returns an attribute of integers; one of another type is an error.
     pub fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, String> {
         Ok(self.attribute(name, 7)?.map(|a| &a.ints[..]))
     }
 
-    /// An attribute of floats.
+    /// Returns an attribute of floats; one of another type is an error.
     pub fn floats(&self, name: &str) -> Result<Option<&'a [f32]>, String> {
         Ok(self.attribute(name, 6)?.map(|a| &a.floats[..]))
     }
 
-    /// A tensor attribute.
+    /// Returns a tensor attribute; one of another type, or that cannot be read, is an error.
     pub fn tensor(&self, name: &str) -> Result<Option<Constant>, String> {
         let found = self.attribute(name, 4)?.and_then(|a| a.t.as_ref());
         found.map(|t| Constant::read(t).map_err(|e| format!("attribute `{name}` {e}"))).transpose()
     }
 
-    /// An input that may be absent.
+    /// Returns an input that may be absent.
     pub fn optional(&self, i: usize) -> Result<Option<ValueId>, String> {
         let Some(name) = self.proto.input.get(i).filter(|n| !n.is_empty()) else { return Ok(None) };
         match self.names.get(name) {
@@ -99,32 +99,32 @@ impl<'a> FileNode<'a> {
         }
     }
 
-    /// An input that must be there.
+    /// Returns an input; it is an error if it is absent.
     pub fn input(&self, i: usize) -> Result<ValueId, String> {
         self.optional(i)?.ok_or_else(|| format!("input {i} is missing"))
     }
 
-    /// How many inputs are written down.
+    /// Returns how many inputs are written down.
     pub fn input_count(&self) -> usize {
         self.proto.input.len()
     }
 
-    /// How many outputs somebody may want.
+    /// Returns how many outputs somebody may want.
     pub fn output_count(&self) -> usize {
         self.proto.output.iter().filter(|o| !o.is_empty()).count()
     }
 
-    /// Type and shape of a value.
+    /// Returns the type and shape of a value.
     pub fn value(&self, id: ValueId) -> Result<&Value, String> {
         self.graph.value(id)
     }
 
-    /// Shape of a value.
+    /// Returns the shape of a value.
     pub fn shape(&self, id: ValueId) -> Result<Vec<usize>, String> {
         Ok(self.graph.value(id)?.shape.clone())
     }
 
-    /// An error unless the value is of this type.
+    /// Fails unless the value is of this type.
     pub fn want(&self, id: ValueId, dtype: DType) -> Result<(), String> {
         let found = self.graph.value(id)?.dtype;
         if found == dtype {
@@ -133,7 +133,7 @@ impl<'a> FileNode<'a> {
         Err(format!("an input is {}, wanted {}: not supported", found.name(), dtype.name()))
     }
 
-    /// The float type that all of these have; an error where they differ.
+    /// Returns the float type that all of these have. It is an error if they differ, or are no floats.
     pub fn float_type(&self, ids: &[Option<ValueId>]) -> Result<DType, String> {
         let mut types = ids.iter().flatten().map(|&id| self.graph.value(id).map(|v| v.dtype));
         let first = types.next().ok_or("has no input")??;
@@ -147,7 +147,8 @@ impl<'a> FileNode<'a> {
         Ok(first)
     }
 
-    /// The integers of a constant int64 (or int32) input, if it is there.
+    /// Returns the integers of a constant int64 (or int32) input, if it is there. It is an error if it is not
+    /// constant, or float.
     pub fn constant_ints(&self, i: usize) -> Result<Option<Vec<i64>>, String> {
         let Some(id) = self.optional(i)? else { return Ok(None) };
         match self.graph.value(id)?.constant.as_deref() {
@@ -158,7 +159,8 @@ impl<'a> FileNode<'a> {
         }
     }
 
-    /// The floats of a constant input, if it is there.
+    /// Returns the floats of a constant input, if it is there. It is an error if it is not constant, or of
+    /// integers.
     pub fn constant_floats(&self, i: usize) -> Result<Option<Vec<f32>>, String> {
         let Some(id) = self.optional(i)? else { return Ok(None) };
         match self.graph.value(id)?.constant.as_deref() {
@@ -197,7 +199,7 @@ impl<'a> FileNode<'a> {
         self.alias_as(of, shape, self.value(of)?.dtype)
     }
 
-    /// [`Self::alias`] of another type that memory holds alike.
+    /// Does what [`Self::alias`] does, with another type that memory holds alike.
     pub fn alias_as(&mut self, of: ValueId, shape: &[usize], dtype: DType) -> Result<(), String> {
         let value = self.graph.value(of)?.clone();
         if shape.iter().product::<usize>() != value.len() {

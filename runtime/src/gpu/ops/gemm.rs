@@ -7,20 +7,20 @@ use crate::backend::Kernels;
 use crate::gpu::ir::op::{Gemm, Op, Product};
 use crate::gpu::kernel::{Kernel, Setting, Shader};
 
-/// gemm.wgsl
+/// This shader is gemm.wgsl.
 pub const SHADER: Shader = shader!("gemm": "float", "step", "nan", "activate", "gemm");
 /// gemv.wgsl, its sums in shared memory.
 const GEMV: Shader = shader!("gemv": "float", "step", "nan", "activate", "gemv", "gemv_shared");
 /// gemv.wgsl, its sums by subgroups.
 const GEMV_SUBGROUPS: Shader =
     shader!("gemv_subgroups": "float", "step", "nan", "activate", "gemv", "gemv_subgroups");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER, &GEMV, &GEMV_SUBGROUPS];
 
 /// More rows give gemm.wgsl enough to do.
 const GEMV_ROWS: usize = 8;
 
-/// ONNX Gemm: alpha A' B' + beta C.
+/// Lowers ONNX Gemm: alpha A' B' + beta C.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let (x, w, bias) = (n.input(0)?, n.input(1)?, n.optional(2)?);
     let (alpha, beta) = (n.float("alpha", 1.0)?, n.float("beta", 1.0)?);
@@ -56,7 +56,8 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::Gemm(gemm), &[Some(x), Some(w), bias], y)
 }
 
-/// A workgroup for each result where a large GPU has few of them to compute, else an invocation.
+/// Returns the kernel, with a workgroup for each result where a large GPU has few of them to compute, else an
+/// invocation.
 pub fn kernel(gemm: &Gemm, at: &Setting) -> Result<Kernel, String> {
     let Product { rows, columns, depth } = gemm.size;
     let (x_row, x_depth) = if gemm.trans_a { (1, rows) } else { (depth, 1) };

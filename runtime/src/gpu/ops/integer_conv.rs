@@ -9,10 +9,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// Of any layout of channels and weights.
 const GENERAL: Shader = shader!("integer_conv": "integer", "step", "window", "conv_sums", "integer_conv");
-/// All of them, but those of conv4.rs.
+/// These are all shaders of the operator but those of conv4.rs.
 pub const SHADERS: &[&Shader] = &[&GENERAL];
 
-/// In fours one of conv4.rs, else the general one.
+/// Returns the kernel: in fours one of conv4.rs, else the general one.
 pub fn kernel(conv: &IntegerConv, at: &Setting) -> Result<Kernel, String> {
     if at.laid.form != Form::Plain {
         return conv4::integer_kernel(conv, at);
@@ -24,7 +24,7 @@ pub fn kernel(conv: &IntegerConv, at: &Setting) -> Result<Kernel, String> {
     Ok(Kernel::new(&GENERAL, entry, constants, blocks(&conv.groups, at)?))
 }
 
-/// `y_zero`, `lo`, `hi` where the result is quantised.
+/// Returns `y_zero`, `lo`, `hi` where the result is quantised.
 pub fn requantise_constants(conv: &IntegerConv) -> Vec<(&'static str, f64)> {
     let of = |to: Requantise| [("y_zero", to.zero), ("lo", to.lo), ("hi", to.hi)];
     conv.requantise.map(of).into_iter().flatten().map(|(name, v)| (name, v.into())).collect()

@@ -7,7 +7,7 @@ use super::shape::{broadcast, strides};
 use crate::gpu::ir::op::{MatMul, Op, Product};
 use crate::gpu::kernel::{Kernel, Setting};
 
-/// ONNX MatMul: NumPy's rules, with up to four batch dimensions.
+/// Lowers ONNX MatMul by NumPy's rules, with up to four batch dimensions.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let (x, w) = (n.input(0)?, n.input(1)?);
     let dtype = n.float_type(&[Some(x), Some(w)])?;
@@ -37,7 +37,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::MatMul(MatMul { size, batch, strides, activation: None }), &[Some(x), Some(w)], y)
 }
 
-/// An invocation for each result.
+/// Returns the kernel, with an invocation for each result.
 pub fn kernel(product: &MatMul, at: &Setting) -> Result<Kernel, String> {
     let Product { rows, columns, depth } = product.size;
     let sizes = [

@@ -20,10 +20,10 @@ const BYTES: Shader =
 /// Of float16.
 const HALVES: Shader =
     shader!("max_pool_halves": "halves", "step", "window", "pool", "nan", "larger_floats", "max_pool");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&FLOAT, &INTEGER, &BYTES, &HALVES];
 
-/// ONNX MaxPool with one output; `storage_order` is about the other.
+/// Lowers ONNX MaxPool with one output; `storage_order` is about the other.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.int("storage_order", 0)?;
     if n.output_count() != 1 {
@@ -39,13 +39,13 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::MaxPool(MaxPool { window }), &[Some(x)], y)
 }
 
-/// An invocation for each place of the result and channel, or four channels.
+/// Returns the kernel, with an invocation for each place of the result and channel, or four channels.
 pub fn kernel(pool: &MaxPool, at: &Setting) -> Result<Kernel, String> {
     let word = if at.write()?.dtype.is_float() { &FLOAT } else { &INTEGER };
     at.kernel([Some(word), Some(&BYTES), Some(&HALVES)], constants(&pool.window, at)?)
 }
 
-/// The window, and how many channels of a place lie together (pool.wgsl).
+/// Returns the window as constants, and how many channels of a place lie together (pool.wgsl).
 pub fn constants(window: &Window, at: &Setting) -> Result<Vec<(&'static str, f64)>, String> {
     let mut constants = window::constants(window);
     if at.laid.form != Form::Plain {
@@ -55,7 +55,7 @@ pub fn constants(window: &Window, at: &Setting) -> Result<Vec<(&'static str, f64
     Ok(constants)
 }
 
-/// The result's shape.
+/// Returns the result's shape.
 pub fn output(window: &Window, shape: &[usize]) -> Result<Vec<usize>, String> {
     match shape {
         &[n, c, ..] => Ok(window.output_shape(n, c)),

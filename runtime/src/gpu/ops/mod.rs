@@ -149,7 +149,8 @@ const MADE: &[Shaders] = &[
     relayout::SHADERS,
 ];
 
-/// Adds a node's values and operators to the graph.
+/// Adds a node's values and operators to the graph. It is an error if the operator or one of its attributes is
+/// not supported.
 pub fn lower(node: &mut FileNode) -> Result<(), String> {
     if !node.domain_is_default() {
         return Err("its operator set is not ONNX's own: not supported".into());

@@ -10,10 +10,10 @@ use crate::onnx::Numbers;
 
 /// pad.wgsl
 const SHADER: Shader = shader!("pad": "integer", "step", "pad");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER];
 
-/// ONNX Pad: pads and value are attributes up to opset 10, then inputs; negative pads cut off.
+/// Lowers ONNX Pad: pads and value are attributes up to opset 10, then inputs; negative pads cut off.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let value = n.value(x)?.clone();
@@ -52,7 +52,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::Pad(Pad { mode, fill, begin }), &[Some(x)], y)
 }
 
-/// An invocation for each element of the result.
+/// Returns the kernel, with an invocation for each element of the result.
 pub fn kernel(pad: &Pad, at: &Setting) -> Result<Kernel, String> {
     const NAMES: [[&str; MAX_RANK]; 3] = [
         ["d0", "d1", "d2", "d3", "d4", "d5"],

@@ -7,10 +7,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 const WORDS: Shader = shader!("quantised_mean": "integer", "step", "scalars", "quantised_mean");
 /// Four planes of bytes.
 const BYTES: Shader = shader!("quantised_mean_bytes": "integer", "step", "bytes", "quantised_mean");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&WORDS, &BYTES];
 
-/// An invocation for each plane, or four of them.
+/// Returns the kernel, with an invocation for each plane, or four of them.
 pub fn kernel(mean: &QuantisedMean, at: &Setting) -> Result<Kernel, String> {
     let constants = vec![
         ("count", mean.count as f64),

@@ -7,16 +7,18 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 const WORDS: Shader = shader!("quantised_sum": "integer", "step", "scalars", "quantised_sum");
 /// Of bytes.
 const BYTES: Shader = shader!("quantised_sum_bytes": "integer", "step", "bytes", "quantised_sum");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&WORDS, &BYTES];
 
-/// Element by element. Its numbers are read from memory: what a compiler does not know it does not add up beforehand.
+/// Returns the kernel, which works element by element. Its numbers are read from memory: what a compiler does
+/// not know it does not add up beforehand.
 pub fn kernel(sum: &QuantisedSum, at: &Setting) -> Result<Kernel, String> {
     let constants = vec![("lo", sum.lo.into()), ("hi", sum.hi.into())];
     at.kernel([Some(&WORDS), Some(&BYTES), None], constants)
 }
 
-/// As quantised_sum.wgsl reads it: each ratio in two halves, whose products with a byte are exact in f32.
+/// Returns the numbers as quantised_sum.wgsl reads them: each ratio in two halves, whose products with a byte
+/// are exact in f32.
 pub fn table(sum: &QuantisedSum) -> Vec<f32> {
     let [x, w] = [sum.x, sum.w].map(halves);
     vec![x[0], x[1], w[0], w[1], sum.fixed, 0.0]

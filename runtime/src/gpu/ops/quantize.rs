@@ -13,10 +13,11 @@ use crate::onnx::Numbers;
 const WORDS: Shader = shader!("quantize": "integer", "step", "nan", "quantize");
 /// With one scale, of channels in fours.
 const BYTES: Shader = shader!("quantize_bytes": "integer", "step", "bytes", "nan", "quantize_bytes");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&WORDS, &BYTES];
 
-/// Inputs 1 and 2 of a node whose input 0 has this shape.
+/// Reads inputs 1 and 2 of a node whose input 0 has this shape: scales and zero points. It is an error if they
+/// are not constant, or do not fit the shape.
 pub fn scales(n: &FileNode, shape: &[usize]) -> Result<Scales, String> {
     n.want(n.input(1)?, DType::F32)?;
     let values = n.constant_floats(1)?.ok_or("has no scale")?;
@@ -40,8 +41,8 @@ pub fn scales(n: &FileNode, shape: &[usize]) -> Result<Scales, String> {
     Ok(Scales { values, zero_points, axis, plane: shape.iter().skip(axis + 1).product() })
 }
 
-/// ONNX QuantizeLinear, per tensor or per axis; `saturate` is for 8-bit floats, which are not supported. Of what was
-/// dequantised from the same type and scale it is the integers themselves.
+/// Lowers ONNX QuantizeLinear, per tensor or per axis; `saturate` is for 8-bit floats, which are not supported.
+/// Of what was dequantised from the same type and scale it gives the integers themselves.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.int("saturate", 1)?;
     let x = n.input(0)?;
@@ -67,7 +68,7 @@ fn same(n: &FileNode, x: ValueId, dtype: DType, to: &Scales) -> Result<Option<Va
     Ok(same.then_some(affine.integers))
 }
 
-/// Element by element; in fours with one scale only.
+/// Returns the kernel, which works element by element; in fours with one scale only.
 pub fn kernel(scales: &Scales, at: &Setting) -> Result<Kernel, String> {
     let (lo, hi) = at.write()?.dtype.range().ok_or("quantises to no integers")?;
     let mut constants = scale_constants(scales, at)?;
@@ -75,7 +76,7 @@ pub fn kernel(scales: &Scales, at: &Setting) -> Result<Kernel, String> {
     at.kernel([Some(&WORDS), Some(&BYTES), None], constants)
 }
 
-/// `plane` and `channels`, where a word is read at once.
+/// Returns `plane` and `channels`, where a word is read at once.
 pub fn scale_constants(scales: &Scales, at: &Setting) -> Result<Vec<(&'static str, f64)>, String> {
     if at.lanes()? != Lanes::Word {
         return Ok(Vec::new());

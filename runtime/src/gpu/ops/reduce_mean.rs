@@ -11,16 +11,16 @@ use crate::gpu::kernel::{Kernel, Lanes, Setting, Shader};
 const SHADER: Shader = shader!("reduce_mean": "float", "step", "reduce_mean");
 /// mean_halves.wgsl
 const HALVES: Shader = shader!("mean_halves": "halves", "step", "mean_halves");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER, &HALVES];
 
-/// ONNX GlobalAveragePool: the mean over everything but image and channel.
+/// Lowers ONNX GlobalAveragePool: the mean over everything but image and channel.
 pub fn global_average_pool(n: &mut FileNode) -> Result<(), String> {
     let rank = n.shape(n.input(0)?)?.len();
     mean(n, (2..rank).collect(), true)
 }
 
-/// ONNX ReduceMean: axes are an attribute up to opset 17, then an input.
+/// Lowers ONNX ReduceMean: axes are an attribute up to opset 17, then an input.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
@@ -58,8 +58,8 @@ type Names = [[&'static str; MAX_RANK]; 2];
 const KEPT: Names = [["", "k1", "k2", "k3", "k4", "k5"], ["ks0", "ks1", "ks2", "ks3", "ks4", "ks5"]];
 const REDUCED: Names = [["", "r1", "r2", "r3", "r4", "r5"], ["rs0", "rs1", "rs2", "rs3", "rs4", "rs5"]];
 
-/// An invocation for each element of the result, or of means of planes of float16 in fours for each four of them. The
-/// result lies as ONNX has it.
+/// Returns the kernel, with an invocation for each element of the result, or of means of planes of float16 in
+/// fours for each four of them. The result lies as ONNX has it.
 pub fn kernel(mean: &ReduceMean, at: &Setting) -> Result<Kernel, String> {
     let x = at.read(0)?;
     let dims = || x.shape.iter().copied().zip(strides(&x.shape)).enumerate();

@@ -9,10 +9,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 const SHADER: Shader = shader!("relayout": "integer", "step", "relayout");
 /// relayout_halves.wgsl
 const HALVES: Shader = shader!("relayout_halves": "integer", "step", "relayout", "relayout_halves");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER, &HALVES];
 
-/// An invocation for each word that is written; of `[images, channels, places]`.
+/// Returns the kernel of `[images, channels, places]`, with an invocation for each word that is written.
 pub fn kernel(relayout: Relayout, at: &Setting) -> Result<Kernel, String> {
     let value = at.write()?;
     let [images, channels, plane] = value.planes()?;

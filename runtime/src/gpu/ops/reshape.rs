@@ -3,14 +3,14 @@
 use super::file_node::FileNode;
 use super::shape::axis;
 
-/// ONNX Identity.
+/// Lowers ONNX Identity.
 pub fn identity(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
     n.alias(x, &shape)
 }
 
-/// ONNX Flatten: everything before `axis`, everything from it on.
+/// Lowers ONNX Flatten: a dimension for everything before `axis`, and one for everything from it on.
 pub fn flatten(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
@@ -20,7 +20,7 @@ pub fn flatten(n: &mut FileNode) -> Result<(), String> {
     n.alias(x, &[before.iter().product(), behind.iter().product()])
 }
 
-/// ONNX Reshape: 0 keeps a dimension, -1 takes what is left.
+/// Lowers ONNX Reshape: 0 keeps a dimension, -1 takes what is left.
 pub fn reshape(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
@@ -51,7 +51,8 @@ pub fn reshape(n: &mut FileNode) -> Result<(), String> {
     n.alias(x, &new)
 }
 
-/// ONNX Squeeze: axes are an attribute up to opset 12, then an input; none: every dimension of 1.
+/// Lowers ONNX Squeeze: axes are an attribute up to opset 12, then an input. Without them every dimension of 1
+/// goes.
 pub fn squeeze(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let shape = n.shape(x)?;
@@ -67,7 +68,7 @@ pub fn squeeze(n: &mut FileNode) -> Result<(), String> {
     n.alias(x, &new)
 }
 
-/// ONNX Unsqueeze: axes are those of the result.
+/// Lowers ONNX Unsqueeze: axes are those of the result.
 pub fn unsqueeze(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let mut new = n.shape(x)?;

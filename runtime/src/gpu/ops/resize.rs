@@ -9,7 +9,7 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// resize.wgsl
 const SHADER: Shader = shader!("resize": "integer", "step", "resize");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER];
 
 /// One dimension's old and new size and scale.
@@ -20,7 +20,7 @@ struct Along {
     scale: f64,
 }
 
-/// ONNX Resize since opset 11 (opset 10 has scales only, asymmetric and rounding down).
+/// Lowers ONNX Resize since opset 11 (opset 10 has scales only, asymmetric and rounding down).
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let value = n.value(x)?.clone();
@@ -46,7 +46,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::Resize(Resize { linear, neighbours }), &[Some(x)], y)
 }
 
-/// An invocation for each element of the result.
+/// Returns the kernel, with an invocation for each element of the result.
 pub fn kernel(resize: &Resize, at: &Setting) -> Result<Kernel, String> {
     const D: [&str; MAX_RANK] = ["d0", "d1", "d2", "d3", "d4", "d5"];
     let y = at.write()?;

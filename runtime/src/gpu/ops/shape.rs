@@ -2,7 +2,7 @@
 
 use crate::gpu::ir::graph::MAX_RANK;
 
-/// An axis counted from either end.
+/// Returns an axis that is counted from either end. It is an error if there is no such axis.
 pub fn axis(axis: i64, rank: usize) -> Result<usize, String> {
     let r = i64::try_from(rank).map_err(|_| "has too many dimensions")?;
     let found = if axis < 0 { axis.checked_add(r) } else { Some(axis) };
@@ -10,7 +10,7 @@ pub fn axis(axis: i64, rank: usize) -> Result<usize, String> {
     found.ok_or_else(|| format!("axis {axis} is not one of {rank}"))
 }
 
-/// Row-major strides.
+/// Returns row-major strides.
 pub fn strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     let mut step = 1;
@@ -21,7 +21,7 @@ pub fn strides(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// NumPy's rule.
+/// Broadcasts two shapes by NumPy's rule. It is an error if they do not go together.
 pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
     let rank = a.len().max(b.len());
     let dim =
@@ -34,7 +34,7 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
     (0..rank).map(one).collect()
 }
 
-/// To the right end of [`MAX_RANK`] numbers.
+/// Returns a shape at the right end of [`MAX_RANK`] numbers, the others being `fill`.
 pub fn padded(shape: &[usize], fill: usize) -> Vec<usize> {
     let mut all = vec![fill; MAX_RANK.saturating_sub(shape.len())];
     all.extend(shape);

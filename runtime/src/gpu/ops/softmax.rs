@@ -7,10 +7,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// softmax.wgsl
 const SHADER: Shader = shader!("softmax": "float", "step", "nan", "larger_float", "softmax");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER];
 
-/// ONNX Softmax: along one axis; up to opset 12 over everything from the axis on.
+/// Lowers ONNX Softmax: it is along one axis; up to opset 12 over everything from the axis on.
 pub fn lower(n: &mut FileNode) -> Result<(), String> {
     let x = n.input(0)?;
     let dtype = n.float_type(&[Some(x)])?;
@@ -24,7 +24,7 @@ pub fn lower(n: &mut FileNode) -> Result<(), String> {
     n.add(Op::Softmax(Softmax { len, inner }), &[Some(x)], y)
 }
 
-/// An invocation for each row.
+/// Returns the kernel, with an invocation for each row.
 pub fn kernel(softmax: &Softmax, at: &Setting) -> Result<Kernel, String> {
     let constants = vec![("len", softmax.len as f64), ("inner", softmax.inner as f64)];
     Ok(Kernel::new(&SHADER, "main", constants, at.write()?.len() / softmax.len))

@@ -9,10 +9,10 @@ use crate::gpu::kernel::{Kernel, Setting, Shader};
 
 /// strided.wgsl
 const SHADER: Shader = shader!("strided": "integer", "step", "strided");
-/// All of them.
+/// These are all shaders of the operator.
 pub const SHADERS: &[&Shader] = &[&SHADER];
 
-/// ONNX Transpose.
+/// Lowers ONNX Transpose.
 pub fn transpose(n: &mut FileNode) -> Result<(), String> {
     let shape = n.shape(n.input(0)?)?;
     let order = match n.ints("perm")? {
@@ -30,7 +30,7 @@ pub fn transpose(n: &mut FileNode) -> Result<(), String> {
     copy(n, &new, 0, steps)
 }
 
-/// ONNX Slice: starts, ends, axes, steps are attributes up to opset 9 (no steps), then inputs.
+/// Lowers ONNX Slice: starts, ends, axes, steps are attributes up to opset 9 (no steps), then inputs.
 pub fn slice(n: &mut FileNode) -> Result<(), String> {
     let shape = n.shape(n.input(0)?)?;
     let attribute = |name| Ok::<_, String>(n.ints(name)?.map(<[i64]>::to_vec));
@@ -90,7 +90,7 @@ fn copy(n: &mut FileNode, new: &[usize], start: usize, steps: Vec<usize>) -> Res
     n.add(Op::Strided(Strided { start, steps }), &[Some(x)], y)
 }
 
-/// An invocation for each element of the result.
+/// Returns the kernel, with an invocation for each element of the result.
 pub fn kernel(strided: &Strided, at: &Setting) -> Result<Kernel, String> {
     const D: [&str; MAX_RANK] = ["", "d1", "d2", "d3", "d4", "d5"];
     const X: [&str; MAX_RANK] = ["x0", "x1", "x2", "x3", "x4", "x5"];

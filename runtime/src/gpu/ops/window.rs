@@ -6,7 +6,7 @@ use crate::gpu::ir::window::{Groups, Window};
 /// Beyond this no kernel, stride or padding makes sense, and products stay small.
 const MOST: i64 = 1 << 20;
 
-/// One value for each spatial dimension, all of them within 0 (or 1) and 2^20.
+/// Returns one value for each spatial dimension; it is an error if one is not within 0 (or 1) and 2^20.
 pub fn per_dimension(
     given: Option<&[i64]>,
     rank: usize,
@@ -25,7 +25,8 @@ pub fn per_dimension(
     Ok(all)
 }
 
-/// Spatial sizes of `[N, C, ...]`.
+/// Returns the spatial sizes of `[N, C, ...]`, with ones in front. It is an error if there are none, or more
+/// than three.
 pub fn spatial(shape: &[usize]) -> Result<[usize; 3], String> {
     let Some(own) = shape.get(2..).filter(|s| (1..=3).contains(&s.len())) else {
         return Err(format!("input is {shape:?}, wanted [N, C, and one to three dimensions]"));
@@ -35,7 +36,7 @@ pub fn spatial(shape: &[usize]) -> Result<[usize; 3], String> {
     Ok(all)
 }
 
-/// From a node's attributes; `kernel` where the weights say it.
+/// Reads a window from a node's attributes; `kernel` is given where the weights say it.
 pub fn window(n: &FileNode, shape: &[usize], kernel: Option<[usize; 3]>) -> Result<Window, String> {
     let input = spatial(shape)?;
     let rank = shape.len() - 2;
@@ -63,7 +64,7 @@ pub fn window(n: &FileNode, shape: &[usize], kernel: Option<[usize; 3]>) -> Resu
     Ok(w)
 }
 
-/// As a shader's constants: `in_*`, `k*`, `s*`, `l*` (dilation), `p*`, `out_*`.
+/// Returns a window as a shader's constants: `in_*`, `k*`, `s*`, `l*` (dilation), `p*`, `out_*`.
 pub fn constants(w: &Window) -> Vec<(&'static str, f64)> {
     const NAMES: [[&str; 3]; 6] = [
         ["in_d", "in_h", "in_w"],
@@ -78,12 +79,12 @@ pub fn constants(w: &Window) -> Vec<(&'static str, f64)> {
     NAMES.into_iter().zip(all).flat_map(pair).map(|(name, v)| (name, v as f64)).collect()
 }
 
-/// As a shader's constants: `groups`, `cg`, `mg`.
+/// Returns the groups as a shader's constants: `groups`, `cg`, `mg`.
 pub fn group_constants(g: &Groups) -> [(&'static str, f64); 3] {
     [("groups", g.groups as f64), ("cg", g.cg as f64), ("mg", g.mg as f64)]
 }
 
-/// `pads`: all begins, then all ends.
+/// Reads `pads`: all begins, then all ends.
 pub fn pads(n: &FileNode, rank: usize) -> Result<([usize; 3], [usize; 3]), String> {
     let Some(all) = n.ints("pads")? else { return Ok(([0; 3], [0; 3])) };
     if all.len() != 2 * rank {

@@ -5,7 +5,8 @@ use crate::gpu::ir::graph::{Graph, Node};
 use crate::gpu::ir::op::{Activation, BinaryOp, Op};
 use crate::gpu::passes::{quantise, told};
 
-/// One walk in the order of execution: what an operator has taken in decides what it may take in next.
+/// Fuses operators in one walk in the order of execution: what an operator has taken in decides what it may
+/// take in next.
 pub fn apply(graph: &mut Graph) -> Result<(), String> {
     for node in graph.take_nodes() {
         if !taken_in(graph, &node).map_err(told(&node))? {

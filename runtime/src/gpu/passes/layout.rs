@@ -25,8 +25,8 @@ struct Layout<'a> {
     laid: Vec<Laid>,
 }
 
-/// Lays the nodes out for `kernels`; the general ones need nothing. `outputs`, with their names, are left as ONNX has
-/// them. Where shaders cannot pack float16 its values are f32.
+/// Lays the nodes out for `kernels`; the general ones need nothing. `outputs`, with their names, are left as
+/// ONNX has them. Where shaders cannot pack float16, its values are f32.
 pub fn apply(
     graph: &mut Graph,
     outputs: &[(&str, ValueId)],

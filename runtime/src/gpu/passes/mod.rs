@@ -9,7 +9,7 @@ pub mod tables;
 
 use crate::gpu::ir::graph::{Graph, Node, ValueId};
 
-/// All that no adapter has a say in; `outputs` are the graph's.
+/// Runs all passes that no adapter has a say in; `outputs` are the graph's.
 pub fn simplify(graph: &mut Graph, outputs: &[ValueId]) -> Result<(), String> {
     quantise::products(graph)?;
     fuse::apply(graph)?;

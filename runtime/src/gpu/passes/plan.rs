@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Every value starts at a multiple of so many elements, so that it can be read four at a time.
 const ALIGN: usize = 4;
 
-/// Offsets and sizes in elements (4 bytes).
+/// A plan holds offsets and sizes in elements (4 bytes).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// By root value.
@@ -33,15 +33,15 @@ struct Life {
 }
 
 impl Plan {
-    /// Where a value lies.
+    /// Returns where a value lies.
     pub fn place(&self, graph: &Graph, id: ValueId) -> Result<usize, String> {
         let root = graph.root(id)?;
         self.offsets.get(&root).copied().ok_or_else(|| format!("value {} has no place", id.0))
     }
 }
 
-/// Places every value that is read or written. Inputs are there before the first step, outputs after the last. Largest
-/// first, or in order of birth where that takes less.
+/// Places every value that is read or written. Inputs are there before the first step, outputs after the last.
+/// The largest go first, or they go in order of birth where that takes less.
 pub fn plan(graph: &Graph, laid: &[Laid], inputs: &[ValueId], outputs: &[ValueId]) -> Result<Plan, String> {
     let mut constants = Vec::new();
     let mut lives = Vec::new();

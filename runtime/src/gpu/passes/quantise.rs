@@ -70,7 +70,7 @@ fn integer_bias(b: &Affine, scales: &[f32]) -> bool {
     b.zero_points.iter().all(|&z| z == 0) && scales.iter().zip(spread(&b.scales, scales.len())).all(close)
 }
 
-/// Lets the operator before a QuantizeLinear write its integers, where it can; says whether it does.
+/// Lets the operator before a QuantizeLinear write its integers, where it can, and returns whether it does.
 pub fn take_in(graph: &mut Graph, quantize: &Node, scales: &Scales) -> Result<bool, String> {
     let Some((scale, zero)) = scales.one() else { return Ok(false) };
     let dtype = graph.value(quantize.write)?.dtype;

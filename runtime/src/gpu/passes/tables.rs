@@ -6,7 +6,7 @@ use crate::gpu::ops::quantised_sum;
 use crate::gpu::passes::told;
 use crate::onnx::{Constant, Numbers};
 
-/// Adds every operator's tables.
+/// Adds every operator's tables to the graph as constants.
 pub fn add(graph: &mut Graph) -> Result<(), String> {
     for mut node in graph.take_nodes() {
         for numbers in tables(&node.op) {

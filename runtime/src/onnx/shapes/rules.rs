@@ -9,17 +9,17 @@ use crate::onnx::proto::NodeProto;
 use gtn_core::io::wide;
 use std::collections::HashMap;
 
-/// Integers that a result may be followed as.
+/// A result is followed as integers if it has at most so many.
 pub const FOLLOWED: usize = 64;
 
-/// ONNX's element types that rules give.
+/// This is ONNX's number of the element type `float` (TensorProto.DataType).
 pub const FLOAT: i32 = 1;
 const UINT8: i32 = 2;
 const INT32: i32 = 6;
 pub const INT64: i32 = 7;
 const BOOL: i32 = 9;
 
-/// A node and what is known of its inputs.
+/// This is a node with what is known of its inputs.
 pub struct Node<'a> {
     pub proto: &'a NodeProto,
     pub opset: i64,
@@ -80,7 +80,7 @@ const RULES: &[(&str, Rule)] = &[
     ("SpaceToDepth", space_to_depth),
 ];
 
-/// What is known of each of a node's results.
+/// Returns what is known of each of a node's results.
 pub fn results(proto: &NodeProto, opset: i64, values: &HashMap<String, Known>) -> Vec<Known> {
     let node = Node { proto, opset, values };
     if !proto.is_onnx() {
@@ -129,7 +129,7 @@ impl Node<'_> {
         self.value(0).map_or(0, |v| v.elem_type)
     }
 
-    /// Integers that are an input, or an attribute in older operator sets.
+    /// Returns the integers that are input `i`, or the attribute `name` in older operator sets.
     pub fn list(&self, i: usize, name: &str) -> Option<Vec<i64>> {
         match self.proto.ints(name) {
             Some(v) => Some(v.to_vec()),
@@ -157,7 +157,7 @@ pub fn product(dims: &[u64]) -> u64 {
     dims.iter().fold(1, |n, &d| n.saturating_mul(d))
 }
 
-/// ONNX's multidirectional broadcasting; what does not fit is unknown.
+/// Broadcasts two shapes by ONNX's multidirectional rule. Returns `None` where they do not fit.
 pub fn broadcast(a: &[u64], b: &[u64]) -> Option<Vec<u64>> {
     let rank = a.len().max(b.len());
     let at =
@@ -244,7 +244,7 @@ fn gemm(n: &Node) -> Option<Known> {
     n.like(vec![if flag("transA") { a1 } else { a0 }, if flag("transB") { b0 } else { b1 }])
 }
 
-/// Products of bytes are summed as int32.
+/// Returns the type of a product: those of bytes are summed as int32.
 pub fn product_type(n: &Node) -> i32 {
     if n.proto.op_type.ends_with("Integer") { INT32 } else { n.elem_type() }
 }

@@ -37,7 +37,7 @@ fn name(file: &Path) -> String {
     file.to_str().map_or_else(|| format::path(file), str::to_owned)
 }
 
-/// What is on the pictures, as `--json` has it.
+/// These are the answers for all pictures, as `--json` has them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answers {
@@ -53,7 +53,7 @@ struct Answer {
 }
 
 impl Answers {
-    /// JSON, terminal; that one of them cannot be written does not keep the other back.
+    /// Writes JSON, then the terminal's words. That one of them cannot be written does not keep the other back.
     pub fn deliver(&self, json: Option<&Path>) -> Result<()> {
         let only_json = json == Some(Path::new("-")) || self.images.is_empty();
         let json = json.map_or(Ok(()), |path| deliver_json(self, path));

@@ -21,7 +21,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `gtn-run compare`
+/// Runs `gtn-run compare`.
 pub fn compare(args: &CompareArgs) -> Result<()> {
     check_outputs(&args.output)?;
     seconds("--seconds", args.seconds)?;
@@ -44,7 +44,8 @@ pub fn compare(args: &CompareArgs) -> Result<()> {
     deliver(&comparison, &args.output)
 }
 
-/// JSON, HTML, terminal; that one of them cannot be written keeps none of the others back.
+/// Writes JSON, HTML and the terminal's words. That one of them cannot be written keeps none of the others
+/// back.
 pub fn deliver(comparison: &Comparison, output: &OutputArgs) -> Result<()> {
     let to_stdout = output.json.as_deref() == Some(Path::new("-"));
     let json = output.json.as_deref().map_or(Ok(()), |path| deliver_json(comparison, path));
@@ -164,7 +165,7 @@ fn comparison(how: How, [a, b]: [Side; 2], host: Host, result: Ratio, warnings: 
     }
 }
 
-/// `gtn-run report`: the overview of saved reports, and a page about them.
+/// Runs `gtn-run report`: prints the overview of saved reports, and writes a page about them.
 pub fn report(args: &ReportArgs) -> Result<()> {
     args.html.as_deref().map_or(Ok(()), artifact::check_writable)?;
     let (mut all, mut failed) = (Vec::new(), None);

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// `gtn-run profile`
+/// Runs `gtn-run profile`.
 pub fn profile(args: &ProfileArgs) -> Result<()> {
     check_outputs(&args.output)?;
     within("--runs", args.runs, 100_000)?;
@@ -22,7 +22,7 @@ pub fn profile(args: &ProfileArgs) -> Result<()> {
     deliver(&[report], &args.output)
 }
 
-/// `gtn-run memory`
+/// Runs `gtn-run memory`.
 pub fn memory(args: &MemoryArgs) -> Result<()> {
     check_outputs(&args.output)?;
     within("--runs", args.runs, 100_000_000)?;
@@ -31,7 +31,8 @@ pub fn memory(args: &MemoryArgs) -> Result<()> {
     deliver(&[Report { memory: Some(found), ..blank(&subject, PROGRAM) }], &args.output)
 }
 
-/// [`memory`] in a process of its own, with the same flags, which `words` are; `None` where memory cannot be read.
+/// Runs [`memory`] in a process of its own, with the same flags, which `words` are. Returns `None` where memory
+/// cannot be read.
 pub fn memory_pass(model: &Path, words: &[OsString]) -> Result<Option<Memory>> {
     let failed = |what: String| Error::Failed(format!("the memory pass of {}: {what}", model.display()));
     let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;

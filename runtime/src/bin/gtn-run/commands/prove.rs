@@ -18,7 +18,7 @@ use gtn_run::subject::Subject;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-/// `gtn-run BUNDLE...`
+/// Runs `gtn-run BUNDLE...`.
 pub fn all(args: &AllArgs) -> Result<()> {
     if args.bundles.is_empty() {
         return Err(Error::usage("name a bundle (gtn-run --help)"));
@@ -55,12 +55,12 @@ fn prove_one(model: &Path, prepared: &Prepared, options: &Options, steps: &Steps
     Ok(report)
 }
 
-/// `gtn-run verify`
+/// Runs `gtn-run verify`.
 pub fn verify(args: &ModelArgs) -> Result<()> {
     report(&args.model, &args.backend, &args.output, &Steps { verify: true, ..Steps::default() })
 }
 
-/// `gtn-run bench`
+/// Runs `gtn-run bench`.
 pub fn bench(args: &BenchCommand) -> Result<()> {
     let steps = Steps { bench: Some(bench_settings(&args.settings)?), ..Steps::default() };
     if args.sweep_threads.is_empty() && args.sweep_batches.is_empty() {
@@ -86,7 +86,7 @@ pub fn bench(args: &BenchCommand) -> Result<()> {
     deliver(&reports, &args.output)
 }
 
-/// `gtn-run eval`
+/// Runs `gtn-run eval`.
 pub fn eval(args: &EvalArgs) -> Result<()> {
     check_outputs(&args.output)?;
     if let Some(path) = &args.logits {

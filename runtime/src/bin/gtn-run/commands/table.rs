@@ -44,7 +44,7 @@ struct Part {
     bursts: Bursts,
 }
 
-/// `gtn-run table K.gtnkit --out DEVICE.json`
+/// Runs `gtn-run table K.gtnkit --out DEVICE.json`.
 pub fn run(args: &TableArgs) -> Result<()> {
     artifact::check_writable(&args.out)?;
     if artifact::is_stream(&args.out)? {
