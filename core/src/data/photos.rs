@@ -6,8 +6,8 @@
 //! ([`crate::data::duplicates`]): no picture to train on has a twin to be judged by. Val is cut by the same rule
 //! ([`crate::data::split::SplitRule`]), unless the set has its own.
 
-use crate::data::cache::{self, Pictures, Settings};
 use crate::data::augment::crop;
+use crate::data::cache::{self, Pictures, Settings};
 use crate::data::duplicates::{self, Groups, Print};
 use crate::data::listing::{Listing, Part, PhotoSource};
 use crate::data::preprocess::{Preprocess, Resize};
