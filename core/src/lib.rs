@@ -20,12 +20,12 @@
 //! - [`host`]: the machine a measurement was made on, read from /proc and /sys
 //! - [`program`]: what a program does at its edge: exit status and messages, progress, signals
 //! - [`io`]: bytes on disk, bounded and atomic: files of ours, arrays, tensors
-//! - [`image`]: pictures: resizing that training, calibration and the device share
+//! - [`image`]: pictures: PNG, JPEG and WebP files, and the resizing that training, calibration and the device share
 //! - [`measure`]: what was measured and what may be said of it: samples, statistics, parity, warnings, comparisons, reports
 //! - [`ir`]: the one description of a network: `arch` says what it is, `graph` lowers it, `fold` folds its batch normalisation, `cost` counts it, `eval` computes it plainly
 //! - [`device`]: device profiles (`gtn.device/1`): what a target is and how a bundle for it should look
 //! - [`html`]: pages for people: plots, and the pages of reports, comparisons and training runs
-//! - [`data`]: data sets: labelled u8 images in memory, read from the layouts they are published in
+//! - [`data`]: data sets: labelled u8 images in memory, read from the layouts they are published in, and sets of picture files: listed, cached, parted with their copies together; augmentation
 //! - [`quant`]: static int8 quantisation: what is quantised, and with which scale
 //! - [`latency`]: how long a network takes on a device: predicted from a table of its fused operators that gtn-run measured there, else from the device profile's roofline; with a 90 % band in both cases
 //! - [`artifacts`]: what one program hands to the next: a student's folder, a bundle, a kit

@@ -99,7 +99,7 @@ fn bad_pictures_are_named_and_the_others_answered() {
     let folder = pictures.display();
     let done = run("gtn-run", &format!("classify {bundle} {folder}"));
     assert!(done.stdout.contains("00.png") && done.stdout.contains("01.PNG"), "{}", done.stdout);
-    let both = ["cut.png: is not a readable PNG", "text.jpg: is neither a PNG nor a JPEG file"];
+    let both = ["cut.png: is not a readable PNG", "text.jpg: is neither a PNG, a JPEG nor a WebP file"];
     assert_eq!(done.not_refused(2, &both), None);
     // What is no file is not opened: its reading would never end.
     let pipe = pictures.join("a.jpg");

@@ -249,7 +249,7 @@ pub struct ClassifyArgs {
     /// Bundle, or a model.onnx that tells its preprocessing and labels
     #[arg(value_name = "BUNDLE|MODEL.onnx")]
     pub model: PathBuf,
-    /// PNG or JPEG files, or folders of them
+    /// PNG, JPEG or WebP files, or folders of them
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
     /// Tell the K most probable classes of each

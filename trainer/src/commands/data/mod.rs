@@ -32,9 +32,15 @@ pub fn run(args: &DataArgs) -> Result<()> {
 
 fn judge(args: &DataArgs, photos: &Photos) -> Result<()> {
     let survey = Survey::of(&args.data, photos)?;
-    let mut counts = Table::new(["class", "train", "val", "test"]);
+    // Without a val of the set's own there is nothing to say of it yet.
+    let own_val = survey.classes.iter().any(|c| c.val > 0);
+    let columns = |name: &str, train: &str, val: &str, test: &str| match own_val {
+        true => vec![name.to_owned(), train.to_owned(), val.to_owned(), test.to_owned()],
+        false => vec![name.to_owned(), train.to_owned(), test.to_owned()],
+    };
+    let mut counts = Table::new(columns("class", "train", "val", "test"));
     for c in &survey.classes {
-        counts.row([c.name.clone(), c.train.to_string(), c.val.to_string(), c.test.to_string()]);
+        counts.row(columns(&c.name, &c.train.to_string(), &c.val.to_string(), &c.test.to_string()));
     }
     if let Some(path) = &args.html {
         artifact::write_atomic(path, page::page(&survey, photos, &counts)?.as_bytes())?;

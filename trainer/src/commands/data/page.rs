@@ -1,11 +1,11 @@
 //! A picture set as a page: counts, what to look at, and a contact sheet of every class.
 
-use super::survey::{Pair, Survey};
+use super::survey::{ClassCount, Pair, Survey};
 use gtn_core::data::listing::Part;
 use gtn_core::data::photos::Photos;
 use gtn_core::data::split::stratified;
 use gtn_core::html::page::Page;
-use gtn_core::html::plot;
+use gtn_core::html::plot::{self, Bar};
 use gtn_core::image::to_png;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
@@ -32,13 +32,12 @@ pub fn page(survey: &Survey, photos: &Photos, counts: &Table) -> Result<String> 
     ]);
     page.warnings(&survey.warnings);
     page.heading("Classes").table(counts);
-    let bars: Vec<(String, f64, [f64; 2])> = survey
-        .classes
-        .iter()
-        .take(MOST_CLASSES)
-        .map(|c| (c.name.clone(), c.train as f64, [c.train as f64; 2]))
-        .collect();
-    page.plot(&plot::bars(&bars, "pictures to train on", "pictures of each class"), "Pictures to train on.");
+    let bar = |c: &ClassCount| Bar { name: c.name.clone(), value: c.train as f64, note: c.train.to_string() };
+    let bars: Vec<Bar> = survey.classes.iter().take(MOST_CLASSES).map(bar).collect();
+    page.plot(
+        &plot::ranked(&bars, "pictures to train on", "pictures of each class"),
+        "Pictures to train on.",
+    );
     for (title, pairs) in [("Equal files", &survey.equal), ("Pictures that look alike", &survey.near)] {
         if !pairs.is_empty() {
             page.heading(title).pictures(&pair_sheet(pairs, photos)?);
