@@ -255,22 +255,4 @@ mod tests {
         }
         assert!(wanted.len() > 300 && found.near == wanted, "{} of {}", found.near.len(), wanted.len());
     }
-
-    /// `cargo test --release -- --ignored hundred_thousand --nocapture` prints the time.
-    #[test]
-    #[ignore = "a measurement"]
-    fn hundred_thousand() {
-        let mut rng = Rng::new(5, "prints", 0);
-        let base: Vec<Print> = (0..2000).map(|i| print(i, 0)).collect();
-        let copies = (0..100_000u64).map(|i| {
-            let mut copy = base[(i % 2000) as usize].clone();
-            (0..12).for_each(|_| copy.hash ^= 1 << rng.below(64));
-            copy.sha256[16..24].copy_from_slice(&i.to_le_bytes());
-            copy
-        });
-        let prints: Vec<Print> = copies.collect();
-        let start = std::time::Instant::now();
-        let found = groups(&prints);
-        println!("{} near pairs in {:?}", found.near.len(), start.elapsed());
-    }
 }

@@ -5,6 +5,7 @@
 use super::pickle::Pickle;
 use crate::data::{ImageSet, find_file};
 use crate::io::artifact;
+use crate::io::wide;
 use crate::ir::arch::Input;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -127,13 +128,13 @@ fn read_records(
 ) -> Result<()> {
     let record = label_bytes + PIXELS;
     let (_, size) = artifact::open(path)?;
-    let want = (record * count) as u64;
+    let want = wide(record * count);
     if size != want {
         let what = format!(
             "has {size} bytes ({} records of {record} and {} bytes), wanted {want} ({count} records): truncated, or \
              not CIFAR's binary version",
-            size / record as u64,
-            size % record as u64
+            size / wide(record),
+            size % wide(record)
         );
         return Err(Error::input(path, what));
     }

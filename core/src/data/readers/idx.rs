@@ -2,6 +2,7 @@
 
 use crate::data::{ImageSet, find_file};
 use crate::io::artifact;
+use crate::io::wide;
 use crate::ir::arch::Input;
 use crate::{Error, Result};
 use std::io::Read;
@@ -28,7 +29,7 @@ const SIDE: usize = 28;
 /// also bounds what a small gzip file can make us hold (103 MB).
 const MAX_COUNT: usize = 131_072;
 /// Of a file: the most images and their header, with room for gzip that made them no smaller.
-const MAX_BYTES: u64 = (MAX_COUNT * SIDE * SIDE + (1 << 20)) as u64;
+const MAX_BYTES: u64 = wide(MAX_COUNT * SIDE * SIDE + (1 << 20));
 
 /// Reads `PART-images-idx3-ubyte` and `PART-labels-idx1-ubyte`, each also with `.gz` or with the dot of
 /// some mirrors (`PART-images.idx3-ubyte`).
@@ -66,22 +67,21 @@ fn payload((path, raw): (&Path, &[u8]), magic: u32, dims: &[usize]) -> Result<(u
     let mut reader: Box<dyn Read + '_> =
         if gzip { Box::new(flate2::read::MultiGzDecoder::new(raw)) } else { Box::new(raw) };
     let bad = |what: String| Error::input(path, what);
-    let mut number = |key: &str| -> Result<usize> {
+    let mut number = |key: &str| -> Result<u32> {
         let mut bytes = [0; 4];
         reader.read_exact(&mut bytes).map_err(|e| bad(format!("header ends before `{key}` ({e})")))?;
-        Ok(u32::from_be_bytes(bytes) as usize)
+        Ok(u32::from_be_bytes(bytes))
     };
     let found = number("magic")?;
-    if found != magic as usize {
+    if found != magic {
         return Err(bad(format!("magic is {found:#010x}, wanted {magic:#010x} (idx, u8)")));
     }
-    let count = number("count")?;
-    if !(1..=MAX_COUNT).contains(&count) {
-        return Err(bad(format!("count is {count}, wanted 1 to {MAX_COUNT}")));
-    }
+    let told = number("count")?;
+    let count = usize::try_from(told).ok().filter(|count| (1..=MAX_COUNT).contains(count));
+    let count = count.ok_or_else(|| bad(format!("count is {told}, wanted 1 to {MAX_COUNT}")))?;
     for &want in dims {
         let side = number("side")?;
-        if side != want {
+        if usize::try_from(side) != Ok(want) {
             return Err(bad(format!("side is {side}, wanted {want}")));
         }
     }
@@ -89,7 +89,7 @@ fn payload((path, raw): (&Path, &[u8]), magic: u32, dims: &[usize]) -> Result<(u
     // stream can make us hold.
     let want = count * dims.iter().product::<usize>();
     let mut bytes = Vec::new();
-    let read = reader.take(want as u64 + 1).read_to_end(&mut bytes);
+    let read = reader.take(wide(want) + 1).read_to_end(&mut bytes);
     if let Err(e) = read {
         return Err(bad(format!("damaged or truncated after {} of {want} bytes ({e})", bytes.len())));
     }

@@ -1,5 +1,8 @@
 //! One file a kind of data set; picture sets (feature `photos`) are listed, the others read into memory.
 
+// A length or a number of a file that nobody vouches for is never cut to fit.
+#![cfg_attr(not(test), deny(clippy::as_conversions))]
+
 pub(super) mod cifar;
 pub(super) mod fashion_mini;
 pub(super) mod idx;

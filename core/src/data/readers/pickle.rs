@@ -2,6 +2,7 @@
 //! and NumPy arrays of bytes. Nothing is executed: opcodes and names outside the lists below are refused, and the few
 //! calls that an array is pickled as are understood by name.
 
+use crate::io::wide;
 use std::collections::HashMap;
 
 /// Values in one file: CIFAR has 150,000, and what needs more is no such file.
@@ -202,6 +203,10 @@ impl<'a> Machine<'a> {
         Ok(self.take(bytes)?.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)))
     }
 
+    fn signed(&mut self, bytes: usize) -> Result<i64, String> {
+        i64::try_from(self.number(bytes)?).map_err(|_| "a number is too large".into())
+    }
+
     fn line(&mut self) -> Result<std::ops::Range<usize>, String> {
         let rest = self.file.get(self.at..).unwrap_or_default();
         let length = rest.iter().take(1000).position(|b| *b == b'\n').ok_or("a line does not end")?;
@@ -248,11 +253,15 @@ impl<'a> Machine<'a> {
 
     fn integer(&mut self, code: u8) -> Result<(), String> {
         let value = match code {
-            b'K' => self.number(1)? as i64,
-            b'M' => self.number(2)? as i64,
-            b'J' => i64::from(self.number(4)? as u32 as i32),
+            b'K' => self.signed(1)?,
+            b'M' => self.signed(2)?,
+            // Four bytes are signed, the others are not.
+            b'J' => {
+                let n = self.signed(4)?;
+                if n < 1 << 31 { n } else { n - (1 << 32) }
+            }
             0x8a => {
-                let length = self.number(1)? as usize;
+                let length = usize::try_from(self.number(1)?).map_err(|_| "a number is too large")?;
                 let bytes = self.take(length)?;
                 let negative = bytes.last().is_some_and(|b| *b >= 0x80);
                 if length > 8 {
@@ -323,7 +332,7 @@ impl<'a> Machine<'a> {
         let key = match code {
             b'q' | b'h' => self.number(1)?,
             b'r' | b'j' => self.number(4)?,
-            0x94 => self.memo.len() as u64,
+            0x94 => wide(self.memo.len()),
             _ => {
                 let range = self.line()?;
                 self.text(range)?.trim().parse().map_err(|_| "a number is none")?

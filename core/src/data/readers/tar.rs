@@ -2,12 +2,14 @@
 //! stand. Nothing is unpacked.
 
 use crate::io::artifact;
+use crate::io::wide;
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-const BLOCK: u64 = 512;
+const BLOCK_BYTES: usize = 512;
+const BLOCK: u64 = wide(BLOCK_BYTES);
 /// Bytes of a long name or of a pax header: a path, and little else.
 const MAX_EXTRA: u64 = 1 << 20;
 /// Members of one tar file.
@@ -104,12 +106,12 @@ impl<'a> Tar<'a> {
         Ok(bytes)
     }
 
-    fn block(&mut self, at: u64) -> Result<[u8; BLOCK as usize]> {
+    fn block(&mut self, at: u64) -> Result<[u8; BLOCK_BYTES]> {
         if at + BLOCK > self.size {
             let what = if at == 0 { "it is no tar file" } else { "it has no end mark: it is cut off" };
             return Err(self.bad(at, what.into()));
         }
-        let mut block = [0; BLOCK as usize];
+        let mut block = [0; BLOCK_BYTES];
         self.read(at, &mut block)?;
         Ok(block)
     }
