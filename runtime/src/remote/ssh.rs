@@ -115,10 +115,17 @@ impl Ssh {
         command.args(["--", &self.host, script]);
     }
 
-    /// Returns why ssh gave up: the last thing that its log says.
+    /// Returns why ssh gave up: the last thing that its log says. The process that holds the connection may say it a
+    /// moment after those that share it have ended: a silent log is waited for, a second at most.
     pub fn reason(&self) -> String {
-        let log = artifact::read(&self.log()).unwrap_or_default(); // no log: nothing was said
-        reason(&String::from_utf8_lossy(&log))
+        let until = Instant::now() + Duration::from_secs(1);
+        loop {
+            let log = artifact::read(&self.log()).unwrap_or_default(); // no log: nothing was said
+            if !log.trim_ascii().is_empty() || Instant::now() >= until {
+                return reason(&String::from_utf8_lossy(&log));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn address(&self) -> Address {
