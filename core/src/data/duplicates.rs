@@ -13,6 +13,7 @@
 //! and a red picture, both nearly flat, has 5 bits and 11.9 levels; without the bound on levels there are 403 pairs
 //! within 7 bits, nearly all of them wrong. Mirrored, turned or strongly cropped copies are not found.
 
+use crate::image::luma;
 use crate::image::resize::{self, Side};
 use std::collections::HashMap;
 
@@ -77,12 +78,6 @@ impl Print {
     fn byte(&self, i: usize) -> u8 {
         (self.hash >> (8 * i)) as u8
     }
-}
-
-/// ITU-R BT.601, as [`crate::image`] makes a picture grey.
-fn luma(r: u8, g: u8, b: u8) -> u8 {
-    let sum = u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000;
-    u8::try_from(sum >> 16).unwrap_or(u8::MAX)
 }
 
 /// Which pictures belong together.

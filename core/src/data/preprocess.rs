@@ -134,11 +134,7 @@ impl Preprocess {
             );
             return Err(Error::usage(what));
         }
-        self.apply_rows(h, w, |y, out| {
-            for (plane, out) in image.chunks_exact(h * w).zip(out.chunks_exact_mut(w)) {
-                out.copy_from_slice(&plane[y * w..(y + 1) * w]);
-            }
-        })
+        self.apply_rows(h, w, rows_of(image, h, w))
     }
 
     /// Resized and cropped as [`Self::apply`] does it, and not normalised: planar `[C, H, W]`. Only for antialiased
@@ -154,11 +150,7 @@ impl Preprocess {
             return Err(Error::usage(what));
         }
         let window = self.window_as_torchvision(h, w);
-        Ok(resize::bilinear(self.channels, window, |y, out| {
-            for (plane, out) in image.chunks_exact(h * w).zip(out.chunks_exact_mut(w)) {
-                out.copy_from_slice(&plane[y * w..(y + 1) * w]);
-            }
-        }))
+        Ok(resize::bilinear(self.channels, window, rows_of(image, h, w)))
     }
 
     /// [`Self::apply`] of an image that nobody holds as planes: `row(y, out)` writes its row `y`, plane
@@ -236,6 +228,15 @@ impl Preprocess {
 
 fn scaled(side: usize, scale: f64) -> usize {
     (side as f64 * scale).round() as usize
+}
+
+/// Writes row `y` of a planar image `[C, h, w]`, plane after plane.
+fn rows_of(image: &[u8], h: usize, w: usize) -> impl FnMut(usize, &mut [u8]) {
+    move |y, out| {
+        for (plane, out) in image.chunks_exact(h * w).zip(out.chunks_exact_mut(w)) {
+            out.copy_from_slice(&plane[y * w..(y + 1) * w]);
+        }
+    }
 }
 
 fn check_sides(h: usize, w: usize) -> Result<()> {

@@ -29,3 +29,9 @@ const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 pub fn is_picture(path: &Path) -> bool {
     path.extension().is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
+
+/// The luma of ITU-R BT.601 in 16-bit weights, rounded: as PIL's `convert("L")`.
+pub(crate) fn luma(r: u8, g: u8, b: u8) -> u8 {
+    let sum = u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000;
+    u8::try_from(sum >> 16).unwrap_or(u8::MAX)
+}

@@ -3,7 +3,7 @@
 //! Files are read as PIL's `convert("RGB")` reads them (transparency is dropped, 16 bits become 8), and
 //! seen upright as their EXIF orientation says.
 
-use crate::image::{exif, jpeg, png, webp};
+use crate::image::{exif, jpeg, luma, png, webp};
 use crate::io::artifact;
 use crate::program::exit;
 use crate::{Error, Result};
@@ -116,7 +116,8 @@ impl Image {
         let place = |x: usize| if back { start - x * step } else { start + x * step };
         let pixel = |x: usize| &self.rgb[3 * place(x)..3 * place(x) + 3];
         if channels == 1 {
-            out.iter_mut().enumerate().for_each(|(x, out)| *out = luma(pixel(x)));
+            let grey = |x: usize| if let &[r, g, b] = pixel(x) { luma(r, g, b) } else { 0 };
+            out.iter_mut().enumerate().for_each(|(x, out)| *out = grey(x));
             return;
         }
         let (red, rest) = out.split_at_mut(width);
@@ -137,13 +138,6 @@ pub fn check_channels(channels: usize) -> Result<()> {
             "the model takes {other} channels; pictures become 3 (RGB) or 1 (grey)"
         ))),
     }
-}
-
-/// PIL's integers: 299 R + 587 G + 114 B in 1/65536.
-fn luma(pixel: &[u8]) -> u8 {
-    let &[r, g, b] = pixel else { return 0 };
-    let sum = u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000;
-    u8::try_from(sum >> 16).unwrap_or(u8::MAX)
 }
 
 fn jpeg(bytes: &[u8]) -> Result<Image, String> {

@@ -2,6 +2,7 @@
 //! torchvision and timm call. Pictures are planar `[C, H, W]` with 1 or 3 channels; what only colours have (saturation,
 //! hue) leaves grey as it is.
 
+use crate::image::luma;
 use crate::ir::arch::Input;
 
 /// Pillow's `Image.blend`: from `from` to `to`, and beyond; what is between is cut off, not rounded.
@@ -116,11 +117,6 @@ pub fn equalize(image: &mut [u8], input: Input) {
 
 fn map(image: &mut [u8], table: &[u8; 256]) {
     image.iter_mut().for_each(|b| *b = table[usize::from(*b)]);
-}
-
-/// ITU-R BT.601 in 1/65536, as Pillow's `convert("L")`.
-fn luma(r: u8, g: u8, b: u8) -> u8 {
-    ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
 }
 
 fn grey(image: &[u8], input: Input, i: usize) -> u8 {

@@ -258,20 +258,15 @@ mod tests {
         (dir, listing)
     }
 
+    const FIRST: Members =
+        &[("k/1.jpg", b"one"), ("k/1.cls", b"1\n"), ("k/2.json", b"{\"cls\": 0}"), ("k/2.png", b"two")];
+
     #[test]
     fn samples_of_all_forms() {
         let (_dir, set) = shards(
             "D/train-{0..1}.tar,D/test.tar",
             &[
-                (
-                    "train-0.tar",
-                    &[
-                        ("k/1.jpg", b"one"),
-                        ("k/1.cls", b"1\n"),
-                        ("k/2.json", b"{\"cls\": 0}"),
-                        ("k/2.png", b"two"),
-                    ],
-                ),
+                ("train-0.tar", FIRST),
                 (
                     "train-1.tar",
                     &[
@@ -300,15 +295,7 @@ mod tests {
         let (_dir, set) = shards(
             "D/train-{0..1}.tar,D/test.tar",
             &[
-                (
-                    "train-0.tar",
-                    &[
-                        ("k/1.jpg", b"one"),
-                        ("k/1.cls", b"1\n"),
-                        ("k/2.json", b"{\"cls\": 0}"),
-                        ("k/2.png", b"two"),
-                    ],
-                ),
+                ("train-0.tar", FIRST),
                 (
                     "train-1.tar",
                     &[
