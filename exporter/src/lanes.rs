@@ -2,6 +2,7 @@
 //! What a lane sees depends on the images alone, so that the result does not depend on the machine's
 //! number of cores.
 
+use gtn_core::data::ImageSet;
 use gtn_core::data::preprocess::Preprocess;
 use gtn_core::io::tensors::{Data, Tensor};
 use gtn_core::measure::parity::{NotFinite, not_finite};
@@ -16,8 +17,8 @@ const LANES: usize = 4;
 
 /// This says how models are fed.
 pub struct Feed<'a> {
-    /// u8, `[n, C, H, W]`.
-    pub images: &'a [u8],
+    /// Of the network's size.
+    pub images: &'a ImageSet,
     /// u8 image to input.
     pub preprocess: &'a Preprocess,
     /// Images at once.
@@ -50,13 +51,13 @@ impl Feed<'_> {
             let mut state = S::default();
             let p = self.preprocess;
             let shape = [self.batch, p.channels, p.height, p.width];
-            let chunks = self.images.chunks(self.batch * p.image_len()).enumerate();
-            for (c, chunk) in chunks.filter(|(c, _)| c % LANES == lane) {
-                let mut values = p.normalise(chunk)?;
+            for first in (lane * self.batch..self.images.len()).step_by(LANES * self.batch) {
+                let n = self.batch.min(self.images.len() - first);
+                let mut values = p.normalise(&self.images.pixels_of(first..first + n)?)?;
                 values.resize(self.batch * p.image_len(), 0.0);
                 let input = [Named { name: "image".into(), tensor: Tensor::f32(&shape, values) }];
                 let outputs = backends.iter_mut().map(|b| b.run(&input)).collect::<Result<Vec<_>>>()?;
-                each(&mut state, c * self.batch, chunk.len() / p.image_len(), &outputs)?;
+                each(&mut state, first, n, &outputs)?;
             }
             Ok(state)
         };

@@ -62,7 +62,10 @@ fn main() {
     let source: DataSource = data.parse().unwrap();
     let trained = ModelDir::read(Path::new(student)).unwrap();
     let images = Images::load(&source, &trained);
-    assert_eq!(report["int8"]["calibration_sha256"], artifact::sha256(&images.calibration.pixels).as_str());
+    assert_eq!(
+        report["int8"]["calibration_sha256"],
+        artifact::sha256(&images.calibration.all_pixels().unwrap()).as_str()
+    );
     let (their_best, their_seconds) = theirs(&dir, &images, &trained);
 
     let models = [
@@ -160,8 +163,10 @@ impl Images {
 fn theirs(dir: &Path, images: &Images, student: &ModelDir) -> (String, String) {
     let p = &student.file.preprocess;
     let n = images.calibration.len();
-    let inputs =
-        Tensor::f32(&[n, p.channels, p.height, p.width], p.normalise(&images.calibration.pixels).unwrap());
+    let inputs = Tensor::f32(
+        &[n, p.channels, p.height, p.width],
+        p.normalise(&images.calibration.all_pixels().unwrap()).unwrap(),
+    );
     npy::write(&dir.join("calibration.npy"), &inputs).unwrap();
     let saturates = device::resolve("host").unwrap().int8.is_some_and(|r| r.weight_bits.value == 7);
     let out = Command::new(root().join(".venv-oracles/bin/python"))
@@ -184,7 +189,7 @@ fn theirs(dir: &Path, images: &Images, student: &ModelDir) -> (String, String) {
 }
 
 fn logits(model: &Path, set: &ImageSet, student: &ModelDir) -> Vec<f32> {
-    let feed = Feed { images: &set.pixels, preprocess: &student.file.preprocess, batch: 1, ort_lib: None };
+    let feed = Feed { images: set, preprocess: &student.file.preprocess, batch: 1, ort_lib: None };
     feed.logits(&std::fs::read(model).unwrap()).unwrap()
 }
 

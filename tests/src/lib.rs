@@ -105,7 +105,8 @@ pub fn small_fashion(dir: &Path, train: usize, test: usize) -> Result<()> {
         let set = set.subset(&indices);
         let n = u32::try_from(set.len()).unwrap_or(0).to_be_bytes();
         let side = 28u32.to_be_bytes();
-        let images = [&0x0803u32.to_be_bytes()[..], &n, &side, &side, &set.pixels].concat();
+        let images =
+            [&0x0803u32.to_be_bytes()[..], &n, &side, &side, &set.all_pixels().unwrap()[..]].concat();
         let bytes: Vec<u8> = set.labels.iter().map(|&l| l as u8).collect();
         let labels = [&0x0801u32.to_be_bytes()[..], &n, &bytes].concat();
         artifact::write_atomic(&dir.join(format!("{part}-images-idx3-ubyte")), &images)?;
@@ -157,10 +158,10 @@ pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usi
     let set = test.subset(&gtn_core::data::split::stratified(&test.labels, 10, golden_images, seed));
     let mut logits = Vec::new();
     for i in 0..set.len() {
-        logits.extend(eval::run(&graph, &weights, &preprocess.normalise(set.image(i))?)?);
+        logits.extend(eval::run(&graph, &weights, &preprocess.normalise(&set.image(i)?)?)?);
     }
     weights.write(&dir.join("weights.safetensors"), &graph)?;
-    Golden { images: set.pixels, labels: set.labels, logits }
+    Golden { images: set.all_pixels()?.into_owned(), labels: set.labels, logits }
         .to_map(&arch)
         .write(&dir.join("golden.safetensors"))?;
     let file = ArchFile {

@@ -123,15 +123,51 @@ pub struct StudentArgs {
     /// Architecture: pool:ID, a name, or an arch file; several share one teacher pass
     #[arg(long, value_name = "ARCH", required = true)]
     pub arch: Vec<String>,
-    /// Folder of a trained teacher (needed for --kd kd and dkd)
-    #[arg(long, value_name = "DIR")]
-    pub teacher: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub teacher: TeacherSource,
     /// What it learns from
     #[arg(long, value_enum, default_value = "kd")]
     pub kd: KdMethod,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub run: RunArgs,
+}
+
+/// Who teaches.
+#[derive(Debug, Default, Args)]
+pub struct TeacherSource {
+    /// Folder of a trained teacher, or any ONNX classifier (needed for --kd kd and dkd)
+    #[arg(long, value_name = "DIR|MODEL.onnx")]
+    pub teacher: Option<PathBuf>,
+    /// Keep the teacher's answers here, and take those that are there: runs that share augment.seed ask it once
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
+    /// What an ONNX teacher makes of pixels, where its metadata do not tell: JSON or TOML with channels, height,
+    /// width, mean, std
+    #[arg(long, value_name = "FILE")]
+    pub teacher_preprocess: Option<PathBuf>,
+    /// An ONNX teacher's classes, a line each, where its metadata do not tell
+    #[arg(long, value_name = "FILE")]
+    pub teacher_labels: Option<PathBuf>,
+    /// The program that answers for an ONNX teacher (default: gtn-run beside this one, else on the path)
+    #[arg(long, value_name = "FILE")]
+    pub gtn_run: Option<PathBuf>,
+}
+
+impl TeacherSource {
+    /// What says something of an ONNX file is a mistake with a folder.
+    pub fn only_onnx(&self) -> gtn_core::Result<()> {
+        let given = [
+            ("--teacher-preprocess", &self.teacher_preprocess),
+            ("--teacher-labels", &self.teacher_labels),
+            ("--gtn-run", &self.gtn_run),
+        ];
+        match given.into_iter().find(|(_, value)| value.is_some()) {
+            Some((flag, _)) => Err(gtn_core::Error::usage(format!("{flag}: only with an ONNX --teacher"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What every training run takes.
@@ -144,7 +180,10 @@ pub struct RunArgs {
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Recipe file (TOML)
+    /// A recipe of the program's own: finetune (from pretrained weights), photos (photographs, fresh weights)
+    #[arg(long, value_name = "NAME")]
+    pub recipe: Option<String>,
+    /// Recipe file (TOML), over --recipe
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Override one recipe key: optimizer.lr=0.1
@@ -159,6 +198,9 @@ pub struct RunArgs {
     /// Images a step
     #[arg(long)]
     pub batch_size: Option<usize>,
+    /// End after so many evaluations on val without a better one, and keep the best one's weights
+    #[arg(long, value_name = "N")]
+    pub patience: Option<usize>,
     /// Go on from the latest checkpoint in --out
     #[arg(long)]
     pub resume: bool,

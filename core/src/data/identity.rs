@@ -36,26 +36,27 @@ impl fmt::Display for Part {
 
 impl ImageSet {
     /// Lower-case hex SHA-256 over the size, the classes' number, and of each image in turn its index, its
-    /// label and its bytes: another order, another label or another pixel is another set.
-    pub fn sha256(&self) -> String {
+    /// label and its bytes: another order, another label or another pixel is another set. Fails as
+    /// [`Self::pixels_of`] does.
+    pub fn sha256(&self) -> Result<String> {
         if let Some(origin) = &self.origin {
-            return origin.sha256.clone();
+            return Ok(origin.sha256.clone());
         }
         let mut hash = Sha256::new();
         hash.update(format!("gtn.images/1 {} {} {}\n", self.input, self.classes, self.len()));
         for (i, label) in self.labels.iter().enumerate() {
             hash.update((i as u64).to_le_bytes());
             hash.update(label.to_le_bytes());
-            hash.update(self.image(i));
+            hash.update(self.image(i)?);
         }
-        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+        Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
     }
 }
 
 impl Dataset {
     /// Of both parts.
-    pub fn sha256(&self) -> DataSha256 {
-        DataSha256 { train: self.train.sha256(), test: self.test.sha256() }
+    pub fn sha256(&self) -> Result<DataSha256> {
+        Ok(DataSha256 { train: self.train.sha256()?, test: self.test.sha256()? })
     }
 }
 
@@ -76,7 +77,7 @@ impl DataSha256 {
         found: &ImageSet,
         (data, owner, remedy): (&str, &str, &str),
     ) -> Result<()> {
-        let (found_sha256, wanted) = (found.sha256(), self.of(part));
+        let (found_sha256, wanted) = (found.sha256()?, self.of(part));
         if found_sha256 == wanted {
             return Ok(());
         }
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn the_hash_never_changes() {
         let set = set(vec![1, 2, 3, 4], vec![2, 0]);
-        assert_eq!(set.sha256(), "0b4450667da32a50b6d0e5a65fcf5f4f96b3275b42470428f210f8c680f8d02c");
+        assert_eq!(set.sha256().unwrap(), "0b4450667da32a50b6d0e5a65fcf5f4f96b3275b42470428f210f8c680f8d02c");
     }
 
     #[test]
@@ -121,7 +122,8 @@ mod tests {
             train: set(vec![0, 0], vec![0]),
             test: base.clone(),
         }
-        .sha256();
+        .sha256()
+        .unwrap();
         let words = ("d:x", "runs/t", "put the old ones back");
         recorded.check(Part::Test, &base, words).unwrap();
         for other in [

@@ -5,16 +5,19 @@ pub mod augment;
 pub mod cache;
 #[cfg(feature = "photos")]
 pub mod duplicates;
+pub mod feed;
 mod identity;
 #[cfg(feature = "photos")]
 pub mod listing;
 #[cfg(feature = "photos")]
 pub mod photos;
+mod pixels;
 pub mod preprocess;
 mod readers;
 pub mod split;
 
 pub use identity::{DataSha256, Part, short};
+pub use pixels::Pixels;
 
 use readers::{cifar, fashion_mini, idx};
 
@@ -27,17 +30,17 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Labelled images, u8, planar `[n, C, H, W]`.
+/// Labelled images of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSet {
     /// Channels, height, width.
     pub input: Input,
     /// How many classes there are (not only those that occur).
     pub classes: usize,
-    /// `n * C * H * W` bytes.
-    pub pixels: Vec<u8>,
     /// `n` labels below `classes`.
     pub labels: Vec<u16>,
+    /// Of `n` images.
+    pixels: Pixels,
     /// What is known of them beyond their pixels; none for the published sets, and for what was chosen from a set.
     pub origin: Option<Arc<Origin>>,
 }
@@ -213,7 +216,7 @@ impl DataSource {
 
     /// The picture set, opened at its side; an error for the published sets.
     #[cfg(feature = "photos")]
-    pub fn photos(&self, watch: Watch) -> Result<photos::Photos> {
+    pub fn photos(&self, watch: Watch) -> Result<Arc<photos::Photos>> {
         match (&self.layout, self.side) {
             (Layout::Photos(source), Some(side)) => {
                 photos::Photos::open(source, side, photos::MAX_BAD, watch)
@@ -249,7 +252,8 @@ impl Dataset {
         if let Layout::Photos(_) = &source.layout {
             let photos = source.photos(watch)?;
             let (train, test) = (photos.train()?, photos.test()?);
-            return Ok(Self { name, label_names: photos.listing.classes, train, test, resize_short });
+            let label_names = photos.listing.classes.clone();
+            return Ok(Self { name, label_names, train, test, resize_short });
         }
         let _ = watch;
         let (train, test) = (source.train()?, source.test()?);
@@ -260,11 +264,13 @@ impl Dataset {
 impl ImageSet {
     /// Checks that pixels and labels fit each other.
     pub fn new(input: Input, classes: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Result<Self> {
-        let set = Self { input, classes, pixels, labels, origin: None };
-        if set.pixels.len() != set.labels.len() * set.image_len() {
-            let what =
-                format!("{} bytes of pixels, {} labels of {input} images", set.pixels.len(), set.len());
-            return Err(Error::Failed(what));
+        let bytes = pixels.len();
+        let set = Self { input, classes, labels, pixels: Pixels::held(pixels), origin: None };
+        if bytes != set.len() * set.image_len() {
+            return Err(Error::Failed(format!(
+                "{bytes} bytes of pixels, {} labels of {input} images",
+                set.len()
+            )));
         }
         Ok(set)
     }
@@ -284,24 +290,6 @@ impl ImageSet {
         self.input.channels * self.input.height * self.input.width
     }
 
-    /// Image `i`, planar; there must be so many.
-    pub fn image(&self, i: usize) -> &[u8] {
-        let len = self.image_len();
-        &self.pixels[i * len..(i + 1) * len]
-    }
-
-    /// The images at `indices`, in that order; all of them must be there.
-    pub fn subset(&self, indices: &[u32]) -> Self {
-        let mut pixels = Vec::with_capacity(indices.len() * self.image_len());
-        let mut labels = Vec::with_capacity(indices.len());
-        for &i in indices {
-            let i = i as usize;
-            pixels.extend_from_slice(self.image(i));
-            labels.push(self.labels[i]);
-        }
-        Self { input: self.input, classes: self.classes, pixels, labels, origin: None }
-    }
-
     /// The images at `side` x `side`, each pixel the rounded mean of a block of whole pixels.
     fn shrunk(self, side: usize) -> Result<Self> {
         let Input { channels, height, width } = self.input;
@@ -311,8 +299,9 @@ impl ImageSet {
         }
         let block = height / side;
         let area = (block * block) as u32;
-        let mut pixels = Vec::with_capacity(self.pixels.len() / (block * block));
-        for plane in self.pixels.chunks(height * width) {
+        let whole = self.all_pixels()?;
+        let mut pixels = Vec::with_capacity(whole.len() / (block * block));
+        for plane in whole.chunks(height * width) {
             for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
                 let rows = plane.chunks(width).skip(y * block).take(block);
                 let sum: u32 =
@@ -320,6 +309,7 @@ impl ImageSet {
                 pixels.push(((sum + area / 2) / area) as u8);
             }
         }
+        drop(whole);
         Self::new(Input { channels, height: side, width: side }, self.classes, pixels, self.labels)
     }
 
@@ -334,14 +324,16 @@ impl ImageSet {
         counts
     }
 
-    /// Mean and standard deviation of each channel, of x / 255.
-    pub fn channel_mean_std(&self) -> (Vec<f32>, Vec<f32>) {
+    /// Mean and standard deviation of each channel, of x / 255. Fails as [`Self::pixels_of`] does.
+    pub fn channel_mean_std(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         let plane = self.input.height * self.input.width;
         let mut histograms = vec![[0u64; 256]; self.input.channels];
-        for (i, channel) in self.pixels.chunks(plane).enumerate() {
-            if let Some(histogram) = histograms.get_mut(i % self.input.channels) {
-                for &b in channel {
-                    histogram[usize::from(b)] += 1;
+        for some in self.chunks(256) {
+            for (i, channel) in some?.chunks(plane).enumerate() {
+                if let Some(histogram) = histograms.get_mut(i % self.input.channels) {
+                    for &b in channel {
+                        histogram[usize::from(b)] += 1;
+                    }
                 }
             }
         }
@@ -353,7 +345,7 @@ impl ImageSet {
             let mean = moment(&|x| x);
             (mean as f32, moment(&|x| (x - mean) * (x - mean)).sqrt() as f32)
         };
-        histograms.iter().map(moments).unzip()
+        Ok(histograms.iter().map(moments).unzip())
     }
 }
 
@@ -398,7 +390,7 @@ mod tests {
         let input = Input { channels: 1, height: 4, width: 4 };
         let set = ImageSet::new(input, 2, (0..16).collect(), vec![1]).unwrap();
         // Top left: (0 + 1 + 4 + 5 + 2) / 4 = 3.
-        assert_eq!(set.clone().shrunk(2).unwrap().pixels, [3, 5, 11, 13]);
+        assert_eq!(set.clone().shrunk(2).unwrap().all_pixels().unwrap()[..], [3, 5, 11, 13]);
         assert_eq!(set.clone().shrunk(4).unwrap(), set);
         assert!(set.shrunk(3).unwrap_err().to_string().contains("side 3"));
     }
@@ -407,7 +399,7 @@ mod tests {
     fn moments_by_hand() {
         let input = Input { channels: 2, height: 1, width: 2 };
         let set = ImageSet::new(input, 3, vec![0, 255, 51, 51, 0, 255, 51, 51], vec![2, 0]).unwrap();
-        assert_eq!(set.channel_mean_std(), (vec![0.5, 0.2], vec![0.5, 0.0]));
+        assert_eq!(set.channel_mean_std().unwrap(), (vec![0.5, 0.2], vec![0.5, 0.0]));
         assert_eq!(set.class_counts(), [1, 0, 1]);
         assert_eq!(set.subset(&[1]).labels, [0]);
         assert_eq!((only_class(&set.labels), only_class(&[2, 2]), only_class(&[])), (None, Some(2), None));

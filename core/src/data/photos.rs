@@ -12,10 +12,11 @@ use crate::data::duplicates::{self, Groups, Print};
 use crate::data::listing::{Listing, Part, PhotoSource};
 use crate::data::preprocess::{Preprocess, Resize};
 use crate::data::split::split_groups;
-use crate::data::{ImageSet, Origin};
+use crate::data::{ImageSet, Origin, Pixels};
 use crate::ir::arch::Input;
 use crate::program::progress::Watch;
 use crate::{Error, Result};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,8 +28,8 @@ const TEST_SEED: u64 = 0;
 pub const MAX_BAD: f64 = 0.01;
 /// Photographs are colour; a grey file has three equal channels.
 const CHANNELS: usize = 3;
-/// Bytes of one part's pixels, which are held in memory.
-const MAX_PIXELS: u64 = 8 << 30;
+/// Bytes of one part's pixels that are held in memory; a larger part is cropped from the cache when it is looked at.
+const HELD_AT_MOST: u64 = 256 << 20;
 
 /// A picture set, opened.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub fn cache_dir() -> Result<PathBuf> {
 impl Photos {
     /// Opens a set for networks that see `size` x `size` pixels. The first time, every picture is decoded, which
     /// `watch` is told of. Errors: the listing's, the cache's (no room, more than `max_bad` of the pictures broken).
-    pub fn open(source: &PhotoSource, size: usize, max_bad: f64, watch: Watch) -> Result<Self> {
+    pub fn open(source: &PhotoSource, size: usize, max_bad: f64, watch: Watch) -> Result<Arc<Self>> {
         Self::open_in(&cache_dir()?, source, size, max_bad, watch)
     }
 
@@ -67,7 +68,7 @@ impl Photos {
         size: usize,
         max_bad: f64,
         watch: Watch,
-    ) -> Result<Self> {
+    ) -> Result<Arc<Self>> {
         let listing = source.list()?;
         let settings = Settings { max_bad, ..Settings::for_size(size, CHANNELS) };
         let mut told = |p: cache::Progress| {
@@ -77,7 +78,7 @@ impl Photos {
         let pictures = cache::build(&listing, caches, &settings, &mut told)?;
         let groups = grouped(&pictures);
         let parts = parted(&listing, &pictures, &groups)?;
-        Ok(Self { listing, pictures, groups, size, parts })
+        Ok(Arc::new(Self { listing, pictures, groups, size, parts }))
     }
 
     /// The side of what networks see, pixels.
@@ -95,72 +96,101 @@ impl Photos {
     }
 
     /// The pictures to train on, the set's own val at the end of them.
-    pub fn train(&self) -> Result<ImageSet> {
+    pub fn train(self: &Arc<Self>) -> Result<ImageSet> {
         let [train, val, _] = &self.parts;
-        self.images(&[train.as_slice(), val].concat(), val.len())
+        self.images([train.as_slice(), val].concat(), val.len())
     }
 
     /// The test pictures.
-    pub fn test(&self) -> Result<ImageSet> {
-        self.images(&self.parts[2], 0)
+    pub fn test(self: &Arc<Self>) -> Result<ImageSet> {
+        self.images(self.parts[2].clone(), 0)
     }
 
     /// Cropped as a device crops an original file: short side to 8/7 of the size, the middle of it.
-    fn images(&self, chosen: &[u32], val: usize) -> Result<ImageSet> {
+    fn images(self: &Arc<Self>, chosen: Vec<u32>, val: usize) -> Result<ImageSet> {
         let input = Input { channels: CHANNELS, height: self.size, width: self.size };
+        let label = |&i: &u32| self.pictures.label(i as usize).unwrap_or(u16::MAX);
+        let group = |&i: &u32| self.groups.of.get(i as usize).copied().unwrap_or(i);
+        let origin = Origin {
+            sha256: self.pictures.data_sha256(&self.listing, &chosen),
+            groups: chosen.iter().map(group).collect(),
+            val,
+        };
+        let labels: Vec<u16> = chosen.iter().map(label).collect();
+        let held = (CHANNELS * self.size * self.size) as u64 * chosen.len() as u64 <= HELD_AT_MOST;
+        let pixels = Pixels::of_photos(Chosen { photos: Arc::clone(self), places: chosen }, held)?;
+        let classes = self.listing.classes.len();
+        Ok(ImageSet { input, classes, labels, pixels, origin: Some(Arc::new(origin)) })
+    }
+}
+
+/// Some pictures of a set, in an order.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// The set.
+    pub photos: Arc<Photos>,
+    /// Places in its listing.
+    pub places: Vec<u32>,
+}
+
+impl Chosen {
+    /// Returns picture `i` as the cache keeps it: pixels, planar `[3, height, width]`, height and width. Fails where
+    /// there is none.
+    pub fn picture(&self, i: usize) -> Result<(&[u8], usize, usize)> {
+        let found = self.places.get(i).and_then(|&place| self.photos.pictures.get(place as usize));
+        let (pixels, width, height) = found.ok_or_else(|| {
+            Error::Failed(format!("{}: picture {i} is gone", self.photos.pictures.dir().display()))
+        })?;
+        Ok((pixels, height, width))
+    }
+
+    /// Returns those at `range`, cropped to the set's size, `[n, 3, size, size]`; all cores work.
+    pub(super) fn crops(&self, range: Range<usize>) -> Result<Vec<u8>> {
+        let size = self.photos.size;
         let crop = Preprocess {
             channels: CHANNELS,
-            height: self.size,
-            width: self.size,
-            resize_short: Some(crop::short_side(self.size)),
+            height: size,
+            width: size,
+            resize_short: Some(crop::short_side(size)),
             resize: Some(Resize::PIL),
             mean: vec![0.0; CHANNELS],
             std: vec![1.0; CHANNELS],
         };
-        let one = CHANNELS * self.size * self.size;
-        let bytes = one as u64 * chosen.len() as u64;
-        if bytes > MAX_PIXELS {
-            let what = format!(
-                "{} pictures of {input} take {} GiB of memory, wanted at most {}: a smaller size (@{})",
-                chosen.len(),
-                bytes.div_ceil(1 << 30),
-                MAX_PIXELS >> 30,
-                self.size / 2
-            );
-            return Err(Error::input(&self.listing.root, what));
-        }
-        let mut pixels = vec![0; one * chosen.len()];
-        let fill = |(out, &i): (&mut [u8], &u32)| -> Result<()> {
-            let gone = || Error::Failed(format!("{}: picture {i} is gone", self.pictures.dir().display()));
-            let (planes, width, height) = self.pictures.get(i as usize).ok_or_else(gone)?;
+        let one = CHANNELS * size * size;
+        let mut pixels = vec![0; one * range.len()];
+        let fill = |(out, i): (&mut [u8], usize)| -> Result<()> {
+            let (planes, height, width) = self.picture(i)?;
             out.copy_from_slice(&crop.crop(planes, height, width)?);
             Ok(())
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = chosen.len().div_ceil(threads).max(1);
+        let share = range.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
+            let starts = range.step_by(share);
             let work: Vec<_> = pixels
                 .chunks_mut(one * share)
-                .zip(chosen.chunks(share))
-                .map(|(out, chosen)| scope.spawn(move || out.chunks_mut(one).zip(chosen).try_for_each(fill)))
+                .zip(starts)
+                .map(|(out, start)| scope.spawn(move || out.chunks_mut(one).zip(start..).try_for_each(fill)))
                 .collect();
             let joined = |w: std::thread::ScopedJoinHandle<'_, Result<()>>| {
                 w.join().map_err(|_| Error::Failed("a thread that crops pictures panicked".into()))?
             };
             work.into_iter().try_for_each(joined)
         })?;
-        let label = |&i: &u32| self.pictures.label(i as usize).unwrap_or(u16::MAX);
-        let labels = chosen.iter().map(label).collect();
-        let group = |&i: &u32| self.groups.of.get(i as usize).copied().unwrap_or(i);
-        let set = ImageSet::new(input, self.listing.classes.len(), pixels, labels)?;
-        let origin = Origin {
-            sha256: self.pictures.data_sha256(&self.listing, chosen),
-            groups: chosen.iter().map(group).collect(),
-            val,
-        };
-        Ok(ImageSet { origin: Some(Arc::new(origin)), ..set })
+        Ok(pixels)
     }
 }
+
+impl PartialEq for Chosen {
+    /// The same pictures of the same cache.
+    fn eq(&self, other: &Self) -> bool {
+        self.places == other.places
+            && self.photos.size == other.photos.size
+            && self.photos.pictures.dir() == other.photos.pictures.dir()
+    }
+}
+
+impl Eq for Chosen {}
 
 /// By place in the listing.
 fn grouped(pictures: &Pictures) -> Groups {

@@ -63,6 +63,11 @@ impl Preprocess {
         self.channels * self.height * self.width
     }
 
+    /// Returns for each channel the byte that stands for the mean: zero after normalisation, nearly.
+    pub fn fill(&self) -> Vec<u8> {
+        self.mean.iter().map(|m| (m * 255.0).round().clamp(0.0, 255.0) as u8).collect()
+    }
+
     /// Checks every number; errors name the key.
     pub fn validate(&self) -> Result<()> {
         let bad = |what: String| Err(Error::usage(format!("preprocess: {what}")));

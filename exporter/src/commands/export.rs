@@ -15,11 +15,13 @@ use crate::students;
 use crate::students::OWN_DATA;
 use gtn_core::artifacts::bundle::{Bundle, BundleManifest, EXPORT_REPORT, Parents, SCHEMA};
 use gtn_core::artifacts::model_dir::{ModelDir, images_map};
+use gtn_core::data::preprocess::Preprocess;
 use gtn_core::data::split::stratified;
 use gtn_core::data::{DataSource, ImageSet, Part};
 use gtn_core::device::Device;
 use gtn_core::io::artifact;
 use gtn_core::io::tensors::Tensor;
+use gtn_core::ir::arch::Input;
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::fold;
 use gtn_core::measure::overview;
@@ -104,7 +106,7 @@ fn fill(
     let logits = golden_logits(&model_path, student, plan)?;
     golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], logits));
     draft.add("golden.safetensors", &golden.to_bytes()?)?;
-    draft.add("eval.safetensors", &images_map(&eval.pixels, &eval.labels, arch).to_bytes()?)?;
+    draft.add("eval.safetensors", &images_map(&eval.all_pixels()?, &eval.labels, arch).to_bytes()?)?;
     let mut manifest = manifest(student, device, shipped, target);
     let card = card::write(&manifest, &student.train, shipped, eval.len());
     draft.add("MODEL_CARD.md", card.as_bytes())?;
@@ -253,7 +255,8 @@ fn golden_logits(model: &Path, student: &ModelDir, plan: &ExportPlan) -> Result<
 
 /// In fp32 the network must answer the golden images as the trainer's did, whatever ships in the end.
 fn check_trained(fp32: &[u8], student: &ModelDir, plan: &ExportPlan) -> Result<()> {
-    let images = &student.golden.images;
+    let (arch, golden) = (&student.file.arch, &student.golden);
+    let images = &ImageSet::new(arch.input, arch.classes, golden.images.clone(), golden.labels.clone())?;
     let preprocess = &student.file.preprocess;
     let logits = Feed { images, preprocess, batch: 1, ort_lib: plan.ort_lib.clone() }.logits(fp32)?;
     let parity = compare(&student.golden.logits, &logits, student.file.arch.classes, Tolerance::FP32);
@@ -320,9 +323,10 @@ fn proved(draft: &Draft, plan: &ExportPlan) -> Result<Report> {
         // On lanes: a small network gains little by a second thread, many images do.
         let (images, labels) = bundle.eval_set()?;
         let m = &bundle.manifest;
-        let feed =
-            Feed { images: &images, preprocess: &m.preprocess, batch: 1, ort_lib: plan.ort_lib.clone() };
-        let accuracy = Accuracy::of("test", &feed.logits(&bundle.model)?, &labels, &m.labels)?;
+        let Preprocess { channels, height, width, .. } = m.preprocess;
+        let images = &ImageSet::new(Input { channels, height, width }, m.labels.len(), images, labels)?;
+        let feed = Feed { images, preprocess: &m.preprocess, batch: 1, ort_lib: plan.ort_lib.clone() };
+        let accuracy = Accuracy::of("test", &feed.logits(&bundle.model)?, &images.labels, &m.labels)?;
         report.warnings.extend((accuracy.n < FEW_IMAGES).then_some(Warning::FewImages { n: accuracy.n }));
         report.accuracy.push(accuracy);
     }

@@ -136,7 +136,7 @@ impl Calibration {
             return Err(Error::usage(what));
         }
         let Parts { images, chosen_on, judged_on, stated_on } = Parts::of(&val, count);
-        let sha256 = artifact::sha256(&images.pixels);
+        let sha256 = artifact::sha256(&images.all_pixels()?);
         Ok(Self {
             images,
             chosen_on,
@@ -182,12 +182,7 @@ impl Calibration {
 
     /// Returns a set of images, ready to be run.
     pub fn feed<'a>(&'a self, set: &'a ImageSet) -> Feed<'a> {
-        Feed {
-            images: &set.pixels,
-            preprocess: &self.preprocess,
-            batch: BATCH,
-            ort_lib: self.ort_lib.clone(),
-        }
+        Feed { images: set, preprocess: &self.preprocess, batch: BATCH, ort_lib: self.ort_lib.clone() }
     }
 
     /// Returns what the network's values look like on the calibration images, by [`ValueId`]. A value that is
@@ -234,8 +229,8 @@ impl Calibration {
     fn image_stats(&self, graph: &Graph) -> Result<ValueStats> {
         let mut stats = ValueStats::default();
         let [c, h, w] = graph.shape(gtn_core::ir::graph::IMAGE);
-        for chunk in self.images.pixels.chunks(BATCH * c * h * w) {
-            stats.add(&self.preprocess.normalise(chunk)?, c, h * w);
+        for chunk in self.images.chunks(BATCH) {
+            stats.add(&self.preprocess.normalise(&chunk?)?, c, h * w);
         }
         Ok(stats)
     }
@@ -262,14 +257,14 @@ mod tests {
     fn val(n: u8) -> ImageSet {
         let input = gtn_core::ir::arch::Input { channels: 1, height: 1, width: 1 };
         let labels = (0..n).map(|i| u16::from(i % 4)).collect();
-        ImageSet { input, classes: 4, pixels: (0..n).collect(), labels, origin: None }
+        ImageSet::new(input, 4, (0..n).collect(), labels).unwrap()
     }
 
     #[test]
     fn what_states_chooses_nothing() {
         for (n, count) in [(240, 20), (240, 60), (240, 100), (240, 500), (30, 4), (3, 5), (2, 1), (1, 1)] {
             let parts = Parts::of(&val(n), count);
-            let ids = |set: &ImageSet| set.pixels.iter().copied().collect::<BTreeSet<u8>>();
+            let ids = |set: &ImageSet| set.all_pixels().unwrap().iter().copied().collect::<BTreeSet<u8>>();
             let [images, chosen, judged, stated] =
                 [&parts.images, &parts.chosen_on, &parts.judged_on, &parts.stated_on].map(ids);
             assert_eq!(stated.len(), usize::from(n) / 3, "{n} {count}");

@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn what_is_stated_by_hand() {
         let input = gtn_core::ir::arch::Input { channels: 1, height: 1, width: 1 };
-        let set = ImageSet { input, classes: 2, pixels: vec![0; 10], labels: vec![0; 10], origin: None };
+        let set = ImageSet::new(input, 2, vec![0; 10], vec![0; 10]).unwrap();
         let fp32 = [1.0, 0.0].repeat(10);
         let int8: Vec<f32> = (0..10).flat_map(|i| if i < 2 { [0.0, 1.0] } else { [1.0, 0.0] }).collect();
         let found = stated(&set, &fp32, &int8);

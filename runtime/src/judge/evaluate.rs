@@ -62,7 +62,7 @@ pub fn evaluate(subject: &mut Subject, steps: &Steps, watch: Watch) -> Result<Ev
                 Err(_) if steps.other_data => warnings.push(Warning::OtherData { data: data.to_owned() }),
                 judged => judged?,
             }
-            (test.pixels, test.labels)
+            (test.all_pixels()?.into_owned(), test.labels)
         }
         (None, Some(bundle)) => bundle.eval_set()?,
         (None, None) => {

@@ -7,9 +7,10 @@ use crate::commands::set_up;
 use crate::engine::learner::{At, Learner};
 use crate::engine::loader::Batch;
 use crate::engine::net::Net;
-use crate::engine::sgd::Sgd;
+use crate::engine::optimizer::Optimizer;
 use crate::method::classifiers::{Classifiers, Lesson};
 use crate::method::generic::Generic;
+use crate::method::teacher::Teacher;
 use crate::recipe::Objective;
 use crate::recipe::Recipe;
 use gtn_core::ir::arch::Input;
@@ -32,7 +33,7 @@ use tch::{Device, Tensor};
 /// One thing to be timed: a step of each of its learners.
 struct Contestant {
     name: String,
-    learners: Vec<(Box<dyn Learner>, Sgd)>,
+    learners: Vec<(Box<dyn Learner>, Optimizer)>,
     steps_done: usize,
     seconds: Vec<f64>,
 }
@@ -56,7 +57,7 @@ impl Contestant {
 
     /// Another learner beside.
     fn and(mut self, learner: impl Learner + 'static, recipe: &Recipe) -> Self {
-        let sgd = Sgd::new(recipe.optimizer.clone(), learner.params());
+        let sgd = Optimizer::new(recipe.optimizer.clone(), learner.params());
         self.learners.push((Box::new(learner), sgd));
         self
     }
@@ -122,7 +123,7 @@ pub fn run(args: &CostArgs, cuda: bool) -> Result<()> {
     }
     let frozen = || {
         let (graph, weights) = fold_batch_norm(&teacher, &random_weights(&teacher, 1))?;
-        Ok(Lesson::Kd(Net::from_weights(graph, &weights, device, false)?))
+        Ok(Lesson::Kd(Teacher::net(Net::from_weights(graph, &weights, device, false)?)))
     };
     let students = sample
         .iter()
@@ -171,6 +172,9 @@ fn batch(input: Input, args: &CostArgs, device: Device) -> Batch {
     Batch {
         images: Tensor::from_slice(&pixels).view(shape).to_device(device),
         labels: Tensor::from_slice(&labels).to_device(device),
+        teacher_images: None,
+        mixed: None,
+        turns: Vec::new(),
     }
 }
 

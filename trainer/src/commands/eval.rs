@@ -38,7 +38,7 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
     }
     warn_of_one_class("test", &test, &dir.file.labels);
     let net = Net::from_weights(dir.graph.clone(), &dir.weights, device, false)?;
-    let logits = evaluate::logits((&net.runner, &net.params), &test.pixels, &dir.file.preprocess, device)?;
+    let logits = evaluate::logits((&net.runner, &net.params), &test, &dir.file.preprocess, device)?;
     let a = evaluate::accuracy(&logits, &test.labels, test.classes);
     let a = a.map_err(|odd| Error::Failed(format!("{}: on test, {odd}", args.dir.display())))?;
     if let Some(path) = &args.logits {

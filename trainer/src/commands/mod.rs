@@ -6,6 +6,7 @@ pub mod eval;
 pub mod pool;
 pub mod save;
 pub mod search;
+pub mod teacher;
 pub mod train;
 
 use crate::cli::{DeviceArgs, RunArgs};
@@ -18,10 +19,11 @@ use tch::Device;
 
 /// Defaults, file, `--set`, flags.
 pub fn resolve_recipe(run: &RunArgs) -> Result<Recipe> {
-    let mut recipe = Recipe::resolve(run.config.as_deref(), &run.sets)?;
+    let mut recipe = Recipe::resolve(run.recipe.as_deref(), run.config.as_deref(), &run.sets)?;
     recipe.seed = run.seed.unwrap_or(recipe.seed);
     recipe.epochs = run.epochs.unwrap_or(recipe.epochs);
     recipe.batch_size = run.batch_size.unwrap_or(recipe.batch_size);
+    recipe.patience = run.patience.unwrap_or(recipe.patience);
     recipe.validate()?;
     Ok(recipe)
 }

@@ -110,8 +110,8 @@ pub fn save(
     let golden_set =
         golden_set.subset(&stratified(&golden_set.labels, golden_set.classes, GOLDEN, recipe.seed));
     let golden = Golden {
-        logits: logits(net, &golden_set.pixels, preprocess, device)?,
-        images: golden_set.pixels,
+        logits: logits(net, &golden_set, preprocess, device)?,
+        images: golden_set.all_pixels()?.into_owned(),
         labels: golden_set.labels,
     };
     if let Some(odd) = not_finite(&golden.logits, file.arch.classes) {

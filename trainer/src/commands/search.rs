@@ -29,6 +29,7 @@ use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
 
@@ -162,11 +163,10 @@ impl Judge {
         let chosen = train.subset(&stratified(&train.labels, train.classes, RECALIBRATION, 0));
         let preprocess = dir.file.preprocess;
         let shape = [-1, preprocess.channels as i64, preprocess.height as i64, preprocess.width as i64];
-        let batch = |pixels: &[u8]| {
-            Ok(Tensor::from_slice(&preprocess.normalise(pixels)?).view(shape).to_device(device))
+        let batch = |pixels: Result<Cow<'_, [u8]>>| {
+            Ok(Tensor::from_slice(&preprocess.normalise(&pixels?)?).view(shape).to_device(device))
         };
-        let images =
-            chosen.pixels.chunks(BATCH * preprocess.image_len()).map(batch).collect::<Result<_>>()?;
+        let images = chosen.chunks(BATCH).map(batch).collect::<Result<_>>()?;
         let limits = Limits { macs: args.macs, params: args.params, latency_ms: args.latency_ms };
         let predictor = args.latency.predictor()?;
         let seen = BTreeMap::new();

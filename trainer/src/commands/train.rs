@@ -1,25 +1,26 @@
 //! `teacher` and `student`: from arguments to trained folders.
 
-use crate::cli::{KdMethod, RunArgs, StudentArgs, TeacherArgs, TeacherMethod};
+use crate::cli::{KdMethod, RunArgs, StudentArgs, TeacherArgs, TeacherMethod, TeacherSource};
 use crate::commands::save;
 use crate::commands::save::{DIVERGED, Diverged, Finished, Saved};
+use crate::commands::teacher::Opened;
 use crate::commands::{resolve_recipe, set_up, warn_of_one_class};
 use crate::engine::learner::Learner;
 use crate::engine::loader::Source;
-use crate::engine::net::Net;
 use crate::engine::run_dir::{Config, NUMERICS_VERSION, RunDir};
 use crate::engine::train_loop::{Outcome, Training};
 use crate::engine::{checkpoint, device, report};
 use crate::method::classifiers::{Classifiers, Lesson};
 use crate::method::generic::{Generic, GenericRecord};
-use crate::recipe::Recipe;
-use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir, TRAIN_SCHEMA, TrainFile};
+use crate::method::teacher::Teacher;
+use crate::recipe::{ClassWeights, Recipe, Sampling};
+use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, TRAIN_SCHEMA, TrainFile};
+use gtn_core::data::feed::Feed;
 use gtn_core::data::preprocess::{Preprocess, Resize};
 use gtn_core::data::split::SplitRule;
-use gtn_core::data::{DataSha256, Dataset, ImageSet, short};
+use gtn_core::data::{DataSha256, Dataset, ImageSet};
 use gtn_core::io::artifact;
 use gtn_core::ir::cost::Cost;
-use gtn_core::ir::fold;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::weights::Weights;
 use gtn_core::nets;
@@ -44,7 +45,7 @@ struct Plan<'a> {
     method: &'static str,
     archs: &'a [String],
     run: &'a RunArgs,
-    teacher: Option<ModelDir>,
+    teacher: Option<&'a TeacherSource>,
     kd: KdMethod,
     /// Of a generic teacher's students.
     space: Option<Space>,
@@ -85,9 +86,9 @@ pub fn teacher(args: &TeacherArgs, cuda: bool) -> Result<()> {
 
 /// `gtn-train student`
 pub fn student(args: &StudentArgs, cuda: bool) -> Result<()> {
-    let teacher = match (args.kd, &args.teacher) {
+    let teacher = match (args.kd, &args.teacher.teacher) {
         (KdMethod::None, _) => None,
-        (_, Some(dir)) => Some(ModelDir::read(dir)?),
+        (_, Some(_)) => Some(&args.teacher),
         (kd, None) => {
             let kd = kd.name();
             return Err(Error::usage(format!("--kd {kd} wants --teacher DIR (or say --kd none)")));
@@ -99,12 +100,12 @@ pub fn student(args: &StudentArgs, cuda: bool) -> Result<()> {
 
 /// Mean and std of the training part (all of it: they are data of the set, not of the split), rounded
 /// to four digits as papers print them.
-fn preprocess_for(data: &Dataset) -> Preprocess {
-    let (mean, std) = data.train.channel_mean_std();
+fn preprocess_for(data: &Dataset) -> Result<Preprocess> {
+    let (mean, std) = data.train.channel_mean_std()?;
     let round = |v: Vec<f32>| v.into_iter().map(|x| (x * 1e4).round() / 1e4).collect();
     let input = data.train.input;
     let (channels, height, width) = (input.channels, input.height, input.width);
-    Preprocess {
+    Ok(Preprocess {
         channels,
         height,
         width,
@@ -112,7 +113,7 @@ fn preprocess_for(data: &Dataset) -> Preprocess {
         resize: Some(Resize::PIL),
         mean: round(mean),
         std: round(std),
-    }
+    })
 }
 
 /// One network to be saved.
@@ -136,13 +137,31 @@ pub const LAST_FILE: &str = "report.html";
 fn train(plan: Plan, cuda: bool) -> Result<()> {
     let run = plan.run;
     let recipe = resolve_recipe(run)?;
+    check_method(&plan, &recipe)?;
     let (device, threads) = set_up(&run.device, cuda)?;
     let data = Dataset::open(&run.data, &mut bars("pictures"))?;
-    let data_sha256 = data.sha256();
-    let preprocess = preprocess_for(&data);
-    check_teacher(plan.teacher.as_ref(), &preprocess, (&data, &data_sha256))?;
+    let data_sha256 = data.sha256()?;
+    let preprocess = preprocess_for(&data)?;
     let outputs = outputs(&plan, &data, &preprocess)?;
-    let mut learner = Trained::new(&plan, &outputs, &recipe, device)?;
+    let teacher = match plan.teacher.and_then(|source| Some((source, source.teacher.as_deref()?))) {
+        Some((source, path)) => {
+            let how = (threads, recipe.batch_size);
+            Some(Opened::open(source, path, (&data, &data_sha256), &preprocess, how)?)
+        }
+        None => None,
+    };
+    let told = teacher.as_ref().map(|t| (t.sha256().to_owned(), t.name().to_owned()));
+    let (source, val) = sources(&data, &preprocess, teacher.as_ref(), &recipe)?;
+    let kept = match (&teacher, plan.teacher.and_then(|source| source.answers.as_deref())) {
+        (Some(teacher), Some(path)) => {
+            let rule = SplitRule { train_images: recipe.train_images, val_fraction: recipe.val_fraction };
+            Some(teacher.answers(path, &source, rule, &data_sha256)?)
+        }
+        _ => None,
+    };
+    let teacher = teacher.map(|t| t.into_teacher(kept, device)).transpose()?;
+    let mut learner = Trained::new(&plan, &outputs, teacher, &recipe, device)?;
+    learner.weigh(&source.feed.set);
     let names: Vec<&str> = outputs.iter().map(|o| o.file.arch.name.as_str()).collect();
     let config = Config {
         command: plan.command,
@@ -151,7 +170,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
         data: data.name.as_str(),
         arch: &names.join(" "),
         space: plan.space.as_ref().map(|s| format!("{} ({} students)", s.pool.name, s.count())),
-        teacher_sha256: plan.teacher.as_ref().map(|t| t.weights_sha256.as_str()),
+        teacher_sha256: told.as_ref().map(|(sha256, _)| sha256.as_str()),
         init_sha256: run.init.as_deref().map(artifact::sha256_file).transpose()?,
         device: device::name(device),
         threads,
@@ -164,7 +183,6 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     }
     warn_of_one_class("training", &data.train, &data.label_names);
     warn_of_one_class("test", &data.test, &data.label_names);
-    let (source, val) = sources(&data, &preprocess, &recipe)?;
     let label = match names.as_slice() {
         [one] => format!("{} {one}", plan.command),
         several => format!("{} {}s", several.len(), plan.command),
@@ -172,19 +190,69 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     let mut training =
         Training { learner: learner.as_dyn(), source, val: &val, recipe: &recipe, device, label: &label };
     let outcome = training.run(&mut dir, run.resume, &Signals::watch()?)?;
-    save_all(&plan, &learner, &outputs, (&data.test, &val, &data_sha256), (&recipe, &outcome), device)?;
+    let record = RunRecord { data_sha256, teacher: told };
+    save_all(&plan, &learner, &outputs, (&data.test, &val), &record, (&recipe, &outcome), device)?;
     finish(&plan, &outputs, &recipe)
 }
 
+/// What a method cannot do with a recipe is an error, and not silently without effect.
+fn check_method(plan: &Plan, recipe: &Recipe) -> Result<()> {
+    let no = |what: &str| Err(Error::usage(format!("recipe: {what}")));
+    let o = &recipe.optimizer;
+    match (plan.kd, &plan.space) {
+        (KdMethod::Dkd, _) if recipe.augment.mixes() => no(
+            "augment.mix with --kd dkd: a mixed image has no one target class, which DKD parts from the others",
+        ),
+        (_, Some(_)) if recipe.augment.mixes() => no("augment.mix is not for a generic teacher"),
+        (_, Some(_)) if recipe.class_weights != ClassWeights::None => {
+            no("class_weights is not for a generic teacher: sampling = \"balanced\" is")
+        }
+        (_, Some(_)) if o.freeze_epochs > 0 || o.backbone_lr != 1.0 => {
+            no("optimizer.freeze_epochs and backbone_lr are not for a generic teacher")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The training part and val.
-fn sources(data: &Dataset, preprocess: &Preprocess, recipe: &Recipe) -> Result<(Arc<Source>, ImageSet)> {
+fn sources(
+    data: &Dataset,
+    preprocess: &Preprocess,
+    teacher: Option<&Opened>,
+    recipe: &Recipe,
+) -> Result<(Arc<Source>, ImageSet)> {
     let rule = SplitRule { train_images: recipe.train_images, val_fraction: recipe.val_fraction };
     let (set, val) = rule.apply(&data.train).map_err(|e| Error::usage(format!("recipe: {e}")))?;
-    let source = Source {
+    if recipe.augment.crop.is_some() && set.photos().is_none() {
+        let what = "recipe: augment.crop is for photographs (imagefolder, tiny-imagenet, tar)";
+        return Err(Error::usage(format!(
+            "{what}, `{}` is none: give --set augment.pad=2 without crop",
+            data.name
+        )));
+    }
+    let feed = Feed {
         set,
-        preprocess: preprocess.clone(),
         augment: recipe.augment,
         seed: recipe.seed,
+        balanced: recipe.sampling == Sampling::Balanced,
+        fill: preprocess.fill(),
+    };
+    let own_eyes = |t: &&Opened| !t.preprocess().same_input(preprocess);
+    let size = |p: &Preprocess| (p.height, p.width);
+    if recipe.augment.crop.is_none()
+        && let Some(teacher) = teacher.filter(|t| size(t.preprocess()) != size(preprocess))
+    {
+        let (theirs, ours) = (size(teacher.preprocess()), size(preprocess));
+        return Err(Error::usage(format!(
+            "teacher {} sees {theirs:?} pixels (height, width), the student {ours:?}: only a random crop of the whole \
+             picture can be had at both (--recipe photos, or --set augment.crop.scale=[0.35,1.0] --set augment.pad=0)",
+            teacher.name()
+        )));
+    }
+    let source = Source {
+        feed,
+        preprocess: preprocess.clone(),
+        teacher: teacher.filter(own_eyes).map(|t| t.preprocess().clone()),
         batch_size: recipe.batch_size,
     };
     Ok((Arc::new(source), val))
@@ -225,7 +293,13 @@ enum Trained {
 }
 
 impl Trained {
-    fn new(plan: &Plan, outputs: &[Output], recipe: &Recipe, device: Device) -> Result<Self> {
+    fn new(
+        plan: &Plan,
+        outputs: &[Output],
+        teacher: Option<Teacher>,
+        recipe: &Recipe,
+        device: Device,
+    ) -> Result<Self> {
         let graphs = outputs.iter().map(|o| Graph::lower(&o.file.arch)).collect::<Result<Vec<_>>>()?;
         let init = match (&plan.run.init, graphs.as_slice()) {
             (None, _) => None,
@@ -237,17 +311,20 @@ impl Trained {
             let generic = Generic::new(graph.clone(), space.clone(), classes, recipe, device)?;
             return Ok(Self::Generic(Box::new(generic)));
         }
-        let frozen = |teacher: &ModelDir| {
-            let (graph, weights) = fold::fold_batch_norm(&teacher.graph, &teacher.weights)?;
-            Net::from_weights(graph, &weights, device, false)
-        };
-        let lesson = match (plan.kd, &plan.teacher) {
-            (KdMethod::Kd, Some(teacher)) => Lesson::Kd(frozen(teacher)?),
-            (KdMethod::Dkd, Some(teacher)) => Lesson::Dkd(frozen(teacher)?),
+        let lesson = match (plan.kd, teacher) {
+            (KdMethod::Kd, Some(teacher)) => Lesson::Kd(teacher),
+            (KdMethod::Dkd, Some(teacher)) => Lesson::Dkd(teacher),
             _ => Lesson::Labels,
         };
         let classifiers = Classifiers::new(graphs, init.as_ref(), lesson, recipe, device)?;
         Ok(Self::Classifiers(Box::new(classifiers)))
+    }
+
+    /// Classes weigh as the recipe says, for these images.
+    fn weigh(&mut self, set: &ImageSet) {
+        if let Self::Classifiers(c) = self {
+            c.weigh(&set.labels, set.classes);
+        }
     }
 
     fn as_dyn(&mut self) -> &mut dyn Learner {
@@ -265,38 +342,11 @@ impl Trained {
     }
 }
 
-fn check_teacher(
-    teacher: Option<&ModelDir>,
-    preprocess: &Preprocess,
-    (data, sha256): (&Dataset, &DataSha256),
-) -> Result<()> {
-    let Some(teacher) = teacher else { return Ok(()) };
-    let file = &teacher.file;
-    if file.arch.classes != data.train.classes || !file.preprocess.same_input(preprocess) {
-        return Err(Error::usage(format!(
-            "teacher {} was trained on other data: {} with {} classes and mean {:?}; {} is {} with {} classes and \
-             mean {:?}",
-            file.arch.name,
-            file.arch.input,
-            file.arch.classes,
-            file.preprocess.mean,
-            data.name,
-            data.train.input,
-            data.train.classes,
-            preprocess.mean
-        )));
-    }
-    match &teacher.train.data_sha256 {
-        // Its test images were never seen.
-        Some(recorded) if recorded.train != sha256.train => Err(Error::usage(format!(
-            "teacher {} was trained on other images or labels than `{}` holds (SHA-256 {}, now {}): {OWN_DATA}",
-            file.arch.name,
-            data.name,
-            short(&recorded.train),
-            short(&sha256.train)
-        ))),
-        _ => Ok(()),
-    }
+/// What train.json tells of where a run's networks come from.
+struct RunRecord {
+    data_sha256: DataSha256,
+    /// SHA-256 of its weights, and its name.
+    teacher: Option<(String, String)>,
 }
 
 /// Writes every network's folder; one that diverged has its record in place of its weights.
@@ -304,7 +354,8 @@ fn save_all(
     plan: &Plan,
     learner: &Trained,
     outputs: &[Output],
-    (test, val, data_sha256): (&ImageSet, &ImageSet, &DataSha256),
+    (test, val): (&ImageSet, &ImageSet),
+    record: &RunRecord,
     (recipe, outcome): (&Recipe, &Outcome),
     device: Device,
 ) -> Result<()> {
@@ -327,9 +378,9 @@ fn save_all(
             file: output.file.clone(),
             method: plan.method,
             data: plan.data_name().to_owned(),
-            data_sha256,
+            data_sha256: &record.data_sha256,
             recipe,
-            teacher: plan.teacher.as_ref().map(|t| (t.weights_sha256.clone(), t.file.arch.name.clone())),
+            teacher: record.teacher.clone(),
             outcome,
             which,
             ext: ext.clone(),

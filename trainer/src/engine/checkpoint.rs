@@ -1,8 +1,9 @@
 //! Checkpoints: `ckpt/step-N/` (weights, velocities, state) and `ckpt/LATEST`, which is written last,
 //! so that a kill at any moment leaves the previous one in force.
 
+use crate::engine::kept::Kept;
+use crate::engine::optimizer::Optimizer;
 use crate::engine::params::Params;
-use crate::engine::sgd::Sgd;
 use gtn_core::io::artifact;
 use gtn_core::io::tensors::{Tensor, TensorMap};
 use gtn_core::ir::graph::ParamSpec;
@@ -30,6 +31,12 @@ pub struct State {
     pub learner: serde_json::Value,
     /// Seconds of training so far.
     pub seconds: f64,
+    /// Updates of the weights (fewer than steps where gradients are accumulated).
+    #[serde(default)]
+    pub updates: usize,
+    /// Evaluations since the best, of each network that is followed; empty without `patience`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub since_best: Vec<usize>,
     /// Of several networks those that have left the run, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub diverged: BTreeMap<usize, String>,
@@ -45,6 +52,8 @@ impl State {
             best_val_top1: Vec::new(),
             learner: serde_json::Value::Null,
             seconds: 0.0,
+            updates: 0,
+            since_best: Vec::new(),
             diverged: BTreeMap::new(),
         }
     }
@@ -55,7 +64,7 @@ fn folder(run: &Path) -> PathBuf {
 }
 
 /// Saves and makes it the latest; older ones are removed.
-pub fn save(run: &Path, params: &Params, sgd: &Sgd, state: &State) -> Result<()> {
+pub fn save(run: &Path, params: &Params, optimizer: &Optimizer, kept: &Kept, state: &State) -> Result<()> {
     let dir = folder(run);
     let name = format!("step-{}", state.step);
     let target = dir.join(&name);
@@ -66,8 +75,10 @@ pub fn save(run: &Path, params: &Params, sgd: &Sgd, state: &State) -> Result<()>
     artifact::create_dir(&dir)?;
     artifact::create_new_dir(&temp)?;
     write(&temp.join("weights.safetensors"), &params.specs, &params.weights()?)?;
-    let trained: Vec<ParamSpec> = params.trained().map(|i| params.specs[i].clone()).collect();
-    write(&temp.join("velocity.safetensors"), &trained, &sgd.state(params)?)?;
+    write(&temp.join("velocity.safetensors"), &optimizer.specs(params), &optimizer.state(params)?)?;
+    for (name, weights) in kept.named() {
+        write(&temp.join(format!("{name}.safetensors")), &weights.specs, &weights.weights()?)?;
+    }
     artifact::write_json(&temp.join("state.json"), state)?;
     artifact::publish_dir(&temp, &target)?;
     artifact::write_atomic(&dir.join("LATEST"), name.as_bytes())?;
@@ -109,16 +120,25 @@ pub fn latest(run: &Path) -> Result<Option<String>> {
     Ok(Some(name))
 }
 
-/// Restores the latest checkpoint into `params` and `sgd`; `None` if the run has none yet.
-pub fn load(run: &Path, params: &mut Params, sgd: &mut Sgd) -> Result<Option<State>> {
+/// Restores the latest checkpoint into `params`, `optimizer` and `kept`; `None` if the run has none yet.
+pub fn load(
+    run: &Path,
+    params: &mut Params,
+    optimizer: &mut Optimizer,
+    kept: &mut Kept,
+) -> Result<Option<State>> {
     let Some(name) = latest(run)? else { return Ok(None) };
     let dir = folder(run).join(name);
     let state: State = artifact::read_schema(&dir.join("state.json"), SCHEMA)?;
     let path = dir.join("weights.safetensors");
     params.set_weights(&Weights::from_map(TensorMap::read(&path)?, &params.specs, &path)?)?;
-    let trained: Vec<ParamSpec> = params.trained().map(|i| params.specs[i].clone()).collect();
     let path = dir.join("velocity.safetensors");
-    sgd.restore(params, &Weights::from_map(TensorMap::read(&path)?, &trained, &path)?)?;
+    let moments = Weights::from_map(TensorMap::read(&path)?, &optimizer.specs(params), &path)?;
+    optimizer.restore(params, &moments)?;
+    for (name, weights) in kept.named_mut() {
+        let path = dir.join(format!("{name}.safetensors"));
+        weights.set_weights(&Weights::from_map(TensorMap::read(&path)?, &params.specs, &path)?)?;
+    }
     Ok(Some(state))
 }
 

@@ -9,21 +9,27 @@ use gtn_core::data::preprocess::Preprocess;
 use gtn_core::measure::parity::{NotFinite, correct_in_top, not_finite};
 use tch::{Device, Tensor};
 
-/// Images a batch: large enough to keep the cores busy, small enough for a few hundred MB.
+/// Images a batch at most: large enough to keep the cores busy, small enough for a few hundred MB.
 const BATCH: usize = 250;
+/// Values of a batch's input at most: 64 photographs of 224 pixels.
+const VALUES: usize = 64 * 3 * 224 * 224;
 
-/// Logits `[n, classes]` of u8 images of the network's own size.
+fn batch_of(preprocess: &Preprocess) -> usize {
+    (VALUES / preprocess.image_len().max(1)).clamp(1, BATCH)
+}
+
+/// Logits `[n, classes]` of images of the network's own size.
 pub fn logits(
     (runner, params): (&Runner, &Params),
-    pixels: &[u8],
+    set: &ImageSet,
     preprocess: &Preprocess,
     device: Device,
 ) -> Result<Vec<f32>> {
     let shape = [-1, preprocess.channels as i64, preprocess.height as i64, preprocess.width as i64];
     let mut out = Vec::new();
     tch::no_grad(|| {
-        for chunk in pixels.chunks(BATCH * preprocess.image_len()) {
-            let images = Tensor::from_slice(&preprocess.normalise(chunk)?).view(shape).to_device(device);
+        for pixels in set.chunks(batch_of(preprocess)) {
+            let images = Tensor::from_slice(&preprocess.normalise(&pixels?)?).view(shape).to_device(device);
             out.extend(to_vec(&runner.forward(params, &images, Mode::Eval))?);
         }
         Ok(out)
@@ -56,7 +62,7 @@ pub fn evaluate(
     preprocess: &Preprocess,
     device: Device,
 ) -> Result<Result<SplitAccuracy, NotFinite>> {
-    Ok(accuracy(&logits(net, &set.pixels, preprocess, device)?, &set.labels, set.classes))
+    Ok(accuracy(&logits(net, set, preprocess, device)?, &set.labels, set.classes))
 }
 
 #[cfg(test)]

@@ -29,6 +29,13 @@ pub struct At {
     pub per_epoch: usize,
 }
 
+impl At {
+    /// Epochs so far.
+    pub fn epochs(self) -> f64 {
+        self.step as f64 / self.per_epoch.max(1) as f64
+    }
+}
+
 /// Something that trains.
 pub trait Learner {
     /// All tensors: what a checkpoint holds.

@@ -4,13 +4,14 @@
 pub mod checkpoint;
 pub mod device;
 pub mod evaluate;
+pub mod kept;
 pub mod learner;
 pub mod loader;
 pub mod net;
+pub mod optimizer;
 pub mod params;
 pub mod report;
 pub mod run_dir;
 pub mod schedule;
-pub mod sgd;
 pub mod tensorboard;
 pub mod train_loop;

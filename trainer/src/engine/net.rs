@@ -3,7 +3,7 @@
 
 use crate::engine::params::Params;
 use gtn_core::ir::arch::Activation;
-use gtn_core::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, ParamSpec, ValueId};
+use gtn_core::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, ParamSpec, Part, ValueId};
 use gtn_core::ir::weights::Weights;
 use gtn_core::{Error, Result};
 use std::ops::Range;
@@ -19,6 +19,8 @@ pub enum Mode {
     Eval,
     /// By the batch's, which the running ones follow.
     Train,
+    /// In the head as [`Self::Train`]; before it as [`Self::Eval`], and without gradients.
+    TrainHead,
     /// By the batch's, which the running ones take this share of: recalibration.
     Recalibrate(f64),
 }
@@ -99,7 +101,12 @@ impl Runner {
                     value.unwrap_or_default()
                 })
                 .collect();
-            values.push(Some(self.node(params, i, node, inputs, mode)));
+            let frozen = mode == Mode::TrainHead && node.part != Part::Head;
+            values.push(Some(match (mode, frozen) {
+                (_, true) => tch::no_grad(|| self.node(params, i, node, inputs, Mode::Eval)),
+                (Mode::TrainHead, false) => self.node(params, i, node, inputs, Mode::Train),
+                (mode, false) => self.node(params, i, node, inputs, mode),
+            }));
         }
         let kept = keep.iter().map(|v| values[v.0].as_ref().map_or_else(Tensor::new, Tensor::shallow_clone));
         let kept = kept.collect();
@@ -136,7 +143,7 @@ impl Runner {
 pub fn batch_norm(x: &Tensor, w: &[&Tensor], mode: Mode) -> Tensor {
     let (train, momentum) = match mode {
         Mode::Eval => (false, 0.0),
-        Mode::Train => (true, BN_MOMENTUM),
+        Mode::Train | Mode::TrainHead => (true, BN_MOMENTUM),
         Mode::Recalibrate(share) => (true, share),
     };
     x.batch_norm(Some(w[0]), Some(w[1]), Some(w[2]), Some(w[3]), train, momentum, BN_EPSILON, true)

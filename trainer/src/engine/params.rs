@@ -35,6 +35,12 @@ impl Params {
         Ok(Self { specs, tensors, places })
     }
 
+    /// A copy that does not learn.
+    pub fn copy(&self) -> Self {
+        let tensors = tch::no_grad(|| self.tensors.iter().map(|t| t.detach().copy()).collect());
+        Self { specs: self.specs.clone(), tensors, places: self.places.clone() }
+    }
+
     /// Where a named tensor is.
     pub fn place(&self, name: &str) -> Result<usize> {
         self.places.get(name).copied().ok_or_else(|| Error::Failed(format!("parameter `{name}` is missing")))

@@ -15,6 +15,15 @@ pub fn factor(schedule: &Schedule, step: usize, steps: usize, per_epoch: usize) 
             let share = (at - up) / (steps as f64 - up).max(1.0);
             0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos())
         }
+        Schedule::Cosine { warmup_epochs, end } => {
+            let up = (warmup_epochs * per_epoch as f64).min(steps as f64);
+            let at = step as f64;
+            if at < up {
+                return (at + 1.0) / (up + 1.0);
+            }
+            let share = (at - up) / (steps as f64 - up).max(1.0);
+            end + (1.0 - end) * 0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos())
+        }
         Schedule::Multistep { milestones, gamma } => {
             let epoch = step / per_epoch.max(1);
             let passed = milestones.iter().filter(|&&m| epoch >= m).count();
@@ -34,6 +43,15 @@ mod tests {
         assert!((at(0) - 0.04).abs() < 1e-12 && (at(25) - 1.0).abs() < 1e-12);
         assert!((0..25).all(|i| at(i) < at(i + 1)) && (25..99).all(|i| at(i) > at(i + 1)));
         assert!(at(99) < 1e-3 && at(99) > 0.0);
+    }
+
+    #[test]
+    fn cosine_warms_up_and_ends_where_it_is_told() {
+        let s = Schedule::Cosine { warmup_epochs: 2.0, end: 0.1 };
+        let at = |step| factor(&s, step, 100, 10);
+        assert!((at(0) - 1.0 / 21.0).abs() < 1e-12 && (at(20) - 1.0).abs() < 1e-12);
+        assert!((0..20).all(|i| at(i) < at(i + 1)) && (20..99).all(|i| at(i) > at(i + 1)));
+        assert!((at(60) - 0.55).abs() < 1e-12 && at(99) > 0.1 && at(99) < 0.101);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use crate::engine::checkpoint;
 use crate::engine::checkpoint::State;
 use crate::engine::evaluate::evaluate;
+use crate::engine::kept::Kept;
 use crate::engine::learner::{At, Learner};
 use crate::engine::loader::{Loader, Source};
+use crate::engine::optimizer::Optimizer;
 use crate::engine::params::to_vec;
 use crate::engine::run_dir::RunDir;
 use crate::engine::schedule;
-use crate::engine::sgd::Sgd;
 use crate::recipe::Recipe;
 use gtn_core::data::ImageSet;
 use gtn_core::program::exit;
@@ -63,8 +64,13 @@ impl Training<'_> {
     /// it and the step, and is in no checkpoint; of several networks the one that it belongs to leaves the
     /// run, and the others go on as they would alone.
     pub fn run(&mut self, dir: &mut RunDir, resume: bool, signals: &Signals) -> Result<Outcome> {
-        let mut sgd = Sgd::new(self.recipe.optimizer.clone(), self.learner.params());
-        let mut state = self.restore(dir, resume, &mut sgd)?;
+        let params = self.learner.params();
+        let mut moving = Moving {
+            optimizer: Optimizer::new(self.recipe.optimizer.clone(), params),
+            kept: Kept::new(self.recipe, params),
+            active: None,
+        };
+        let mut state = self.restore(dir, resume, &mut moving)?;
         let per_epoch = self.source.steps_per_epoch();
         let mut loader = Loader::start(Arc::clone(&self.source), state.step, self.device)?;
         let steps = match self.recipe.max_steps {
@@ -74,30 +80,38 @@ impl Training<'_> {
         let mut clock = Clock::start(state.seconds);
         let mut bar = Progress::new(self.label, steps as u64);
         let mut pending: Vec<Pending> = Vec::new();
-        while state.step < steps {
+        while state.step < steps && !self.is_done(&state) {
             let lr = self.recipe.optimizer.lr
                 * schedule::factor(&self.recipe.schedule, state.step, steps, per_epoch);
             let at = At { step: state.step, steps, per_epoch };
-            pending.push(self.step(&mut sgd, &mut loader, at, lr)?);
+            let loss = self.step(&mut moving, &mut loader, at, lr)?;
+            pending.push(loss);
             state.step += 1;
             clock.images += self.source.batch_size;
             let epoch_ends = state.step.is_multiple_of(per_epoch);
-            let signal = signals.received();
-            let save = epoch_ends || signal.is_some() || clock.since_save.elapsed() > CHECKPOINT_EVERY;
+            let updates = updates(at, self.recipe.optimizer.accumulate);
+            if updates {
+                self.update(&mut moving, &mut state, lr);
+            }
+            let signal = signals.received().filter(|_| updates);
+            // Gradients that are still gathered are in no checkpoint.
+            let save =
+                updates && (epoch_ends || signal.is_some() || clock.since_save.elapsed() > CHECKPOINT_EVERY);
             if save || pending.len() == FLUSH_EVERY || state.step == steps {
                 let loss = self.record(dir, &mut pending, &mut state, per_epoch)?;
-                self.judge_tensors(dir, &mut state, &mut sgd)?;
+                self.judge_tensors(dir, &mut state, &mut moving)?;
                 bar.tick(state.step as u64, &clock.message(state.step, per_epoch, self.recipe.epochs, loss));
             }
             if epoch_ends {
-                self.end_epoch(dir, &mut state, per_epoch, &clock)?;
-                self.leave(&state, &mut sgd);
+                self.end_epoch(dir, &mut state, &mut moving, (per_epoch, &clock))?;
+                self.leave(&state, &mut moving);
             }
             if save {
                 state.seconds = clock.seconds();
                 state.loss_bytes = dir.loss_bytes()?;
                 state.learner = self.learner.state();
-                checkpoint::save(&dir.path, self.learner.params(), &sgd, &state)?;
+                let Moving { optimizer, kept, .. } = &moving;
+                checkpoint::save(&dir.path, self.learner.params(), optimizer, kept, &state)?;
                 clock.since_save = Instant::now();
             }
             if let Some(signal) = signal {
@@ -105,14 +119,27 @@ impl Training<'_> {
             }
         }
         state.seconds = clock.seconds();
-        bar.finish(&format!("{steps} steps, {:.0} s", state.seconds));
-        let epochs = steps.div_ceil(per_epoch);
+        bar.finish(&format!("{} steps, {:.0} s", state.step, state.seconds));
+        moving.kept.replace(self.learner.params_mut());
+        let epochs = state.step.div_ceil(per_epoch);
         Ok(Outcome { state, epochs })
     }
 
+    /// Whether patience has run out for every network that is there.
+    fn is_done(&self, state: &State) -> bool {
+        let there = || state.since_best.iter().enumerate().filter(|(i, _)| !state.diverged.contains_key(i));
+        self.recipe.patience > 0
+            && there().next().is_some()
+            && there().all(|(_, &since)| since >= self.recipe.patience)
+    }
+
     /// The latest checkpoint's state, or the start's.
-    fn restore(&mut self, dir: &mut RunDir, resume: bool, sgd: &mut Sgd) -> Result<State> {
-        let saved = if resume { checkpoint::load(&dir.path, self.learner.params_mut(), sgd)? } else { None };
+    fn restore(&mut self, dir: &mut RunDir, resume: bool, moving: &mut Moving) -> Result<State> {
+        let Moving { optimizer, kept, .. } = &mut *moving;
+        let saved = match resume {
+            true => checkpoint::load(&dir.path, self.learner.params_mut(), optimizer, kept)?,
+            false => None,
+        };
         let state = match saved {
             Some(state) => {
                 self.learner.restore(state.learner.clone())?;
@@ -120,31 +147,41 @@ impl Training<'_> {
             }
             None => State::start(),
         };
-        self.leave(&state, sgd);
+        self.leave(&state, moving);
         dir.rewind(state.step, state.loss_bytes)?;
         Ok(state)
     }
 
-    fn step(&mut self, sgd: &mut Sgd, loader: &mut Loader, at: At, lr: f64) -> Result<Pending> {
+    fn step(&mut self, moving: &mut Moving, loader: &mut Loader, at: At, lr: f64) -> Result<Pending> {
         let batch = loader.next()?;
         let step = self.learner.step(&batch, at)?;
         let losses = &step.losses;
         let Some((_, total)) = losses.first() else {
             return Err(Error::Failed("no loss to minimise".into()));
         };
-        total.backward();
-        sgd.step(self.learner.params(), step.active.as_deref(), lr);
+        match self.recipe.optimizer.accumulate {
+            1 => total.backward(),
+            batches => (total / batches as f64).backward(),
+        }
+        moving.takes_part(step.active);
         let names = losses.iter().map(|(name, _)| name.clone()).collect();
         let values: Vec<Tensor> = losses.iter().map(|(_, t)| t.detach().view(-1)).collect();
         Ok(Pending { step: at.step, lr, names, values: Tensor::cat(&values, 0) })
+    }
+
+    fn update(&mut self, moving: &mut Moving, state: &mut State, lr: f64) {
+        let active = moving.active.take().flatten();
+        moving.optimizer.step(self.learner.params(), active.as_deref(), lr);
+        moving.kept.follow(self.learner.params(), state.updates);
+        state.updates += 1;
     }
 
     fn end_epoch(
         &mut self,
         dir: &mut RunDir,
         state: &mut State,
-        per_epoch: usize,
-        clock: &Clock,
+        moving: &mut Moving,
+        (per_epoch, clock): (usize, &Clock),
     ) -> Result<()> {
         let epoch = state.step / per_epoch;
         if !self.val.is_empty()
@@ -154,11 +191,14 @@ impl Training<'_> {
             let networks = self.learner.networks();
             let count = networks.len();
             state.best_val_top1.resize(count, 0.0);
+            if self.recipe.patience > 0 {
+                state.since_best.resize(count, 0);
+            }
             let mut odd = Vec::new();
             for (i, runner) in
                 networks.into_iter().enumerate().filter(|(i, _)| !state.diverged.contains_key(i))
             {
-                let net = (runner, self.learner.params());
+                let net = (runner, moving.kept.judged(self.learner.params()));
                 let val = match evaluate(net, self.val, &self.source.preprocess, self.device)? {
                     Ok(val) => val,
                     Err(e) => {
@@ -166,8 +206,17 @@ impl Training<'_> {
                         continue;
                     }
                 };
-                if let Some(best) = state.best_val_top1.get_mut(i) {
-                    *best = best.max(val.top1); // finite: a share of images
+                let best = state.best_val_top1.get(i).copied().unwrap_or(0.0);
+                // The first evaluation is better than none. All are finite: shares of images.
+                let first = best == 0.0 && state.since_best.get(i) == Some(&0);
+                if let Some(since) = state.since_best.get_mut(i) {
+                    *since = if val.top1 > best || first { 0 } else { *since + 1 };
+                }
+                if val.top1 > best || first {
+                    moving.kept.best_are(self.learner.params(), &runner.index);
+                }
+                if let Some(slot) = state.best_val_top1.get_mut(i) {
+                    *slot = best.max(val.top1);
                 }
                 let key = |what: &str| if count == 1 { what.into() } else { format!("{what}.{i}") };
                 line[key("val_top1")] = json!(val.top1);
@@ -234,10 +283,10 @@ impl Training<'_> {
     }
 
     /// Every tensor must be finite before a checkpoint or a result holds it.
-    fn judge_tensors(&mut self, dir: &RunDir, state: &mut State, sgd: &mut Sgd) -> Result<()> {
-        self.leave(state, sgd);
+    fn judge_tensors(&mut self, dir: &RunDir, state: &mut State, moving: &mut Moving) -> Result<()> {
+        self.leave(state, moving);
         let params = self.learner.params();
-        let odd = params.not_finite()?.into_iter().chain(sgd.not_finite(params)?);
+        let odd = params.not_finite()?.into_iter().chain(moving.optimizer.not_finite(params)?);
         for name in odd.collect::<Vec<_>>() {
             let owner = self.learner.owner(&name);
             if owner.is_none_or(|i| !state.diverged.contains_key(&i)) {
@@ -245,7 +294,7 @@ impl Training<'_> {
                 self.diverged(dir, state, owner, why)?;
             }
         }
-        self.leave(state, sgd);
+        self.leave(state, moving);
         Ok(())
     }
 
@@ -270,10 +319,39 @@ impl Training<'_> {
     }
 
     /// Takes the networks that diverged out of the run.
-    fn leave(&mut self, state: &State, sgd: &mut Sgd) {
+    fn leave(&mut self, state: &State, moving: &mut Moving) {
         for &i in state.diverged.keys() {
-            sgd.forget(&self.learner.drop_network(i));
+            let places = self.learner.drop_network(i);
+            moving.optimizer.forget(&places);
+            moving.kept.forget(&places);
         }
+    }
+}
+
+/// Whether the weights are updated after a step: after every so many of an epoch, and at its end.
+fn updates(at: At, accumulate: usize) -> bool {
+    let done = at.step % at.per_epoch + 1;
+    done.is_multiple_of(accumulate) || done == at.per_epoch || at.step + 1 == at.steps
+}
+
+/// What moves with the weights.
+struct Moving {
+    optimizer: Optimizer,
+    kept: Kept,
+    /// Who took part since the last update; none: nothing yet, and inside it, all did.
+    active: Option<Option<Vec<bool>>>,
+}
+
+impl Moving {
+    fn takes_part(&mut self, active: Option<Vec<bool>>) {
+        self.active = Some(match (self.active.take(), active) {
+            (None, active) => active,
+            (Some(Some(mut before)), Some(now)) => {
+                before.iter_mut().zip(now).for_each(|(before, now)| *before |= now);
+                Some(before)
+            }
+            _ => None,
+        });
     }
 }
 
@@ -311,6 +389,7 @@ mod tests {
     use crate::method::classifiers::{Classifiers, Lesson};
     use gtn_core::data::DataSha256;
     use gtn_core::data::augment::Augment;
+    use gtn_core::data::feed::Feed;
     use gtn_core::data::preprocess::Preprocess;
     use gtn_core::ir::arch::Input;
     use gtn_core::ir::graph::Graph;
@@ -336,8 +415,10 @@ mod tests {
 
     fn train(learner: &mut Classifiers, recipe: &Recipe, out: &Path) -> Result<Outcome> {
         let (preprocess, set) = data();
-        let augment = Augment { pad: 1, flip: true };
-        let source = Source { set: set.clone(), preprocess, augment, seed: recipe.seed, batch_size: 8 };
+        let augment = Augment::pad_and_flip(1, true);
+        let fill = preprocess.fill();
+        let feed = Feed { set: set.clone(), augment, seed: recipe.seed, balanced: false, fill };
+        let source = Source { feed, preprocess, teacher: None, batch_size: 8 };
         let data_sha256 = DataSha256 { train: String::new(), test: String::new() };
         let config = Config {
             command: "student",
@@ -391,8 +472,10 @@ mod tests {
 
             // Reading refuses what is not finite.
             let mut fresh = learner(&IDS, &recipe);
-            let mut sgd = Sgd::new(recipe.optimizer.clone(), fresh.params());
-            let state = checkpoint::load(&out, fresh.params_mut(), &mut sgd).unwrap().unwrap();
+            let mut optimizer = Optimizer::new(recipe.optimizer.clone(), fresh.params());
+            let mut kept = Kept::new(&recipe, fresh.params());
+            let state =
+                checkpoint::load(&out, fresh.params_mut(), &mut optimizer, &mut kept).unwrap().unwrap();
             assert_eq!(state.diverged, outcome.state.diverged);
             let lines = std::fs::read_to_string(out.join("loss.jsonl")).unwrap();
             assert!(!lines.contains("null"), "{lines}");

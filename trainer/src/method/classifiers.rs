@@ -3,12 +3,13 @@
 
 use crate::engine::learner::{At, Learner, Losses, Step};
 use crate::engine::loader::Batch;
-use crate::engine::net::{Mode, Net, Runner};
+use crate::engine::net::{Mode, Runner};
 use crate::engine::params::{Params, initial};
-use crate::method::distill::{StudentLoss, cross_entropy, dkd_loss, kd_loss};
-use crate::recipe::Recipe;
+use crate::method::distill::{Labelled, StudentLoss, balanced_weights, dkd_loss, kd_loss};
+use crate::method::teacher::Teacher;
+use crate::recipe::{ClassWeights, Recipe};
 use gtn_core::Result;
-use gtn_core::ir::graph::{Graph, ParamSpec};
+use gtn_core::ir::graph::{Graph, ParamSpec, Part};
 use gtn_core::ir::weights::Weights;
 use tch::{Device, Tensor};
 
@@ -17,9 +18,9 @@ pub enum Lesson {
     /// Labels alone.
     Labels,
     /// Labels and a frozen teacher's softened answers.
-    Kd(Net),
+    Kd(Teacher),
     /// The same, decoupled.
-    Dkd(Net),
+    Dkd(Teacher),
 }
 
 /// Networks that learn side by side.
@@ -29,6 +30,8 @@ pub struct Classifiers {
     left: Vec<bool>,
     params: Params,
     lesson: Lesson,
+    /// Of the classes in the cross-entropy.
+    weights: Option<Tensor>,
     recipe: Recipe,
 }
 
@@ -39,7 +42,7 @@ fn placed(i: usize, count: usize, name: &str) -> String {
 
 impl Classifiers {
     /// Fresh weights (each a function of seed and name, so that a network starts alike alone and in
-    /// company), or `init` for a single network.
+    /// company), or `init` for a single network; what `init` lacks is fresh.
     pub fn new(
         graphs: Vec<Graph>,
         init: Option<&Weights>,
@@ -53,8 +56,8 @@ impl Classifiers {
         for (i, graph) in graphs.iter().enumerate() {
             for spec in graph.params() {
                 let values = match init {
-                    Some(init) => init.get(&spec.name)?.to_vec(),
-                    None => initial(&spec, recipe.seed, &spec.name),
+                    Some(init) if init.0.contains_key(&spec.name) => init.get(&spec.name)?.to_vec(),
+                    _ => initial(&spec, recipe.seed, &spec.name),
                 };
                 let name = placed(i, count, &spec.name);
                 weights.0.insert(name.clone(), values);
@@ -64,15 +67,26 @@ impl Classifiers {
         let params = Params::new(specs, &weights, device, true)?;
         let runner = |(i, graph)| Runner::new(graph, |spec| params.place(&placed(i, count, &spec.name)));
         let runners = graphs.into_iter().enumerate().map(runner).collect::<Result<_>>()?;
-        Ok(Self { runners, left: vec![false; count], params, lesson, recipe: recipe.clone() })
+        let (left, weights) = (vec![false; count], None);
+        Ok(Self { runners, left, params, lesson, weights, recipe: recipe.clone() })
+    }
+
+    /// Classes weigh as the recipe says, for images of these labels.
+    pub fn weigh(&mut self, labels: &[u16], classes: usize) {
+        if self.recipe.class_weights == ClassWeights::Balanced {
+            let weights = Tensor::from_slice(&balanced_weights(labels, classes));
+            let device = self.params.tensors.first().map_or(Device::Cpu, Tensor::device);
+            self.weights = Some(weights.to_device(device));
+        }
     }
 
     /// Who takes part in a step; none where all do.
-    fn active(&self) -> Option<Vec<bool>> {
-        if !self.left.contains(&true) {
+    fn active(&self, head_alone: bool) -> Option<Vec<bool>> {
+        if !self.left.contains(&true) && !head_alone {
             return None;
         }
-        let mut active = vec![true; self.params.specs.len()];
+        let mut active: Vec<bool> =
+            self.params.specs.iter().map(|s| !head_alone || s.part == Some(Part::Head)).collect();
         let gone = self.runners.iter().zip(&self.left).filter(|(_, left)| **left);
         for &place in gone.flat_map(|(runner, _)| &runner.index) {
             active[place] = false;
@@ -80,15 +94,19 @@ impl Classifiers {
         Some(active)
     }
 
-    fn loss(&self, logits: &Tensor, answers: Option<&Tensor>, labels: &Tensor, at: At) -> StudentLoss {
-        let smoothing = self.recipe.label_smoothing;
+    fn loss(&self, logits: &Tensor, answers: Option<&Tensor>, batch: &Batch, at: At) -> StudentLoss {
+        let labelled = Labelled {
+            labels: &batch.labels,
+            mixed: batch.mixed.as_ref(),
+            weights: self.weights.as_ref(),
+            smoothing: self.recipe.label_smoothing,
+        };
         match (&self.lesson, answers) {
-            (Lesson::Kd(_), Some(answers)) => kd_loss(logits, answers, labels, smoothing, &self.recipe.kd),
+            (Lesson::Kd(_), Some(answers)) => kd_loss(logits, answers, &labelled, &self.recipe.kd),
             (Lesson::Dkd(_), Some(answers)) => {
-                let epoch = at.step as f64 / at.per_epoch.max(1) as f64;
-                dkd_loss(logits, answers, labels, (smoothing, epoch), &self.recipe.kd)
+                dkd_loss(logits, answers, &labelled, at.epochs(), &self.recipe.kd)
             }
-            _ => StudentLoss { total: cross_entropy(logits, labels, smoothing), parts: Vec::new() },
+            _ => StudentLoss { total: labelled.cross_entropy(logits), parts: Vec::new() },
         }
     }
 }
@@ -102,19 +120,19 @@ impl Learner for Classifiers {
         &mut self.params
     }
 
-    /// Teacher and students see the same crop.
+    /// Teacher and students see the same part of the same picture.
     fn step(&mut self, batch: &Batch, at: At) -> Result<Step> {
-        let answers = match &self.lesson {
+        let answers = match &mut self.lesson {
             Lesson::Labels => None,
-            Lesson::Kd(teacher) | Lesson::Dkd(teacher) => {
-                Some(tch::no_grad(|| teacher.forward(&batch.images, Mode::Eval)))
-            }
+            Lesson::Kd(teacher) | Lesson::Dkd(teacher) => Some(teacher.answer(batch)?),
         };
+        let head_alone = self.recipe.optimizer.head_alone(at.step / at.per_epoch.max(1));
+        let mode = if head_alone { Mode::TrainHead } else { Mode::Train };
         let there = self.runners.iter().enumerate().filter(|(i, _)| self.left.get(*i) == Some(&false));
         let each: Vec<(usize, StudentLoss)> = there
             .map(|(i, runner)| {
-                let logits = runner.forward(&self.params, &batch.images, Mode::Train);
-                (i, self.loss(&logits, answers.as_ref(), &batch.labels, at))
+                let logits = runner.forward(&self.params, &batch.images, mode);
+                (i, self.loss(&logits, answers.as_ref(), batch, at))
             })
             .collect();
         let several = self.runners.len() > 1;
@@ -128,7 +146,7 @@ impl Learner for Classifiers {
             losses.push((name("loss", *i), l.total.shallow_clone()));
             losses.extend(l.parts.iter().map(|(part, value)| (name(part, *i), value.shallow_clone())));
         }
-        Ok(Step { losses, active: self.active() })
+        Ok(Step { losses, active: self.active(head_alone) })
     }
 
     fn networks(&self) -> Vec<&Runner> {
@@ -160,6 +178,7 @@ impl Learner for Classifiers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::net::Net;
     use gtn_core::ir::arch::Input;
     use gtn_core::ir::random_weights;
     use gtn_core::nets::pool;
@@ -175,17 +194,21 @@ mod tests {
             let spec = zoo::named("resnet8", input, 4).unwrap().unwrap();
             let graph = Graph::lower(&spec).unwrap();
             let weights = random_weights::random_weights(&graph, 1);
-            Lesson::Kd(Net::from_weights(graph, &weights, Device::Cpu, false).unwrap())
+            Lesson::Kd(Teacher::net(Net::from_weights(graph, &weights, Device::Cpu, false).unwrap()))
         };
         let recipe = Recipe { seed: 3, ..Recipe::default() };
         let pixels: Vec<f32> = (0..8 * 64).map(|i| ((i * 37 % 101) as f32 - 50.0) / 30.0).collect();
         let batch = Batch {
             images: Tensor::from_slice(&pixels).view([8, 1, 8, 8]),
             labels: Tensor::from_slice(&[0i64, 1, 2, 3, 3, 2, 1, 0]),
+            teacher_images: None,
+            mixed: None,
+            turns: Vec::new(),
         };
         let train = |graphs: Vec<Graph>| {
             let mut learner = Classifiers::new(graphs, None, teach(), &recipe, Device::Cpu).unwrap();
-            let mut sgd = crate::engine::sgd::Sgd::new(recipe.optimizer.clone(), learner.params());
+            let mut sgd =
+                crate::engine::optimizer::Optimizer::new(recipe.optimizer.clone(), learner.params());
             for step in 0..3 {
                 let s = learner.step(&batch, At { step, steps: 3, per_epoch: 3 }).unwrap();
                 s.losses[0].1.backward();

@@ -295,7 +295,8 @@ mod tests {
     fn batch() -> Batch {
         let pixels: Vec<f64> = (0..6 * 64).map(|i| f64::from(i * 37 % 101 - 50) / 30.0).collect();
         let labels = Tensor::from_slice(&[0i64, 1, 2, 3, 1, 2]);
-        Batch { images: Tensor::from_slice(&pixels).view([6, 1, 8, 8]), labels }
+        let images = Tensor::from_slice(&pixels).view([6, 1, 8, 8]);
+        Batch { images, labels, teacher_images: None, mixed: None, turns: Vec::new() }
     }
 
     fn drawn(generic: &mut Generic) -> Vec<Rc<PathNet>> {
@@ -450,7 +451,8 @@ mod tests {
     #[test]
     fn blocks_not_drawn_do_not_move() {
         let mut generic = tiny(Gtn { w_0: 1.0, ..Gtn::default() });
-        let mut sgd = crate::engine::sgd::Sgd::new(generic.recipe.optimizer.clone(), &generic.params);
+        let mut sgd =
+            crate::engine::optimizer::Optimizer::new(generic.recipe.optimizer.clone(), &generic.params);
         let mut ever = vec![false; generic.params.specs.len()];
         let start = generic.params.weights().unwrap();
         for step in 0..6 {

@@ -254,7 +254,7 @@ pub fn run(args: &StudyArgs) -> Result<()> {
 /// Cells of another recipe, other data or other numerics are named before any work, or with `--retrain`
 /// removed, to be trained anew.
 fn refuse_or_remove(study: &Study, cells: &[&Cell], retrain: bool) -> Result<()> {
-    let data = Dataset::open(&study.data, &mut bars("pictures"))?.sha256();
+    let data = Dataset::open(&study.data, &mut bars("pictures"))?.sha256()?;
     let mut odd = Vec::new();
     for cell in cells {
         let Some(why) = study.odd(cell, Some(&data))? else { continue };

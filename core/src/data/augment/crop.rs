@@ -3,7 +3,6 @@
 //! A crop is a rectangle of the picture as it is kept, so that a teacher and a student that see different sizes see the
 //! same part of it.
 
-use crate::data::preprocess::Preprocess;
 use crate::image::resize::{self, Side};
 use crate::rng::Rng;
 use crate::{Error, Result};
@@ -28,7 +27,7 @@ pub struct Rect {
 /// torchvision's `RandomResizedCrop` (Szegedy et al. 2015): a rectangle of a random share of the area and a random
 /// shape, which is resized to what the network sees.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct RandomResizedCrop {
     /// Least and greatest share of the picture's area.
     pub scale: (f64, f64),
@@ -162,12 +161,6 @@ pub fn short_side(size: usize) -> usize {
     size.saturating_mul(8).div_ceil(7)
 }
 
-/// What a network is checked on, as bytes: the picture resized and its centre cut out, exactly as `preprocess` does it
-/// on every device before it normalises. Set its `resize_short` to [`short_side`] for the 7/8 rule.
-pub fn centre(preprocess: &Preprocess, picture: &[u8], (h, w): (usize, usize)) -> Result<Vec<u8>> {
-    preprocess.crop(picture, h, w)
-}
-
 /// [`draw_rect`] for [`super::erase`].
 pub(super) fn draw_part(
     rng: &mut Rng,
@@ -187,6 +180,7 @@ pub(super) fn draw_part(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::preprocess::Preprocess;
 
     #[test]
     fn rectangles_are_inside_and_as_large_and_shaped_as_asked() {
@@ -270,7 +264,7 @@ mod tests {
             std: vec![1.0 / 255.0; 3],
         };
         let picture: Vec<u8> = (0..3 * 40 * 33).map(|i| (i * 37 % 251) as u8).collect();
-        let found = centre(&preprocess, &picture, (40, 33)).unwrap();
+        let found = preprocess.crop(&picture, 40, 33).unwrap();
         let wanted = preprocess.apply(&picture, 40, 33).unwrap();
         assert!(
             found.len() == 3 * 14 * 14

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How often and how much.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct RandomErasing {
     /// Of an image to be erased in, 0 to 1.
     pub probability: f64,

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// How images are mixed.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mix {
     /// Of the Beta distribution that mixup's share is drawn from; 0: no mixup.
@@ -18,6 +18,13 @@ pub struct Mix {
     pub cutmix: f64,
     /// Share of the images that are mixed at all, 0 to 1.
     pub probability: f64,
+}
+
+impl Default for Mix {
+    /// Neither; where one is turned on, every image is mixed.
+    fn default() -> Self {
+        Self { mixup: 0.0, cutmix: 0.0, probability: 1.0 }
+    }
 }
 
 /// A part of an image of any size: edges from 0 to 1.

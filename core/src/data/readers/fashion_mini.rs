@@ -31,7 +31,7 @@ mod tests {
         let (train, test) = (super::train().unwrap(), super::test().unwrap());
         assert_eq!(train.class_counts(), [1000; 10]);
         assert_eq!(test.class_counts(), [200; 10]);
-        let (mean, std) = train.channel_mean_std();
+        let (mean, std) = train.channel_mean_std().unwrap();
         assert!((mean[0] - 0.286).abs() < 0.003 && (std[0] - 0.353).abs() < 0.003, "{mean:?} {std:?}");
     }
 }

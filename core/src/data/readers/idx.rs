@@ -133,7 +133,7 @@ mod tests {
         let (i, l) = (images(2, 2 * 784), labels(2, &[9, 0]));
         let plain = read(&i, &l).unwrap();
         assert_eq!((plain.len(), &plain.labels[..]), (2, &[9, 0][..]));
-        assert_eq!(plain.image(1)[0], (784 % 251) as u8);
+        assert_eq!(plain.image(1).unwrap()[0], (784 % 251) as u8);
         assert_eq!(read(&gz(&i), &gz(&l)).unwrap(), plain);
     }
 

@@ -47,6 +47,8 @@ pub enum Command {
     Classify(ClassifyArgs),
     /// Run a model on arrays from .npy files
     Infer(InferArgs),
+    /// Answer pictures on stdin until it ends: how gtn-train asks a teacher that is an ONNX file
+    Answer(AnswerArgs),
     /// Measure a kit's operators on this device: its latency table
     Table(TableArgs),
     /// This machine, the backend found, and what a bundle or model says about itself
@@ -275,6 +277,20 @@ pub struct InferArgs {
     /// Folder for the outputs, one NAME.npy each
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub backend: BackendArgs,
+}
+
+/// `gtn-run answer`
+#[derive(Debug, Args)]
+pub struct AnswerArgs {
+    /// Bundle or model
+    #[arg(value_name = "BUNDLE|MODEL.onnx")]
+    pub model: PathBuf,
+    /// What is done to pixels, where the model does not tell it: JSON or TOML with channels, height, width, mean, std
+    #[arg(long, value_name = "FILE")]
+    pub preprocess: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub backend: BackendArgs,

@@ -11,7 +11,7 @@ mod remote_arguments;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
-use commands::{classify, compare, infer, info, inspect, prove, table, tune};
+use commands::{answer, classify, compare, infer, info, inspect, prove, table, tune};
 use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use gtn_run::remote::{self, Address};
@@ -72,6 +72,7 @@ fn here(cli: &Cli) -> Result<()> {
         Some(Command::Memory(args)) => inspect::memory(args),
         Some(Command::Classify(args)) => classify::run(args),
         Some(Command::Infer(args)) => infer::run(args),
+        Some(Command::Answer(args)) => answer::run(args),
         Some(Command::Table(args)) => table::run(args),
         Some(Command::Info(args)) => info::run(args),
     }

@@ -60,7 +60,7 @@ fn telling(command: &str, matches: &ArgMatches) -> Telling {
 /// Not arguments of the command there.
 const OURS: [&str; 2] = ["on", "dist"];
 /// Commands that another machine has nothing to do with, or whose files are not known beforehand.
-const HERE_ONLY: [&str; 2] = ["report", "infer"];
+const HERE_ONLY: [&str; 3] = ["report", "infer", "answer"];
 /// Where the answer is written there.
 const ANSWER: &str = "@answer.json";
 

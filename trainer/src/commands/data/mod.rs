@@ -11,6 +11,7 @@ use gtn_core::program::exit;
 use gtn_core::program::progress::bars;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
+use std::sync::Arc;
 use survey::Survey;
 
 /// Judges the set that is named; of a set of pictures also a page, if one is wanted.
@@ -30,7 +31,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
     }
 }
 
-fn judge(args: &DataArgs, photos: &Photos) -> Result<()> {
+fn judge(args: &DataArgs, photos: &Arc<Photos>) -> Result<()> {
     let survey = Survey::of(&args.data, photos)?;
     // Without a val of the set's own there is nothing to say of it yet.
     let own_val = survey.classes.iter().any(|c| c.val > 0);
@@ -74,7 +75,7 @@ fn published(spec: &str) -> Result<()> {
     let mut table =
         Table::new(["part", "images", "size", "classes", "images per class", "channel means", "std"]);
     for (part, set) in [("train", &data.train), ("test", &data.test)] {
-        let (mean, std) = set.channel_mean_std();
+        let (mean, std) = set.channel_mean_std()?;
         table.row([
             part.to_owned(),
             set.len().to_string(),

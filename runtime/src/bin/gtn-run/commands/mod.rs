@@ -1,5 +1,6 @@
 //! What a command line asks for, one file a command (`prove`: a whole bundle, `verify`, `eval`, `bench`).
 
+pub mod answer;
 pub mod classify;
 pub mod compare;
 pub mod infer;
