@@ -14,7 +14,7 @@
 //! The difference of the two times, over COPIES, is what the operator adds to a network.
 
 use super::ops::FusedOp;
-use crate::ir::arch::{Activation, Input};
+use crate::ir::arch::{Activation, Input, Padding};
 use crate::ir::builder::Builder;
 use crate::ir::graph::{Graph, IMAGE, NodeOp, Shape, ValueId};
 
@@ -109,14 +109,19 @@ impl FusedOp {
 }
 
 fn conv(b: &mut Builder, name: &str, x: ValueId, out: usize, stride: usize) -> ValueId {
-    let y = b.push(name, NodeOp::Conv { out, kernel: 1, stride, groups: 1, bias: true }, &[x]);
+    let y = b.push(name, point(out, stride), &[x]);
     // An activation, as most producers have: an int8 carrier without one would be signed.
     b.push(&format!("{name}.act"), NodeOp::Activation(Activation::Relu), &[y])
 }
 
+/// A 1x1 convolution.
+fn point(out: usize, stride: usize) -> NodeOp {
+    NodeOp::Conv { out, kernel: 1, stride, groups: 1, bias: true, padding: Padding::Symmetric }
+}
+
 fn probe(b: &mut Builder, name: &str, x: ValueId) -> ValueId {
     let [_, h, w] = b.shape(x);
-    b.push(name, NodeOp::Conv { out: CHANNELS, kernel: 1, stride: h.max(w), groups: 1, bias: true }, &[x])
+    b.push(name, point(CHANNELS, h.max(w)), &[x])
 }
 
 #[cfg(test)]

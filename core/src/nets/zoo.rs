@@ -1,6 +1,8 @@
 //! Networks known by name: the teachers of the literature, and MobileNetV2 as published.
 
-use crate::ir::arch::{Activation, ArchSpec, Block, BlockOp, Head, HeadConv, Input, Stage, Stem};
+use crate::ir::arch::{
+    Activation, ArchSpec, Block, BlockOp, Head, HeadConv, Input, NormEpsilon, Padding, Stage, Stem,
+};
 use crate::{Error, Result};
 
 /// These are the names that [`named`] understands, for messages.
@@ -58,7 +60,16 @@ fn cifar_resnet(
     let relu = Activation::Relu;
     let stages = residual_stages(BlockOp::Basic, &[16 * k, 32 * k, 64 * k], &[n; 3], 1, relu);
     let stem = Stem { width: stem, kernel: 3, stride: 1, activation: Some(relu), max_pool: false };
-    Ok(ArchSpec { name: name.into(), input, classes, stem, stages, head: Head { norm: None, conv: None } })
+    Ok(ArchSpec {
+        name: name.into(),
+        input,
+        classes,
+        padding: Padding::Symmetric,
+        norm_epsilon: NormEpsilon::default(),
+        stem,
+        stages,
+        head: Head::default(),
+    })
 }
 
 /// WRN-D-K (Zagoruyko & Komodakis 2016): pre-activation blocks, D = 6n+4.
@@ -67,8 +78,17 @@ fn wide_resnet(name: &str, input: Input, classes: usize, depth: usize, k: usize)
     let relu = Activation::Relu;
     let stages = residual_stages(BlockOp::PreActBasic, &[16 * k, 32 * k, 64 * k], &[n; 3], 1, relu);
     let stem = Stem { width: 16, kernel: 3, stride: 1, activation: None, max_pool: false };
-    let head = Head { norm: Some(relu), conv: None };
-    Ok(ArchSpec { name: name.into(), input, classes, stem, stages, head })
+    let head = Head { norm: Some(relu), ..Head::default() };
+    Ok(ArchSpec {
+        name: name.into(),
+        input,
+        classes,
+        padding: Padding::Symmetric,
+        norm_epsilon: NormEpsilon::default(),
+        stem,
+        stages,
+        head,
+    })
 }
 
 /// ResNet-18/34/50; below 65 pixels the stem is 3x3 without pooling, as is usual on CIFAR.
@@ -80,7 +100,16 @@ fn image_net(name: &str, input: Input, classes: usize, op: BlockOp, depths: [usi
     let small = input.height.max(input.width) <= 64;
     let (kernel, stride) = if small { (3, 1) } else { (7, 2) };
     let stem = Stem { width: 64, kernel, stride, activation: Some(relu), max_pool: !small };
-    ArchSpec { name: name.into(), input, classes, stem, stages, head: Head { norm: None, conv: None } }
+    ArchSpec {
+        name: name.into(),
+        input,
+        classes,
+        padding: Padding::Symmetric,
+        norm_epsilon: NormEpsilon::default(),
+        stem,
+        stages,
+        head: Head::default(),
+    }
 }
 
 fn residual_stages(
@@ -140,8 +169,17 @@ fn mobile_net_v2(name: &str, input: Input, classes: usize) -> ArchSpec {
         activation: Some(act),
         max_pool: false,
     };
-    let head = Head { norm: None, conv: Some(HeadConv { width: 1280, activation: act }) };
-    ArchSpec { name: name.into(), input, classes, stem, stages, head }
+    let head = Head { conv: Some(HeadConv { width: 1280, activation: act }), ..Head::default() };
+    ArchSpec {
+        name: name.into(),
+        input,
+        classes,
+        padding: Padding::Symmetric,
+        norm_epsilon: NormEpsilon::default(),
+        stem,
+        stages,
+        head,
+    }
 }
 
 #[cfg(test)]
