@@ -368,7 +368,7 @@ mod tests {
         assert!(NormEpsilon::try_from(f64::NAN).unwrap_err().contains("NaN is not 1e-12 to 1"));
         assert_eq!(serde_json::from_str::<NormEpsilon>("1").unwrap().get(), 1.0);
         let input = Input { channels: 3, height: 32, width: 32 };
-        let mut spec = crate::nets::zoo::named("mobilenetv2", input, 10).unwrap().unwrap();
+        let mut spec = crate::nets::zoo::named("mobilenetv3-small", input, 10).unwrap().unwrap();
         for width in [0, MAX_WIDTH + 1] {
             spec.head.hidden = Some(HeadHidden { width, activation: Activation::Relu });
             let error = spec.validate().unwrap_err().to_string();

@@ -101,7 +101,15 @@ mod tests {
     fn folding_preserves_the_function() {
         let input = Input { channels: 3, height: 8, width: 8 };
         let mut worst = 0.0f32;
-        for name in ["resnet8", "resnet8x2", "wrn-10-1", "mobilenetv2", "resnet50"] {
+        for name in [
+            "resnet8",
+            "resnet8x2",
+            "wrn-10-1",
+            "mobilenetv2",
+            "resnet50",
+            "mobilenetv3-small",
+            "efficientnet-lite0",
+        ] {
             let spec = zoo::named(name, input, 7).unwrap().unwrap();
             let graph = Graph::lower(&spec).unwrap();
             let weights = random_weights::random_weights(&graph, 1);

@@ -207,6 +207,25 @@ mod tests {
         );
     }
 
+    /// Uneven padding is another operator, even padding is not, whatever its name.
+    #[test]
+    fn same_padding_is_told_where_it_is_uneven() {
+        let input = Input { channels: 3, height: 66, width: 66 };
+        let found = keys(&zoo::named("efficientnet-lite0", input, 10).unwrap().unwrap());
+        let strided: Vec<&str> = found.iter().filter(|k| k.contains(" s2 ")).map(String::as_str).collect();
+        assert_eq!(
+            strided,
+            [
+                "conv k3 s2 g1 same 3x66x66>32x33x33 relu6 fp32",
+                "conv k3 s2 g96 96x33x33>96x17x17 relu6 fp32",
+                "conv k5 s2 g144 144x17x17>144x9x9 relu6 fp32",
+                "conv k3 s2 g240 240x9x9>240x5x5 relu6 fp32",
+                "conv k5 s2 g672 672x5x5>672x3x3 relu6 fp32",
+            ]
+        );
+        assert!(!found.iter().any(|k| k.contains(" s1 ") && k.contains("same")), "{found:?}");
+    }
+
     /// A kit of the coverage has a row for every operator of every student.
     #[test]
     fn coverage_holds_every_students_operators() {
@@ -225,7 +244,9 @@ mod tests {
     /// No node is lost or counted twice, whatever the architecture.
     #[test]
     fn macs_add_up() {
-        for name in ["resnet20", "wrn-16-2", "resnet50", "mobilenetv2"] {
+        for name in
+            ["resnet20", "wrn-16-2", "resnet50", "mobilenetv2", "mobilenetv3-large", "efficientnet-lite0"]
+        {
             let spec = zoo::named(name, INPUT, 10).unwrap().unwrap();
             let graph = Graph::lower(&spec).unwrap();
             let ops = fused_ops(&fold_graph(&graph));

@@ -134,13 +134,13 @@ mod tests {
     use crate::nets::zoo;
     use std::collections::BTreeMap;
 
-    /// The timed model of every operator of four architectures holds it COPIES times and otherwise what
+    /// The timed model of every operator of five architectures holds it COPIES times and otherwise what
     /// its reference holds; both compute.
     #[test]
     fn the_two_models_differ_in_the_operator_alone() {
         let input = Input { channels: 3, height: 16, width: 16 };
         let mut ops = BTreeMap::new();
-        for name in ["resnet8", "wrn-10-1", "resnet50", "mobilenetv2"] {
+        for name in ["resnet8", "wrn-10-1", "resnet50", "mobilenetv2", "efficientnet-lite0"] {
             let mut spec = zoo::named(name, input, 10).unwrap().unwrap();
             for block in spec.stages.iter_mut().flat_map(|s| &mut s.blocks).filter(|_| name == "mobilenetv2")
             {

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn near_fp32_and_nearer_with_more_bits() {
         let input = Input { channels: 3, height: 8, width: 8 };
-        for name in ["resnet8", "mobilenetv2"] {
+        for name in ["resnet8", "mobilenetv2", "mobilenetv3-small", "efficientnet-lite0"] {
             let graph = Graph::lower(&zoo::named(name, input, 10).unwrap().unwrap()).unwrap();
             let (graph, weights) =
                 fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, 5)).unwrap();

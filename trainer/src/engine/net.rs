@@ -216,7 +216,9 @@ mod tests {
     #[test]
     fn agrees_with_the_reference() {
         let input = Input { channels: 3, height: 16, width: 16 };
-        let zoo = ["resnet8", "resnet8x2", "wrn-10-2", "resnet18", "resnet50", "mobilenetv2"];
+        let mut zoo = vec!["resnet8", "resnet8x2", "wrn-10-2", "resnet18", "resnet50", "mobilenetv2"];
+        // SAME is uneven at 16, 8 and 4 pixels; squeeze-and-excitation, hard swish, a hidden layer.
+        zoo.extend(["efficientnet-lite0", "mobilenetv3-small"]);
         let mut specs: Vec<_> = zoo.iter().map(|n| zoo::named(n, input, 10).unwrap().unwrap()).collect();
         for pool in pool::all() {
             specs.extend((0..3).map(|i| pool.arch(&pool.sample(5, i), input, 10).unwrap()));
