@@ -11,7 +11,7 @@
 
 use gtn_core::device;
 use gtn_core::host::cpu_seconds;
-use gtn_core::ir::arch::Input;
+use gtn_core::ir::arch::{Input, Padding};
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::graph::{Graph, Node, NodeOp, Part, ValueId};
 use gtn_core::text::table::Table;
@@ -90,7 +90,8 @@ fn main() {
 
 /// Equal convolutions one after the other, and a classifier, so that little is read back.
 fn chain(kernel: usize, channels: usize, groups: usize, size: usize) -> Graph {
-    let conv = NodeOp::Conv { out: channels, kernel, stride: 1, groups, bias: true };
+    let padding = Padding::Symmetric;
+    let conv = NodeOp::Conv { out: channels, kernel, stride: 1, groups, bias: true, padding };
     let layers = (0..COPIES).map(|i| (format!("conv.{i}"), conv.clone(), [channels, size, size]));
     let tail = [
         ("pool".into(), NodeOp::GlobalAvgPool, [channels, 1, 1]),

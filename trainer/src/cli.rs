@@ -100,7 +100,7 @@ impl KdMethod {
 /// `gtn-train teacher`
 #[derive(Debug, Args)]
 pub struct TeacherArgs {
-    /// Architecture: resnet20, resnet32x4, wrn-40-2, resnet18, mobilenetv2, ... or an arch file
+    /// Architecture: resnet20, wrn-40-2, resnet18, mobilenetv2, mobilenetv3-small, efficientnet-lite0, ... or an arch file
     #[arg(long, value_name = "ARCH")]
     pub teacher: String,
     /// How it is trained

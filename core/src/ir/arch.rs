@@ -29,6 +29,75 @@ pub enum Activation {
     HardSwish,
 }
 
+/// This says how many zeros stand around the input of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// `kernel / 2` on both sides, as PyTorch's networks have it.
+    #[default]
+    Symmetric,
+    /// TensorFlow's SAME: what the last window lacks, half of it on each side, the odd one behind. It differs from
+    /// `Symmetric` only where the stride is above 1.
+    Same,
+}
+
+impl Padding {
+    /// Returns the zeros (before, after) along a direction with `side` values, for `ceil(side / stride)` windows.
+    /// Each direction is padded by itself. (tensorflow.org, `tf.nn.convolution`, "SAME".)
+    pub fn around(self, side: usize, kernel: usize, stride: usize) -> (usize, usize) {
+        match self {
+            Self::Symmetric => (kernel / 2, kernel / 2),
+            Self::Same => {
+                let reach = side.div_ceil(stride).saturating_sub(1) * stride + kernel;
+                let total = reach.saturating_sub(side);
+                (total / 2, total - total / 2)
+            }
+        }
+    }
+}
+
+/// This is added to the variance in batch normalisation: 1e-12 to 1, as a number in files. PyTorch's default is
+/// 1e-5; networks that come from TensorFlow have 1e-3.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct NormEpsilon(f64);
+
+/// It is never NaN.
+impl Eq for NormEpsilon {}
+
+impl NormEpsilon {
+    /// This is 1e-3, as in MobileNetV3 and EfficientNet-Lite.
+    pub const LARGE: Self = Self(1e-3);
+
+    /// Returns the number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for NormEpsilon {
+    /// 1e-5, PyTorch's.
+    fn default() -> Self {
+        Self(1e-5)
+    }
+}
+
+impl From<NormEpsilon> for f64 {
+    fn from(epsilon: NormEpsilon) -> Self {
+        epsilon.0
+    }
+}
+
+impl TryFrom<f64> for NormEpsilon {
+    type Error = String;
+
+    /// It is an error if the number is out of its bounds, or NaN.
+    fn try_from(epsilon: f64) -> Result<Self, String> {
+        let fits = (1e-12..=1.0).contains(&epsilon);
+        fits.then_some(Self(epsilon)).ok_or_else(|| format!("{epsilon} is not 1e-12 to 1"))
+    }
+}
+
 /// This says what a block computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,8 +158,9 @@ pub struct Stage {
     pub blocks: Vec<Block>,
 }
 
-/// The head is what follows the last stage: optional norm, optional 1x1 convolution, pooling, classifier.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The head is what follows the last stage: optional norm, optional 1x1 convolution, pooling, optional hidden layer,
+/// classifier.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// BN and this activation on the last stage's output (pre-activation networks).
@@ -99,6 +169,9 @@ pub struct Head {
     /// 1x1 convolution + BN + activation to this many channels before pooling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conv: Option<HeadConv>,
+    /// A fully connected layer + activation between pooling and classifier (MobileNetV3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<HeadHidden>,
 }
 
 /// This is the head's 1x1 convolution.
@@ -108,6 +181,16 @@ pub struct HeadConv {
     /// Output channels.
     pub width: usize,
     /// After its BN.
+    pub activation: Activation,
+}
+
+/// This is the head's hidden layer, a fully connected one with a bias and no BN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadHidden {
+    /// Output features.
+    pub width: usize,
+    /// Behind it.
     pub activation: Activation,
 }
 
@@ -121,12 +204,22 @@ pub struct ArchSpec {
     pub input: Input,
     /// How many logits it gives.
     pub classes: usize,
+    /// Of all convolutions (max pooling is padded by 1 always).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub padding: Padding,
+    /// Of all batch normalisations.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub norm_epsilon: NormEpsilon,
     /// First convolution.
     pub stem: Stem,
     /// In order; their outputs are the stage outputs F_1..F_N.
     pub stages: Vec<Stage>,
     /// After the last stage.
     pub head: Head,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Bounds that keep a hostile arch.json from asking for absurd amounts of memory.
@@ -166,6 +259,9 @@ impl ArchSpec {
         check_conv("stem", self.stem.width, self.stem.kernel, self.stem.stride, &bad)?;
         if let Some(conv) = &self.head.conv {
             check_conv("head.conv", conv.width, 1, 1, &bad)?;
+        }
+        if let Some(hidden) = &self.head.hidden {
+            check_conv("head.hidden", hidden.width, 1, 1, &bad)?;
         }
         for (s, stage) in self.stages.iter().enumerate() {
             for (b, block) in stage.blocks.iter().enumerate() {
@@ -221,6 +317,62 @@ impl std::str::FromStr for Input {
                 Ok(Self { channels: *channels, height: *height, width: *width })
             }
             _ => Err(Error::usage(format!("--input {text}: wanted CxHxW, such as 3x32x32"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TensorFlow's rule worked out by hand: (side, kernel, stride), zeros before and after.
+    #[test]
+    fn zeros_by_hand() {
+        let cases = [
+            ((224, 3, 2), (0, 1)),
+            ((112, 5, 2), (1, 2)),
+            ((65, 3, 2), (1, 1)),
+            ((65, 5, 2), (2, 2)),
+            ((14, 5, 1), (2, 2)),
+            ((14, 1, 2), (0, 0)),
+            ((7, 1, 1), (0, 0)),
+            ((2, 7, 2), (2, 3)),
+            ((1, 5, 2), (2, 2)),
+            ((1, 3, 1), (1, 1)),
+        ];
+        for ((side, kernel, stride), wanted) in cases {
+            assert_eq!(Padding::Same.around(side, kernel, stride), wanted, "{side} {kernel} {stride}");
+            assert_eq!(Padding::Symmetric.around(side, kernel, stride), (kernel / 2, kernel / 2));
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let json = r#"{"name":"n","input":{"channels":3,"height":8,"width":8},"classes":2,"stem":{"width":4,"kernel":3,"stride":1,"activation":"relu","max_pool":false},"stages":[{"blocks":[{"op":"basic","kernel":3,"hidden":4,"width":4,"stride":1,"activation":"relu"}]}],"head":{}}"#;
+        let mut spec: ArchSpec = serde_json::from_str(json).unwrap();
+        assert_eq!((spec.padding, spec.norm_epsilon.get()), (Padding::Symmetric, 1e-5));
+        assert_eq!(serde_json::to_string(&spec).unwrap(), json, "as it was written before these keys");
+        (spec.padding, spec.norm_epsilon) = (Padding::Same, NormEpsilon::LARGE);
+        spec.head.hidden = Some(HeadHidden { width: 5, activation: Activation::HardSwish });
+        let text = serde_json::to_string(&spec).unwrap();
+        assert!(text.contains(r#""classes":2,"padding":"same","norm_epsilon":0.001,"stem""#), "{text}");
+        assert!(text.ends_with(r#""head":{"hidden":{"width":5,"activation":"hard_swish"}}}"#), "{text}");
+        assert_eq!(serde_json::from_str::<ArchSpec>(&text).unwrap(), spec);
+    }
+
+    #[test]
+    fn impossible_numbers_are_named() {
+        for odd in ["0", "-0.001", "2", "1e-13", "1e400"] {
+            assert!(serde_json::from_str::<NormEpsilon>(odd).is_err(), "{odd}");
+        }
+        assert!(NormEpsilon::try_from(f64::NAN).unwrap_err().contains("NaN is not 1e-12 to 1"));
+        assert_eq!(serde_json::from_str::<NormEpsilon>("1").unwrap().get(), 1.0);
+        let input = Input { channels: 3, height: 32, width: 32 };
+        let mut spec = crate::nets::zoo::named("mobilenetv3-small", input, 10).unwrap().unwrap();
+        for width in [0, MAX_WIDTH + 1] {
+            spec.head.hidden = Some(HeadHidden { width, activation: Activation::Relu });
+            let error = spec.validate().unwrap_err().to_string();
+            assert!(error.contains(&format!("head.hidden.width is {width}, wanted 1 to 16384")), "{error}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How each block op lowers to nodes. One function per block, named as in its paper.
 
-use crate::ir::arch::{Activation, Block};
+use crate::ir::arch::{Activation, Block, Padding};
 use crate::ir::builder::Builder;
 use crate::ir::graph::{NodeOp, ValueId};
 
@@ -70,7 +70,8 @@ pub(crate) fn inverted_residual(b: &mut Builder, prefix: &str, block: &Block, x:
 
 /// Hu et al. 2018 with MobileNetV3's hard sigmoid.
 fn squeeze_excite(b: &mut Builder, prefix: &str, x: ValueId, width: usize, squeeze: usize) -> ValueId {
-    let conv = |out| NodeOp::Conv { out, kernel: 1, stride: 1, groups: 1, bias: true };
+    let padding = Padding::Symmetric; // of a 1x1 kernel: none
+    let conv = |out| NodeOp::Conv { out, kernel: 1, stride: 1, groups: 1, bias: true, padding };
     let s = b.push(&format!("{prefix}.se.pool"), NodeOp::GlobalAvgPool, &[x]);
     let s = b.push(&format!("{prefix}.se.reduce"), conv(squeeze), &[s]);
     let s = b.push(&format!("{prefix}.se.act"), NodeOp::Activation(Activation::Relu), &[s]);

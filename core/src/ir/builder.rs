@@ -1,6 +1,6 @@
 //! Nodes put one behind the other, with their shapes worked out.
 
-use crate::ir::arch::{Activation, Input};
+use crate::ir::arch::{Activation, Input, NormEpsilon, Padding};
 use crate::ir::graph::{Graph, Node, NodeOp, Part, Shape, StageOutput, ValueId, shape_of};
 
 /// Appends nodes and works out their shapes.
@@ -11,11 +11,16 @@ pub(crate) struct Builder {
     pub(crate) stages: Vec<StageOutput>,
     /// Where the next nodes belong.
     pub(crate) part: Part,
+    /// Of the next convolutions.
+    pub(crate) padding: Padding,
+    /// Of the next batch normalisations.
+    pub(crate) epsilon: NormEpsilon,
 }
 
 impl Builder {
     pub(crate) fn new(input: Input) -> Self {
-        Self { input, nodes: Vec::new(), stages: Vec::new(), part: Part::Stem }
+        let (padding, epsilon) = Default::default();
+        Self { input, nodes: Vec::new(), stages: Vec::new(), part: Part::Stem, padding, epsilon }
     }
 
     /// Returns the graph whose output is `output`.
@@ -43,11 +48,12 @@ impl Builder {
         stride: usize,
         groups: usize,
     ) -> ValueId {
-        self.push(name, NodeOp::Conv { out, kernel, stride, groups, bias: false }, &[x])
+        let padding = self.padding;
+        self.push(name, NodeOp::Conv { out, kernel, stride, groups, bias: false, padding }, &[x])
     }
 
     pub(crate) fn norm(&mut self, name: &str, x: ValueId) -> ValueId {
-        self.push(name, NodeOp::BatchNorm, &[x])
+        self.push(name, NodeOp::BatchNorm { epsilon: self.epsilon }, &[x])
     }
 
     /// Adds a convolution, a batch normalisation and perhaps an activation: `PREFIX.conv`, `PREFIX.bn`,
@@ -73,15 +79,17 @@ impl Builder {
 }
 
 fn output_shape(op: &NodeOp, [c, h, w]: Shape) -> Shape {
-    // With padding k/2 and an odd kernel, a strided window gives ceil(side / stride) positions.
+    // With either padding and an odd kernel, a strided window gives ceil(side / stride) positions.
     match *op {
         NodeOp::Conv { out, stride, .. } => [out, h.div_ceil(stride), w.div_ceil(stride)],
         NodeOp::MaxPool => [c, h.div_ceil(2), w.div_ceil(2)],
         NodeOp::GlobalAvgPool => [c, 1, 1],
         NodeOp::Flatten => [c * h * w, 1, 1],
         NodeOp::Linear { out } => [out, 1, 1],
-        NodeOp::BatchNorm | NodeOp::Activation(_) | NodeOp::HardSigmoid | NodeOp::Add | NodeOp::Scale => {
-            [c, h, w]
-        }
+        NodeOp::BatchNorm { .. }
+        | NodeOp::Activation(_)
+        | NodeOp::HardSigmoid
+        | NodeOp::Add
+        | NodeOp::Scale => [c, h, w],
     }
 }

@@ -1,8 +1,8 @@
 //! The reference evaluator: every operator written plainly, sums in f64. Slow on purpose; it is the
 //! oracle that the trainer, the exporter and both runtimes are tested against.
 
-use crate::ir::arch::Activation;
-use crate::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, Shape, ValueId};
+use crate::ir::arch::{Activation, NormEpsilon};
+use crate::ir::graph::{Graph, Node, NodeOp, Shape, ValueId};
 use crate::ir::weights::Weights;
 use crate::{Error, Result};
 
@@ -44,11 +44,13 @@ pub(crate) fn node_value(
     Ok(match node.op {
         NodeOp::Conv { kernel, stride, groups, bias, .. } => {
             let bias = if bias { Some(tensor("bias")?) } else { None };
-            conv(x, shape, tensor("weight")?, bias, node.shape, kernel, stride, groups)
+            let window = Window { kernel, stride, groups, before: node.op.padding(shape).map(|p| p.0) };
+            conv(x, shape, tensor("weight")?, bias, node.shape, window)
         }
-        NodeOp::BatchNorm => batch_norm(
+        NodeOp::BatchNorm { epsilon } => batch_norm(
             x,
             plane,
+            epsilon,
             [tensor("weight")?, tensor("bias")?, tensor("running_mean")?, tensor("running_var")?],
         ),
         NodeOp::Activation(activation) => x.iter().map(|&v| activate(activation, v)).collect(),
@@ -88,28 +90,40 @@ fn activate(activation: Activation, x: f32) -> f32 {
     }
 }
 
-fn batch_norm(x: &[f32], plane: usize, [gamma, beta, mean, var]: [&[f32]; 4]) -> Vec<f32> {
+fn batch_norm(
+    x: &[f32],
+    plane: usize,
+    epsilon: NormEpsilon,
+    [gamma, beta, mean, var]: [&[f32]; 4],
+) -> Vec<f32> {
     let mut out = Vec::with_capacity(x.len());
     for (c, values) in x.chunks(plane).enumerate() {
-        let scale = f64::from(gamma[c]) / (f64::from(var[c]) + BN_EPSILON).sqrt();
+        let scale = f64::from(gamma[c]) / (f64::from(var[c]) + epsilon.get()).sqrt();
         let shift = f64::from(beta[c]) - f64::from(mean[c]) * scale;
         out.extend(values.iter().map(|&v| (f64::from(v) * scale + shift) as f32));
     }
     out
 }
 
-#[allow(clippy::too_many_arguments)] // a convolution has this many numbers
+/// How a convolution's window moves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) groups: usize,
+    /// Rows of zeros above, columns of zeros on the left. How many are behind, the output's size says.
+    pub(crate) before: [usize; 2],
+}
+
 fn conv(
     x: &[f32],
     shape: Shape,
     weight: &[f32],
     bias: Option<&[f32]>,
     out: Shape,
-    k: usize,
-    stride: usize,
-    groups: usize,
+    window: Window,
 ) -> Vec<f32> {
-    let mut sums = conv_sums(x, shape, weight, out, k, stride, groups);
+    let mut sums = conv_sums(x, shape, weight, out, window);
     for (channel, &b) in sums.chunks_mut(out[1] * out[2]).zip(bias.unwrap_or_default()) {
         channel.iter_mut().for_each(|s| *s += f64::from(b));
     }
@@ -122,11 +136,9 @@ pub(crate) fn conv_sums(
     [cin, h, w]: Shape,
     weight: &[f32],
     [cout, oh, ow]: Shape,
-    k: usize,
-    stride: usize,
-    groups: usize,
+    Window { kernel: k, stride, groups, before: [top, left] }: Window,
 ) -> Vec<f64> {
-    let (pad, per_group, out_per_group) = (k / 2, cin / groups, cout / groups);
+    let (per_group, out_per_group) = (cin / groups, cout / groups);
     let mut out = Vec::with_capacity(cout * oh * ow);
     for o in 0..cout {
         let first = o / out_per_group * per_group;
@@ -136,9 +148,9 @@ pub(crate) fn conv_sums(
             for (ky, kx) in (0..k).flat_map(|y| (0..k).map(move |x| (y, x))) {
                 let weight = f64::from(weight[((o * per_group + i) * k + ky) * k + kx]);
                 for y in 0..oh {
-                    let Some(row) = (y * stride + ky).checked_sub(pad).filter(|&r| r < h) else { continue };
+                    let Some(row) = (y * stride + ky).checked_sub(top).filter(|&r| r < h) else { continue };
                     for x in 0..ow {
-                        let Some(col) = (x * stride + kx).checked_sub(pad).filter(|&c| c < w) else {
+                        let Some(col) = (x * stride + kx).checked_sub(left).filter(|&c| c < w) else {
                             continue;
                         };
                         acc[y * ow + x] += weight * f64::from(channel[row * w + col]);
@@ -169,21 +181,83 @@ fn max_pool(x: &[f32], [c, h, w]: Shape, [_, oh, ow]: Shape) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ir::arch::Padding;
+    use crate::ir::fold::fold_batch_norm;
+    use crate::ir::graph::{IMAGE, Part, Role};
+    use std::collections::BTreeMap;
+
+    fn window(kernel: usize, stride: usize, groups: usize) -> Window {
+        Window { kernel, stride, groups, before: [kernel / 2; 2] }
+    }
 
     /// A 3x3 convolution, stride 2, on 3x3 ones: corner windows see 4 pixels.
     #[test]
     fn conv_padding_and_stride_by_hand() {
         let x = [1.0; 9];
-        let out = conv(&x, [1, 3, 3], &[1.0; 9], Some(&[0.5]), [1, 2, 2], 3, 2, 1);
+        let out = conv(&x, [1, 3, 3], &[1.0; 9], Some(&[0.5]), [1, 2, 2], window(3, 2, 1));
         assert_eq!(out, [4.5, 4.5, 4.5, 4.5]);
-        let centre = conv(&x, [1, 3, 3], &[1.0; 9], None, [1, 3, 3], 3, 1, 1);
+        let centre = conv(&x, [1, 3, 3], &[1.0; 9], None, [1, 3, 3], window(3, 1, 1));
         assert_eq!(centre, [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
+    }
+
+    /// TensorFlow's SAME, 3x3, stride 2, rows 0, 3, 6, 9 of three equal columns: four rows have one of zeros behind
+    /// them and none before, three columns have one on each side.
+    #[test]
+    fn uneven_padding_by_hand() {
+        let op = |padding| NodeOp::Conv { out: 1, kernel: 3, stride: 2, groups: 1, bias: false, padding };
+        let x: Vec<f32> = (0..12u8).map(|i| f32::from(i / 3 * 3)).collect();
+        let weights = Weights(BTreeMap::from([("c.weight".to_owned(), vec![1.0; 9])]));
+        let out = [Padding::Same, Padding::Symmetric].map(|padding| {
+            let (name, inputs, part) = ("c".into(), vec![IMAGE], Part::Stem);
+            let node = Node { name, op: op(padding), inputs, shape: [1, 2, 2], part };
+            node_value(&node, &x, [1, 4, 3], None, &weights).unwrap()
+        });
+        // 2 columns in each window; rows 0 + 3 + 6 and 6 + 9, else 0 + 3 and 3 + 6 + 9.
+        assert_eq!(out, [[18.0, 18.0, 30.0, 30.0], [6.0, 6.0, 36.0, 36.0]]);
+    }
+
+    /// A network like EfficientNet-Lite with MobileNetV3's head: the logits are those of PyTorch in f64, made of
+    /// efficientnet_lite_pytorch's blocks (MBConvBlock, Conv2dDynamicSamePadding, BatchNorm2d of eps 1e-3).
+    /// Sides 12 x 14 become 6 x 7 and 3 x 4: SAME is uneven in three of four halvings.
+    #[test]
+    fn same_padding_and_a_large_epsilon_as_pytorch() {
+        let json = r#"{"name": "tiny", "input": {"channels": 3, "height": 12, "width": 14}, "classes": 3,
+            "padding": "same", "norm_epsilon": 0.001,
+            "stem": {"width": 4, "kernel": 3, "stride": 2, "activation": "relu6"},
+            "stages": [{"blocks": [
+                {"op": "inverted_residual", "kernel": 5, "hidden": 8, "width": 6, "stride": 2, "activation": "relu6"},
+                {"op": "inverted_residual", "kernel": 3, "hidden": 12, "width": 6, "stride": 1, "activation": "relu6"}
+            ]}],
+            "head": {"conv": {"width": 8, "activation": "relu6"}, "hidden": {"width": 5, "activation": "hard_swish"}}}"#;
+        let graph = Graph::lower(&serde_json::from_str(json).unwrap()).unwrap();
+        let mut weights = Weights::default();
+        for (k, spec) in graph.params().into_iter().enumerate() {
+            let value = |j: usize| {
+                let v = ((7 * j + 5 * k + j * j / 3) % 17) as f32 / 16.0 - 0.5;
+                match spec.role {
+                    Role::NormScale => v / 4.0 + 0.25,
+                    Role::RunningVar => (1 + j % 3) as f32 / 64.0,
+                    _ => v,
+                }
+            };
+            weights.0.insert(spec.name.clone(), (0..spec.shape.iter().product()).map(value).collect());
+        }
+        let image: Vec<f32> =
+            (0..3 * 12 * 14).map(|j| ((11 * j + j / 5) % 23) as f32 / 16.0 - 0.6875).collect();
+        let (folded, folded_weights) = fold_batch_norm(&graph, &weights).unwrap();
+        for (graph, weights) in [(graph, weights), (folded, folded_weights)] {
+            let got = run(&graph, &weights, &image).unwrap();
+            let worst =
+                [0.3461772, -0.1238068, -0.8447368].iter().zip(&got).map(|(a, b): (&f32, _)| (a - b).abs());
+            // f32's rounding of every value; an epsilon of 1e-5 would give 5e-3 to 1.4e-2.
+            assert!(worst.fold(0.0, f32::max) < 1e-5, "{got:?}");
+        }
     }
 
     #[test]
     fn groups_see_their_own_channels() {
         let x = [1.0, 10.0];
-        let depthwise = conv(&x, [2, 1, 1], &[2.0, 3.0], None, [2, 1, 1], 1, 1, 2);
+        let depthwise = conv(&x, [2, 1, 1], &[2.0, 3.0], None, [2, 1, 1], window(1, 1, 2));
         assert_eq!(depthwise, [2.0, 30.0]);
     }
 
@@ -206,7 +280,7 @@ mod tests {
             x[at] = f32::NAN;
             assert!(max_pool(&x, [1, 2, 2], [1, 1, 1])[0].is_nan(), "{at}");
         }
-        let out = batch_norm(&[3.0, 5.0], 2, [&[2.0], &[1.0], &[3.0], &[4.0]]);
+        let out = batch_norm(&[3.0, 5.0], 2, NormEpsilon::default(), [&[2.0], &[1.0], &[3.0], &[4.0]]);
         assert!((out[0] - 1.0).abs() < 1e-6 && (out[1] - 3.0).abs() < 1e-5, "{out:?}");
     }
 }

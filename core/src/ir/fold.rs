@@ -1,7 +1,7 @@
 //! BN folding: a BatchNorm that follows a convolution becomes that convolution's scale and bias, so
 //! that inference runs one operator instead of two.
 
-use crate::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, ValueId};
+use crate::ir::graph::{Graph, Node, NodeOp, ValueId};
 use crate::ir::weights::Weights;
 use crate::{Error, Result};
 
@@ -16,7 +16,7 @@ fn foldable(graph: &Graph) -> Vec<bool> {
     let folds = |node: &Node| {
         let Some(&input) = node.inputs.first() else { return false };
         let producer = input.0.checked_sub(1).and_then(|i| graph.nodes.get(i));
-        node.op == NodeOp::BatchNorm
+        matches!(node.op, NodeOp::BatchNorm { .. })
             && readers.get(input.0) == Some(&1)
             && producer.is_some_and(|p| matches!(p.op, NodeOp::Conv { .. }))
     };
@@ -58,6 +58,7 @@ pub fn fold_batch_norm(graph: &Graph, weights: &Weights) -> Result<(Graph, Weigh
     let folds = foldable(graph);
     let mut folded = weights.clone();
     for (node, _) in graph.nodes.iter().zip(&folds).filter(|(_, fold)| **fold) {
+        let NodeOp::BatchNorm { epsilon } = node.op else { continue };
         let conv = &graph.nodes[node.inputs[0].0 - 1];
         let norm = |suffix: &str| weights.get(&format!("{}.{suffix}", node.name));
         let (gamma, beta) = (norm("weight")?, norm("bias")?);
@@ -67,7 +68,7 @@ pub fn fold_batch_norm(graph: &Graph, weights: &Weights) -> Result<(Graph, Weigh
         let mut bias = weights.0.get(&bias_name).cloned().unwrap_or_else(|| vec![0.0; gamma.len()]);
         let per_channel = weight.len() / gamma.len();
         for (c, chunk) in weight.chunks_mut(per_channel).enumerate() {
-            let scale = f64::from(gamma[c]) / (f64::from(var[c]) + BN_EPSILON).sqrt();
+            let scale = f64::from(gamma[c]) / (f64::from(var[c]) + epsilon.get()).sqrt();
             if !scale.is_finite() {
                 let what = format!("`{}` channel {c}: variance {} cannot be folded", node.name, var[c]);
                 return Err(Error::Failed(what));
@@ -100,14 +101,22 @@ mod tests {
     fn folding_preserves_the_function() {
         let input = Input { channels: 3, height: 8, width: 8 };
         let mut worst = 0.0f32;
-        for name in ["resnet8", "resnet8x2", "wrn-10-1", "mobilenetv2", "resnet50"] {
+        for name in [
+            "resnet8",
+            "resnet8x2",
+            "wrn-10-1",
+            "mobilenetv2",
+            "resnet50",
+            "mobilenetv3-small",
+            "efficientnet-lite0",
+        ] {
             let spec = zoo::named(name, input, 7).unwrap().unwrap();
             let graph = Graph::lower(&spec).unwrap();
             let weights = random_weights::random_weights(&graph, 1);
             let image = random_weights::random_image(&graph, 2);
             let (folded, folded_weights) = fold_batch_norm(&graph, &weights).unwrap();
-            let left = folded.nodes.iter().filter(|n| n.op == NodeOp::BatchNorm).count();
-            let bare = graph.nodes.iter().filter(|n| n.op == NodeOp::BatchNorm).count();
+            let left = folded.nodes.iter().filter(|n| matches!(n.op, NodeOp::BatchNorm { .. })).count();
+            let bare = graph.nodes.iter().filter(|n| matches!(n.op, NodeOp::BatchNorm { .. })).count();
             assert!(left < bare, "{name}: nothing folded");
             let want = eval::run(&graph, &weights, &image).unwrap();
             let got = eval::run(&folded, &folded_weights, &image).unwrap();

@@ -1,7 +1,7 @@
 //! A network as ordered nodes with shapes (`lower` makes it of an `ArchSpec`). Trainer, exporter, cost model and
 //! reference evaluator all read this and nothing else describes a network.
 
-use crate::ir::arch::{Activation, Input};
+use crate::ir::arch::{Activation, Input, NormEpsilon, Padding};
 
 /// This is a value of the graph: 0 is the image, `i + 1` is node `i`'s output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ pub type Shape = [usize; 3];
 /// This says what a node computes (ONNX operator in parentheses). Shapes are per sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeOp {
-    /// 2-D convolution, symmetric padding `kernel / 2` (Conv). Weight `[out, in/groups, k, k]`.
+    /// 2-D convolution (Conv). Weight `[out, in/groups, k, k]`.
     Conv {
         /// Output channels.
         out: usize,
@@ -28,9 +28,14 @@ pub enum NodeOp {
         groups: usize,
         /// Has a bias `[out]`.
         bias: bool,
+        /// Which [`NodeOp::padding`] makes numbers of.
+        padding: Padding,
     },
-    /// Batch normalisation over channels, epsilon [`BN_EPSILON`] (BatchNormalization).
-    BatchNorm,
+    /// Batch normalisation over channels (BatchNormalization).
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: NormEpsilon,
+    },
     /// Element-wise (Relu, Clip, HardSwish).
     Activation(Activation),
     /// max(0, min(1, x/6 + 1/2)), the gate of squeeze-and-excitation (HardSigmoid, alpha 1/6, beta 1/2).
@@ -52,8 +57,18 @@ pub enum NodeOp {
     },
 }
 
-/// This is added to the variance in batch normalisation (PyTorch's default).
-pub const BN_EPSILON: f64 = 1e-5;
+impl NodeOp {
+    /// Returns the zeros (before, after) that a convolution of an input `[C, H, W]` has around its rows, then around
+    /// its columns; none for any other operator.
+    pub fn padding(&self, [_, height, width]: Shape) -> [(usize, usize); 2] {
+        match *self {
+            Self::Conv { kernel, stride, padding, .. } => {
+                [height, width].map(|side| padding.around(side, kernel, stride))
+            }
+            _ => [(0, 0); 2],
+        }
+    }
+}
 
 /// This says which part of a network a node belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +168,22 @@ impl Graph {
         shape_of(self.input, &self.nodes, value)
     }
 
+    /// Returns whether `value` is a vector `[N, C]`, as behind Flatten, and no feature map `[N, C, H, W]`.
+    pub fn is_vector(&self, value: ValueId) -> bool {
+        let mut at = value;
+        while let Some(node) = at.0.checked_sub(1).and_then(|i| self.nodes.get(i)) {
+            match (&node.op, node.inputs.first()) {
+                (NodeOp::Flatten | NodeOp::Linear { .. }, _) => return true,
+                (NodeOp::Conv { .. } | NodeOp::MaxPool | NodeOp::GlobalAvgPool, _) | (_, None) => {
+                    return false;
+                }
+                // Element by element: as its input, which is an earlier value.
+                (_, Some(&input)) => at = input,
+            }
+        }
+        false
+    }
+
     /// Returns what enters stage `s`: the stem's output for the first, else the output of the stage before.
     pub fn stage_input(&self, s: usize) -> Option<ValueId> {
         match s.checked_sub(1) {
@@ -180,7 +211,7 @@ impl Graph {
                 let weight = param("weight", vec![out, input[0] / groups, kernel, kernel], Role::Weight);
                 if bias { vec![weight, param("bias", vec![out], Role::Bias)] } else { vec![weight] }
             }
-            NodeOp::BatchNorm => vec![
+            NodeOp::BatchNorm { .. } => vec![
                 param("weight", vec![input[0]], Role::NormScale),
                 param("bias", vec![input[0]], Role::NormShift),
                 param("running_mean", vec![input[0]], Role::RunningMean),

@@ -11,6 +11,7 @@ impl Graph {
     pub fn lower(spec: &ArchSpec) -> Result<Self> {
         spec.validate()?;
         let mut b = Builder::new(spec.input);
+        (b.padding, b.epsilon) = (spec.padding, spec.norm_epsilon);
         let stem = &spec.stem;
         let mut x = b.conv("stem.conv", IMAGE, stem.width, stem.kernel, stem.stride, 1);
         if let Some(activation) = stem.activation {
@@ -37,6 +38,10 @@ impl Graph {
         }
         x = b.push("head.pool", NodeOp::GlobalAvgPool, &[x]);
         x = b.push("head.flatten", NodeOp::Flatten, &[x]);
+        if let Some(hidden) = &spec.head.hidden {
+            x = b.push("head.hidden", NodeOp::Linear { out: hidden.width }, &[x]);
+            x = b.push("head.hidden_act", NodeOp::Activation(hidden.activation), &[x]);
+        }
         x = b.push("head.classifier", NodeOp::Linear { out: spec.classes }, &[x]);
         Ok(b.finish(x))
     }

@@ -2,7 +2,7 @@
 //! activation that ONNX Runtime fuses into them, everything else by itself.
 
 use crate::Precision;
-use crate::ir::arch::Activation;
+use crate::ir::arch::{Activation, Padding};
 use crate::ir::graph::{Graph, NodeOp, Shape, ValueId};
 
 /// This is one fused operator at one shape, at batch 1: what a latency table has a row for.
@@ -32,7 +32,11 @@ pub fn fused_ops(graph: &Graph) -> Vec<FusedOp> {
         let mut fused =
             FusedOp { op: node.op.clone(), input, output: node.shape, add: false, activation: None };
         if let NodeOp::Conv { out, kernel, stride, groups, .. } = node.op {
-            fused.op = NodeOp::Conv { out, kernel, stride, groups, bias: true };
+            // Where SAME pads both sides alike, as for stride 1, the operator is the symmetric one.
+            let like = |padding| NodeOp::Conv { out, kernel, stride, groups, bias: true, padding };
+            let plain = like(Padding::Symmetric);
+            let same = node.op.padding(input) == plain.padding(input);
+            fused.op = if same { plain } else { like(Padding::Same) };
             let mut value = ValueId(i + 1);
             // The main path's convolution takes the sum: it is the Add's first input (`blocks`).
             if let Some(next) = sole_reader(graph, value)
@@ -61,7 +65,8 @@ fn sole_reader(graph: &Graph, value: ValueId) -> Option<usize> {
 
 impl FusedOp {
     /// Returns the row's name in tables and kits: `conv k3 s2 g36 36x32x32>36x16x16 relu6 fp32`,
-    /// `linear 96>10 fp32`. Equal keys are equal operators.
+    /// `linear 96>10 fp32`. Behind `g` stands `same` where TensorFlow's SAME pads unevenly. Equal keys are equal
+    /// operators.
     pub fn key(&self, precision: Precision) -> String {
         format!("{} {precision}", self.shape_key())
     }
@@ -69,8 +74,11 @@ impl FusedOp {
     /// Returns [`Self::key`] without the precision.
     pub fn shape_key(&self) -> String {
         let mut parts = vec![kind(&self.op).to_owned()];
-        if let NodeOp::Conv { kernel, stride, groups, .. } = self.op {
+        if let NodeOp::Conv { kernel, stride, groups, padding, .. } = self.op {
             parts.push(format!("k{kernel} s{stride} g{groups}"));
+            if padding == Padding::Same {
+                parts.push("same".into());
+            }
         }
         parts.push(match self.op {
             NodeOp::Linear { out } => format!("{}>{out}", self.input[0]),
@@ -106,7 +114,7 @@ impl FusedOp {
                 out * (self.input[0] / groups.max(1)) * kernel * kernel + out
             }
             NodeOp::Linear { out } => out * self.input[0] + out,
-            NodeOp::BatchNorm => 2 * self.input[0],
+            NodeOp::BatchNorm { .. } => 2 * self.input[0],
             _ => 0,
         };
         let second = if self.add || self.op == NodeOp::Add { size(self.output) } else { 0 };
@@ -134,7 +142,7 @@ fn activation_name(activation: Activation) -> &'static str {
 fn kind(op: &NodeOp) -> &'static str {
     match op {
         NodeOp::Conv { .. } => "conv",
-        NodeOp::BatchNorm => "batch_norm",
+        NodeOp::BatchNorm { .. } => "batch_norm",
         NodeOp::Activation(a) => activation_name(*a),
         NodeOp::HardSigmoid => "hard_sigmoid",
         NodeOp::Add => "add",
@@ -199,6 +207,25 @@ mod tests {
         );
     }
 
+    /// Uneven padding is another operator, even padding is not, whatever its name.
+    #[test]
+    fn same_padding_is_told_where_it_is_uneven() {
+        let input = Input { channels: 3, height: 66, width: 66 };
+        let found = keys(&zoo::named("efficientnet-lite0", input, 10).unwrap().unwrap());
+        let strided: Vec<&str> = found.iter().filter(|k| k.contains(" s2 ")).map(String::as_str).collect();
+        assert_eq!(
+            strided,
+            [
+                "conv k3 s2 g1 same 3x66x66>32x33x33 relu6 fp32",
+                "conv k3 s2 g96 96x33x33>96x17x17 relu6 fp32",
+                "conv k5 s2 g144 144x17x17>144x9x9 relu6 fp32",
+                "conv k3 s2 g240 240x9x9>240x5x5 relu6 fp32",
+                "conv k5 s2 g672 672x5x5>672x3x3 relu6 fp32",
+            ]
+        );
+        assert!(!found.iter().any(|k| k.contains(" s1 ") && k.contains("same")), "{found:?}");
+    }
+
     /// A kit of the coverage has a row for every operator of every student.
     #[test]
     fn coverage_holds_every_students_operators() {
@@ -217,7 +244,9 @@ mod tests {
     /// No node is lost or counted twice, whatever the architecture.
     #[test]
     fn macs_add_up() {
-        for name in ["resnet20", "wrn-16-2", "resnet50", "mobilenetv2"] {
+        for name in
+            ["resnet20", "wrn-16-2", "resnet50", "mobilenetv2", "mobilenetv3-large", "efficientnet-lite0"]
+        {
             let spec = zoo::named(name, INPUT, 10).unwrap().unwrap();
             let graph = Graph::lower(&spec).unwrap();
             let ops = fused_ops(&fold_graph(&graph));

@@ -14,7 +14,7 @@
 //! The difference of the two times, over COPIES, is what the operator adds to a network.
 
 use super::ops::FusedOp;
-use crate::ir::arch::{Activation, Input};
+use crate::ir::arch::{Activation, Input, Padding};
 use crate::ir::builder::Builder;
 use crate::ir::graph::{Graph, IMAGE, NodeOp, Shape, ValueId};
 
@@ -109,14 +109,19 @@ impl FusedOp {
 }
 
 fn conv(b: &mut Builder, name: &str, x: ValueId, out: usize, stride: usize) -> ValueId {
-    let y = b.push(name, NodeOp::Conv { out, kernel: 1, stride, groups: 1, bias: true }, &[x]);
+    let y = b.push(name, point(out, stride), &[x]);
     // An activation, as most producers have: an int8 carrier without one would be signed.
     b.push(&format!("{name}.act"), NodeOp::Activation(Activation::Relu), &[y])
 }
 
+/// A 1x1 convolution.
+fn point(out: usize, stride: usize) -> NodeOp {
+    NodeOp::Conv { out, kernel: 1, stride, groups: 1, bias: true, padding: Padding::Symmetric }
+}
+
 fn probe(b: &mut Builder, name: &str, x: ValueId) -> ValueId {
     let [_, h, w] = b.shape(x);
-    b.push(name, NodeOp::Conv { out: CHANNELS, kernel: 1, stride: h.max(w), groups: 1, bias: true }, &[x])
+    b.push(name, point(CHANNELS, h.max(w)), &[x])
 }
 
 #[cfg(test)]
@@ -129,13 +134,13 @@ mod tests {
     use crate::nets::zoo;
     use std::collections::BTreeMap;
 
-    /// The timed model of every operator of four architectures holds it COPIES times and otherwise what
+    /// The timed model of every operator of five architectures holds it COPIES times and otherwise what
     /// its reference holds; both compute.
     #[test]
     fn the_two_models_differ_in_the_operator_alone() {
         let input = Input { channels: 3, height: 16, width: 16 };
         let mut ops = BTreeMap::new();
-        for name in ["resnet8", "wrn-10-1", "resnet50", "mobilenetv2"] {
+        for name in ["resnet8", "wrn-10-1", "resnet50", "mobilenetv2", "efficientnet-lite0"] {
             let mut spec = zoo::named(name, input, 10).unwrap().unwrap();
             for block in spec.stages.iter_mut().flat_map(|s| &mut s.blocks).filter(|_| name == "mobilenetv2")
             {

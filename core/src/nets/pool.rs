@@ -242,7 +242,9 @@ impl Pool {
             stages.push(Stage { blocks });
         }
         let (stem, head) = (self.stem.clone(), self.head.clone());
-        let spec = ArchSpec { name: self.id(path), input, classes, stem, stages, head };
+        let (padding, norm_epsilon) = Default::default();
+        let name = self.id(path);
+        let spec = ArchSpec { name, input, classes, padding, norm_epsilon, stem, stages, head };
         spec.validate()?;
         Ok(spec)
     }

@@ -63,7 +63,10 @@ fn node_value(net: &Int8Network, i: usize, node: &Node, values: &[Value]) -> Res
         let weight: Vec<f32> = layer.weight.iter().map(|&w| f32::from(w)).collect();
         let sums = match node.op {
             NodeOp::Conv { kernel, stride, groups, .. } => {
-                eval::conv_sums(&centred, shape, &weight, node.shape, kernel, stride, groups)
+                // What is padded is 0, which the zero point stands for: 0 when centred.
+                let before = node.op.padding(shape).map(|p| p.0);
+                let window = eval::Window { kernel, stride, groups, before };
+                eval::conv_sums(&centred, shape, &weight, node.shape, window)
             }
             _ => weight.chunks(centred.len().max(1)).map(|row| eval::dot(row, &centred)).collect(),
         };
@@ -106,7 +109,7 @@ mod tests {
     #[test]
     fn near_fp32_and_nearer_with_more_bits() {
         let input = Input { channels: 3, height: 8, width: 8 };
-        for name in ["resnet8", "mobilenetv2"] {
+        for name in ["resnet8", "mobilenetv2", "mobilenetv3-small", "efficientnet-lite0"] {
             let graph = Graph::lower(&zoo::named(name, input, 10).unwrap().unwrap()).unwrap();
             let (graph, weights) =
                 fold::fold_batch_norm(&graph, &random_weights::random_weights(&graph, 5)).unwrap();

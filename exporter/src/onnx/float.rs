@@ -63,6 +63,7 @@ mod tests {
     use gtn_core::nets::pool;
     use gtn_core::nets::zoo;
     use gtn_run::onnx::{Dim, OnnxFile, OnnxModel};
+    use onnx_protobuf::{Message, ModelProto};
     use std::collections::BTreeMap;
     use std::path::Path;
 
@@ -118,6 +119,23 @@ mod tests {
             );
             println!("{name}: {n:?}");
         }
+    }
+
+    /// Conv's pads are [top, left, bottom, right]: of 66 rows SAME pads none above, of 65 columns one on each side.
+    #[test]
+    fn uneven_padding_and_the_epsilon_are_written() {
+        let input = Input { channels: 3, height: 66, width: 65 };
+        let spec = zoo::named("efficientnet-lite0", input, 10).unwrap().unwrap();
+        let bytes = write_named(&Graph::lower(&spec).unwrap(), 17);
+        let model = ModelProto::parse_from_bytes(&bytes).unwrap();
+        let attribute = |node: &str, name: &str| {
+            let node = model.graph.node.iter().find(|n| n.name == node).unwrap();
+            node.attribute.iter().find(|a| a.name == name).unwrap().clone()
+        };
+        assert_eq!(attribute("stem.conv", "pads").ints, [0, 1, 1, 1]);
+        assert_eq!(attribute("stages.1.0.depthwise.conv", "pads").ints, [1, 1, 1, 1]); // of 33 x 33
+        assert_eq!(attribute("stages.1.0.project.conv", "pads").ints, [0; 4]);
+        assert_eq!(attribute("stem.bn", "epsilon").f, 1e-3);
     }
 
     #[test]

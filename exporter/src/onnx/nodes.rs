@@ -3,7 +3,7 @@
 
 use crate::onnx::proto::{DataType, f32_bytes, float, initializer, int, ints, node, value_info};
 use gtn_core::ir::arch::Activation;
-use gtn_core::ir::graph::{BN_EPSILON, Graph, IMAGE, Node, NodeOp, ValueId};
+use gtn_core::ir::graph::{Graph, IMAGE, Node, NodeOp, ValueId};
 use gtn_core::ir::weights::Weights;
 use gtn_core::{Error, Result};
 use half::f16;
@@ -47,18 +47,21 @@ impl<'a> Emitter<'a> {
         let name = n.name.as_str();
         match &n.op {
             NodeOp::Conv { kernel, stride, groups, .. } => {
-                let (k, s, p) = (*kernel as i64, *stride as i64, (*kernel / 2) as i64);
+                let (k, s) = (*kernel as i64, *stride as i64);
+                let input = n.inputs.first().map_or([0; 3], |&v| self.graph.shape(v));
+                let [(top, bottom), (left, right)] = n.op.padding(input);
+                let pads = [top, left, bottom, right].map(|zeros| zeros as i64);
                 let attributes = vec![
                     ints("dilations", &[1, 1]),
                     int("group", *groups as i64),
                     ints("kernel_shape", &[k, k]),
-                    ints("pads", &[p, p, p, p]),
+                    ints("pads", &pads),
                     ints("strides", &[s, s]),
                 ];
                 self.push("Conv", name, inputs, output, attributes);
             }
-            NodeOp::BatchNorm => {
-                let attributes = vec![float("epsilon", BN_EPSILON as f32)];
+            NodeOp::BatchNorm { epsilon } => {
+                let attributes = vec![float("epsilon", epsilon.get() as f32)];
                 self.push("BatchNormalization", name, inputs, output, attributes);
             }
             NodeOp::Linear { .. } => self.push("Gemm", name, inputs, output, vec![int("transB", 1)]),
@@ -210,10 +213,8 @@ pub fn value_name(graph: &Graph, id: ValueId) -> String {
 /// Dimensions behind `N`: one for vectors, three for feature maps.
 fn dims(graph: &Graph, value: ValueId) -> Vec<usize> {
     let shape = graph.shape(value);
-    match value.0.checked_sub(1).and_then(|i| graph.nodes.get(i)).map(|n| &n.op) {
-        Some(NodeOp::Flatten | NodeOp::Linear { .. }) => shape.iter().take(1).copied().collect(),
-        _ => shape.to_vec(),
-    }
+    let dims = if graph.is_vector(value) { 1 } else { 3 };
+    shape.iter().take(dims).copied().collect()
 }
 
 /// max(0, min(1, x/6 + 1/2)).

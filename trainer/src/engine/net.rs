@@ -2,8 +2,8 @@
 //! outputs. The tensors live in a [`Params`], so that several graphs can share them.
 
 use crate::engine::params::Params;
-use gtn_core::ir::arch::Activation;
-use gtn_core::ir::graph::{BN_EPSILON, Graph, Node, NodeOp, ParamSpec, Part, ValueId};
+use gtn_core::ir::arch::{Activation, NormEpsilon};
+use gtn_core::ir::graph::{Graph, Node, NodeOp, ParamSpec, Part, ValueId};
 use gtn_core::ir::weights::Weights;
 use gtn_core::{Error, Result};
 use std::ops::Range;
@@ -118,11 +118,18 @@ impl Runner {
             self.index[self.ranges[i].clone()].iter().map(|&p| &params.tensors[p]).collect();
         let mut x = inputs[0].shallow_clone();
         match node.op {
-            NodeOp::Conv { kernel, stride, groups, .. } => {
-                let (pad, stride, groups) = ((kernel / 2) as i64, stride as i64, groups as i64);
-                x.conv2d(w[0], w.get(1).copied(), [stride; 2], [pad; 2], [1, 1], groups)
+            NodeOp::Conv { stride, groups, .. } => {
+                let (stride, groups) = (stride as i64, groups as i64);
+                let around = node.op.padding(self.graph.shape(node.inputs[0]));
+                let [(top, bottom), (left, right)] = around.map(|(a, b)| (a as i64, b as i64));
+                let mut pads = [top, left];
+                if top != bottom || left != right {
+                    // libtorch's convolution pads both sides alike.
+                    (x, pads) = (x.constant_pad_nd([left, right, top, bottom]), [0, 0]);
+                }
+                x.conv2d(w[0], w.get(1).copied(), [stride; 2], pads, [1, 1], groups)
             }
-            NodeOp::BatchNorm => batch_norm(&x, &w, mode),
+            NodeOp::BatchNorm { epsilon } => batch_norm(&x, &w, mode, epsilon),
             NodeOp::Activation(Activation::Relu) if self.in_place[i] => x.relu_(),
             NodeOp::Activation(Activation::Relu6) if self.in_place[i] => x.relu6_(),
             NodeOp::Activation(Activation::Relu) => x.relu(),
@@ -140,13 +147,13 @@ impl Runner {
 }
 
 /// Batch normalisation by gamma, beta, running mean and variance.
-pub fn batch_norm(x: &Tensor, w: &[&Tensor], mode: Mode) -> Tensor {
+pub fn batch_norm(x: &Tensor, w: &[&Tensor], mode: Mode, epsilon: NormEpsilon) -> Tensor {
     let (train, momentum) = match mode {
         Mode::Eval => (false, 0.0),
         Mode::Train | Mode::TrainHead => (true, BN_MOMENTUM),
         Mode::Recalibrate(share) => (true, share),
     };
-    x.batch_norm(Some(w[0]), Some(w[1]), Some(w[2]), Some(w[3]), train, momentum, BN_EPSILON, true)
+    x.batch_norm(Some(w[0]), Some(w[1]), Some(w[2]), Some(w[3]), train, momentum, epsilon.get(), true)
 }
 
 /// A network with tensors of its own.
@@ -194,8 +201,8 @@ fn overwrites_input(graph: &Graph, node: &Node) -> bool {
     let Some(&input) = node.inputs.first() else { return false };
     let readers = graph.nodes.iter().flat_map(|n| &n.inputs).filter(|&&v| v == input).count();
     let producer = input.0.checked_sub(1).and_then(|i| graph.nodes.get(i));
-    let safe =
-        producer.is_some_and(|p| matches!(p.op, NodeOp::BatchNorm | NodeOp::Conv { .. } | NodeOp::Add));
+    let safe = producer
+        .is_some_and(|p| matches!(p.op, NodeOp::BatchNorm { .. } | NodeOp::Conv { .. } | NodeOp::Add));
     readers == 1 && safe && !graph.stages.iter().any(|s| s.value == input)
 }
 
@@ -216,7 +223,9 @@ mod tests {
     #[test]
     fn agrees_with_the_reference() {
         let input = Input { channels: 3, height: 16, width: 16 };
-        let zoo = ["resnet8", "resnet8x2", "wrn-10-2", "resnet18", "resnet50", "mobilenetv2"];
+        let mut zoo = vec!["resnet8", "resnet8x2", "wrn-10-2", "resnet18", "resnet50", "mobilenetv2"];
+        // SAME is uneven at 16, 8 and 4 pixels; squeeze-and-excitation, hard swish, a hidden layer.
+        zoo.extend(["efficientnet-lite0", "mobilenetv3-small"]);
         let mut specs: Vec<_> = zoo.iter().map(|n| zoo::named(n, input, 10).unwrap().unwrap()).collect();
         for pool in pool::all() {
             specs.extend((0..3).map(|i| pool.arch(&pool.sample(5, i), input, 10).unwrap()));

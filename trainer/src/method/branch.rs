@@ -3,6 +3,7 @@
 
 use crate::engine::net::{Mode, batch_norm};
 use crate::engine::params::Params;
+use gtn_core::ir::arch::NormEpsilon;
 use gtn_core::ir::graph::{Graph, ParamSpec, Role};
 use gtn_core::ir::weights::Weights;
 use gtn_core::rng::Rng;
@@ -110,7 +111,7 @@ impl Adapter {
     pub fn forward(&self, params: &Params, f: &Tensor, mode: Mode) -> Tensor {
         let [weight, bn @ ..] = self.index.map(|i| &params.tensors[i]);
         let x = f.conv2d(weight, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1);
-        batch_norm(&x, &bn, mode)
+        batch_norm(&x, &bn, mode, NormEpsilon::default())
     }
 }
 

@@ -30,7 +30,7 @@ fn pool(name: &str, widths: [usize; 3], stem: usize, head: usize) -> Pool {
         kernels: vec![3, 5],
         expansions: vec![3, 6],
         activation,
-        head: Head { norm: None, conv: Some(HeadConv { width: head, activation }) },
+        head: Head { conv: Some(HeadConv { width: head, activation }), ..Head::default() },
     }
 }
 

@@ -30,7 +30,7 @@ fn pool(name: &str, widths: [usize; 3]) -> Pool {
         kernels: vec![3, 5],
         expansions: vec![1, 2],
         activation,
-        head: Head { norm: None, conv: None },
+        head: Head::default(),
     }
 }
 
