@@ -1,21 +1,26 @@
 //! Student pools: an architecture with choices. One choice per position is a path, a path is a
 //! student, and every student has a readable id that parses back: `mbv2-cifar:d212-k35333-e63366`.
 //!
-//! `id` writes and reads ids, `space` is what a supernet holds of a pool.
+//! `id` writes and reads ids, `space` is what a supernet holds of a pool, `file` is a pool as TOML, `known` finds the pool
+//! that a command names.
 
+mod file;
 mod id;
+mod known;
 mod space;
 #[cfg(test)]
 mod tests;
 
+pub use file::{Definition, SCHEMA, StageDefinition};
+pub use known::{GenericRecord, Pools, resolve};
 pub use space::{Space, StageSpace};
 
+use crate::Result;
 use crate::ir::arch::{Activation, ArchSpec, Head, Input, Stage, Stem};
 use crate::ir::cost::Cost;
 use crate::ir::graph::Graph;
 use crate::nets::family::{BlockChoice, FAMILIES, Family, Site};
 use crate::rng::Rng;
-use crate::{Error, Result};
 use std::ops::RangeInclusive;
 
 /// This is one stage of a pool: fixed width, the first `depth` positions in use.
@@ -78,32 +83,24 @@ pub struct Pool {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Path(pub Vec<Vec<BlockChoice>>);
 
-/// Returns the names of all pools.
+/// Returns the names of all built-in pools.
 pub fn names() -> Vec<String> {
     all().into_iter().map(|p| p.name).collect()
 }
 
-/// Returns all pools.
+/// Returns all built-in pools.
 pub fn all() -> Vec<Pool> {
     FAMILIES.iter().flat_map(|f| (f.pools)()).collect()
 }
 
-/// Returns the pool of that name; an unknown one is a usage error.
+/// Returns the built-in pool of that name; an unknown one is a usage error.
 pub fn named(name: &str) -> Result<Pool> {
-    all()
-        .into_iter()
-        .find(|p| p.name == name)
-        .ok_or_else(|| Error::usage(format!("unknown pool `{name}`, wanted one of: {}", names().join(", "))))
+    Pools::default().named(name)
 }
 
-/// Returns the student of a full id (`POOL:dD-kK-eE`). An id that is in no pool is a usage error.
+/// Returns the student of a full id (`POOL:dD-kK-eE`) of a built-in pool. An id that is in none is a usage error.
 pub fn student(id: &str, input: Input, classes: usize) -> Result<ArchSpec> {
-    let (name, _) = id.split_once(':').ok_or_else(|| {
-        Error::usage(format!("student id `{id}`: wanted POOL:dDEPTHS-kKERNELS-eEXPANSIONS"))
-    })?;
-    let pool = named(name)?;
-    let path = pool.parse(id)?;
-    pool.arch(&path, input, classes)
+    Pools::default().student(id, input, classes)
 }
 
 impl Pool {

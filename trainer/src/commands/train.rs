@@ -11,7 +11,7 @@ use crate::engine::run_dir::{Config, NUMERICS_VERSION, RunDir};
 use crate::engine::train_loop::{Outcome, Training};
 use crate::engine::{checkpoint, device, report};
 use crate::method::classifiers::{Classifiers, Lesson};
-use crate::method::generic::{Generic, GenericRecord};
+use crate::method::generic::Generic;
 use crate::recipe::Recipe;
 use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, ModelDir, TRAIN_SCHEMA, TrainFile};
 use gtn_core::data::preprocess::{Preprocess, Resize};
@@ -23,7 +23,7 @@ use gtn_core::ir::fold;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::weights::Weights;
 use gtn_core::nets;
-use gtn_core::nets::pool::{self, Space};
+use gtn_core::nets::pool::{self, GenericRecord, Pools, Space};
 use gtn_core::program::exit;
 use gtn_core::program::progress::bars;
 use gtn_core::program::signals::Signals;
@@ -48,6 +48,8 @@ struct Plan<'a> {
     kd: KdMethod,
     /// Of a generic teacher's students.
     space: Option<Space>,
+    /// Where ids are looked up.
+    pools: Pools,
 }
 
 impl Plan<'_> {
@@ -61,10 +63,13 @@ impl Plan<'_> {
 pub fn teacher(args: &TeacherArgs, cuda: bool) -> Result<()> {
     let space = match (args.method, &args.pool, &args.student) {
         (TeacherMethod::Vanilla, None, None) => None,
-        (TeacherMethod::Gtn, Some(name), None) => Some(Space::whole(pool::named(name)?)),
-        (TeacherMethod::Sftn, None, Some(id)) => {
+        (TeacherMethod::Gtn, Some(name), None) => Some(Space::whole(pool::resolve(name)?)),
+        (TeacherMethod::Sftn, of, Some(id)) => {
             let id = id.strip_prefix("pool:").unwrap_or(id);
-            let pool = pool::named(id.split(':').next().unwrap_or_default())?;
+            let pool = match of {
+                Some(of) => pool::resolve(of)?,
+                None => pool::named(id.split(':').next().unwrap_or_default())?,
+            };
             let path = pool.parse(id)?;
             Some(Space::single(pool, &path))
         }
@@ -75,12 +80,16 @@ pub fn teacher(args: &TeacherArgs, cuda: bool) -> Result<()> {
             return Err(Error::usage("--method gtn wants --pool POOL (and no --student)"));
         }
         (TeacherMethod::Sftn, ..) => {
-            return Err(Error::usage("--method sftn wants --student pool:ID (and no --pool)"));
+            return Err(Error::usage(
+                "--method sftn wants --student pool:ID (and --pool FILE.toml for a pool of your own)",
+            ));
         }
     };
     let archs = std::slice::from_ref(&args.teacher);
     let (method, kd) = (args.method.name(), KdMethod::None);
-    train(Plan { command: "teacher", method, archs, run: &args.run, teacher: None, kd, space }, cuda)
+    let mut pools = Pools::default();
+    space.iter().try_for_each(|space| pools.add(space.pool.clone()))?;
+    train(Plan { command: "teacher", method, archs, run: &args.run, teacher: None, kd, space, pools }, cuda)
 }
 
 /// `gtn-train student`
@@ -94,7 +103,29 @@ pub fn student(args: &StudentArgs, cuda: bool) -> Result<()> {
         }
     };
     let (method, archs) = (args.kd.name(), args.arch.as_slice());
-    train(Plan { command: "student", method, archs, run: &args.run, teacher, kd: args.kd, space: None }, cuda)
+    let mut pools = Pools::with(&args.pool)?;
+    if let Some(teacher) = &teacher {
+        // A generic teacher's students need no --pool.
+        pools.add_of(&teacher.train, &teacher.dir.join("train.json"))?;
+    }
+    let (kd, run) = (args.kd, &args.run);
+    train(Plan { command: "student", method, archs, run, teacher, kd, space: None, pools }, cuda)
+}
+
+/// A generic teacher's students, and the content of each pool in use that came from a file, which may change. None
+/// for students of built-in pools.
+fn space_line(plan: &Plan) -> Result<Option<String>> {
+    let count = |s: &Space| format!("{} ({} students)", s.pool.name, s.count());
+    let mut parts: Vec<String> = plan.space.iter().map(count).collect();
+    for pool in plan.pools.own() {
+        let prefix = format!("pool:{}:", pool.name);
+        let trained = plan.space.as_ref().is_some_and(|s| s.pool.name == pool.name);
+        if trained || plan.archs.iter().any(|arch| arch.starts_with(&prefix)) {
+            let sha256 = artifact::sha256(pool.to_toml()?.as_bytes());
+            parts.push(format!("{} of SHA-256 {sha256}", pool.name));
+        }
+    }
+    Ok((!parts.is_empty()).then(|| parts.join(", ")))
 }
 
 /// Mean and std of the training part (all of it: they are data of the set, not of the split), rounded
@@ -150,7 +181,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
         numerics: NUMERICS_VERSION,
         data: data.name.as_str(),
         arch: &names.join(" "),
-        space: plan.space.as_ref().map(|s| format!("{} ({} students)", s.pool.name, s.count())),
+        space: space_line(&plan)?,
         teacher_sha256: plan.teacher.as_ref().map(|t| t.weights_sha256.as_str()),
         init_sha256: run.init.as_deref().map(artifact::sha256_file).transpose()?,
         device: device::name(device),
@@ -194,7 +225,7 @@ fn sources(data: &Dataset, preprocess: &Preprocess, recipe: &Recipe) -> Result<(
 fn outputs(plan: &Plan, data: &Dataset, preprocess: &Preprocess) -> Result<Vec<Output>> {
     let mut outputs: Vec<Output> = Vec::new();
     for text in plan.archs {
-        let arch = nets::resolve(text, data.train.input, data.train.classes)?;
+        let arch = nets::resolve_among(&plan.pools, text, data.train.input, data.train.classes)?;
         let dir = match plan.archs.len() {
             1 => plan.run.out.clone(),
             _ => plan
@@ -420,9 +451,5 @@ fn save_supernet(out: &Path, generic: &Generic) -> Result<GenericRecord> {
     map.write(&out.join(SUPERNET))?;
     let space = &generic.supernet.space;
     let record = generic.record().unwrap_or_default();
-    Ok(GenericRecord {
-        pool: space.pool.name.clone(),
-        students: space.count().to_string(),
-        probabilities: record["arch"].clone(),
-    })
+    Ok(GenericRecord::new(&space.pool, space.count(), record["arch"].clone()))
 }

@@ -170,7 +170,7 @@ fn a_thousand_students_lower_at_each_picture_size() {
     }
 }
 
-/// How far each pool reaches, in millions of multiply-accumulates of ten classes: what docs/pools.md says.
+/// How far each pool reaches, in millions of multiply-accumulates of ten classes: docs/pools.md says the same.
 #[test]
 fn pools_reach_where_they_should() {
     for (name, side, wanted) in [
@@ -184,6 +184,8 @@ fn pools_reach_where_they_should() {
         let spread = named(name).unwrap().spread(square(side), 10, 1000).unwrap();
         let found = spread.map(|spec| (cost(&spec).macs as f64 / 1e5).round() / 10.0);
         assert_eq!(found, wanted, "{name} at {side}");
+        let row = format!("| {name} | {side} | {} |\n", wanted.map(|m| format!("{m:.1}")).join(" | "));
+        assert!(include_str!("../../../../docs/pools.md").contains(&row), "{row}");
     }
     let pool = named("mbv2-photo-lite").unwrap();
     let few = |i: &u64| cost(&pool.arch(&pool.sample(0, *i), square(96), 10).unwrap()).macs <= 15_000_000;
