@@ -171,7 +171,7 @@ pub struct KitArgs {
     /// Device profile: a name (gtn-export targets lists them), or a path to a .toml
     #[arg(long, value_name = "TARGET")]
     pub target: String,
-    /// Student pool; several make one kit
+    /// Student pool: its name, its FILE.toml, or the folder of a generic teacher; several make one kit
     #[arg(long, value_name = "POOL", required = true)]
     pub pool: Vec<String>,
     /// The students' input as CxHxW

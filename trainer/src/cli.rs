@@ -106,7 +106,8 @@ pub struct TeacherArgs {
     /// How it is trained
     #[arg(long, value_enum, default_value = "vanilla")]
     pub method: TeacherMethod,
-    /// Student pool (gtn): mbv2-cifar, mbv2-mini, res-cifar, res-mini, res-tiny
+    /// Student pool (gtn): mbv2-cifar, mbv2-mini, mbv2-photo, mbv2-photo-lite, res-cifar, res-mini, res-photo,
+    /// res-tiny, or a FILE.toml (docs/pools.md); with sftn, the file of the student's pool
     #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
     /// The one student it is specialised for (sftn): pool:ID
@@ -123,6 +124,10 @@ pub struct StudentArgs {
     /// Architecture: pool:ID, a name, or an arch file; several share one teacher pass
     #[arg(long, value_name = "ARCH", required = true)]
     pub arch: Vec<String>,
+    /// Pool of your own that --arch pool:ID may be of: its FILE.toml, or the folder of a generic teacher trained
+    /// with it; may be repeated (the --teacher's own is known)
+    #[arg(long, value_name = "POOL")]
+    pub pool: Vec<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub teacher: TeacherSource,
@@ -260,10 +265,18 @@ pub struct PoolArgs {
 pub enum PoolAction {
     /// All pools with their sizes
     List,
-    /// Parameters and MACs of one student
+    /// Parameters and MACs of one student, or how far a pool reaches: its smallest student, those at 5, 50 and
+    /// 95 % of 1000 drawn, its largest
     Show {
-        /// Student id: mbv2-mini:d212-k35333-e63366
+        /// Student id (mbv2-mini:d212-k35333-e63366), or a pool: its name, its FILE.toml, or a generic teacher's
+        /// folder
         id: String,
+        /// Pool of your own that the id is of: its FILE.toml, or a generic teacher's folder; may be repeated
+        #[arg(long, value_name = "POOL")]
+        pool: Vec<String>,
+        /// The pool as TOML: what a pool of your own starts from
+        #[arg(long)]
+        toml: bool,
         /// Input as CxHxW
         #[arg(long, default_value = "3x32x32")]
         input: String,
@@ -273,7 +286,7 @@ pub enum PoolAction {
     },
     /// Random students
     Sample {
-        /// Pool name
+        /// Pool: its name, its FILE.toml, or a generic teacher's folder
         pool: String,
         /// How many
         #[arg(short, default_value_t = 10)]
@@ -401,7 +414,7 @@ pub struct CostArgs {
     /// Teacher's architecture
     #[arg(long, value_name = "ARCH")]
     pub teacher: String,
-    /// Student pool
+    /// Student pool: its name, or its FILE.toml
     #[arg(long, value_name = "POOL")]
     pub pool: String,
     /// Input as CxHxW

@@ -237,7 +237,8 @@ mod tests {
                 let missing: Vec<String> = keys(&spec).into_iter().filter(|k| !known.contains(k)).collect();
                 assert!(missing.is_empty(), "{}: {missing:?}", spec.name);
             }
-            assert!((15..60).contains(&known.len()), "{}: {}", pool.name, known.len());
+            let few = if pool.name.starts_with("mbv2-photo") { 200..230 } else { 15..60 };
+            assert!(few.contains(&known.len()), "{}: {}", pool.name, known.len());
         }
     }
 

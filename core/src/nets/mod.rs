@@ -5,4 +5,4 @@ pub mod pool;
 mod resolve;
 pub mod zoo;
 
-pub use resolve::resolve;
+pub use resolve::{resolve, resolve_among};

@@ -3,7 +3,8 @@
 use crate::artifacts::model_dir::ArchFile;
 use crate::io::artifact;
 use crate::ir::arch::{ArchSpec, Input};
-use crate::nets::{pool, zoo};
+use crate::nets::pool::Pools;
+use crate::nets::zoo;
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -11,8 +12,13 @@ use std::path::Path;
 /// folder's arch.json, or TOML or JSON holding an `ArchSpec`). It is an error if the name is unknown, or a
 /// file's input and classes do not fit the data.
 pub fn resolve(text: &str, input: Input, classes: usize) -> Result<ArchSpec> {
+    resolve_among(&Pools::default(), text, input, classes)
+}
+
+/// Does what [`resolve`] does, and looks ids up among these pools.
+pub fn resolve_among(pools: &Pools, text: &str, input: Input, classes: usize) -> Result<ArchSpec> {
     if let Some(id) = text.strip_prefix("pool:") {
-        return pool::student(id, input, classes);
+        return pools.student(id, input, classes);
     }
     if let Some(spec) = zoo::named(text, input, classes)? {
         return Ok(spec);
@@ -21,7 +27,7 @@ pub fn resolve(text: &str, input: Input, classes: usize) -> Result<ArchSpec> {
     if !path.is_file() {
         return Err(Error::usage(format!(
             "unknown architecture `{text}`: wanted pool:ID (pools: {}), a name ({}), or an arch file",
-            pool::names().join(", "),
+            pools.names().join(", "),
             zoo::PATTERNS
         )));
     }

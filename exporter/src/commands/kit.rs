@@ -21,11 +21,12 @@ pub fn run(args: &KitArgs) -> Result<()> {
     }
     let device = device::resolve(&args.target)?;
     let input: Input = args.input.parse()?;
+    let pools = args.pool.iter().map(|text| pool::resolve(text)).collect::<Result<Vec<_>>>()?;
     let mut draft = Draft::start(&args.out)?;
     let mut manifest = KitManifest {
         schema: SCHEMA.into(),
         target: device.name.clone(),
-        pools: args.pool.clone(),
+        pools: pools.iter().map(|pool| pool.name.clone()).collect(),
         ops: Vec::new(),
         networks: Vec::new(),
         files: BTreeMap::new(),
@@ -33,13 +34,12 @@ pub fn run(args: &KitArgs) -> Result<()> {
     let precisions = precisions(args, &device);
     let mut ops: BTreeMap<String, FusedOp> = BTreeMap::new();
     let mut networks = Vec::new();
-    for name in &args.pool {
-        let pool = pool::named(name)?;
+    for pool in &pools {
         for path in pool.coverage() {
             let graph = fold_graph(&Graph::lower(&pool.arch(&path, input, args.classes)?)?);
             ops.extend(fused_ops(&graph).into_iter().map(|op| (op.shape_key(), op)));
         }
-        networks.extend(drawn(&pool, args, input)?);
+        networks.extend(drawn(pool, args, input)?);
     }
     for precision in precisions {
         add_ops(&mut draft, &mut manifest, (&device, precision), ops.values())?;

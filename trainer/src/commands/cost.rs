@@ -20,7 +20,7 @@ use gtn_core::ir::graph::Graph;
 use gtn_core::ir::random_weights::random_weights;
 use gtn_core::measure::stats::Summary;
 use gtn_core::nets;
-use gtn_core::nets::pool::{Pool, Space, named};
+use gtn_core::nets::pool::{self, Pool, Space};
 use gtn_core::program::exit;
 use gtn_core::program::progress::Progress;
 use gtn_core::rng::Rng;
@@ -88,7 +88,7 @@ impl Contestant {
 pub fn run(args: &CostArgs, cuda: bool) -> Result<()> {
     let (device, threads) = set_up(&args.device, cuda)?;
     let input: Input = args.input.parse()?;
-    let pool = named(&args.pool)?;
+    let pool = pool::resolve(&args.pool)?;
     let teacher = Graph::lower(&nets::resolve(&args.teacher, input, args.classes)?)?;
     let mut all = Vec::new();
     let base = Recipe::default();

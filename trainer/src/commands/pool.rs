@@ -1,27 +1,44 @@
 //! `gtn-train pool`: what students there are.
 
 use crate::cli::PoolAction;
-use gtn_core::Result;
 use gtn_core::ir::arch::{ArchSpec, Input};
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::graph::Graph;
 use gtn_core::latency::Predictor;
-use gtn_core::nets::pool;
+use gtn_core::nets::pool::{self, Pools};
 use gtn_core::program::exit;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
+use std::path::Path;
 
-/// Prints a table.
+/// Students drawn to show how far a pool reaches.
+const DRAWN: u64 = 1000;
+
+/// Prints a table, or a pool as TOML.
 pub fn run(action: &PoolAction) -> Result<()> {
     let table = match action {
         PoolAction::List => list(),
-        PoolAction::Show { id, input, classes } => {
+        PoolAction::Show { id, pool, toml, input, classes } => {
             let id = id.strip_prefix("pool:").unwrap_or(id);
-            students(&[pool::student(id, input.parse()?, *classes)?], None)?
+            // A student's id has a colon; a path may have one too.
+            let is_pool = !id.contains(':') || id.ends_with(".toml") || Path::new(id).is_dir();
+            match (is_pool, *toml) {
+                (true, true) => return exit::print(&pool::resolve(id)?.to_toml()?),
+                (true, false) => {
+                    students(&pool::resolve(id)?.spread(input.parse()?, *classes, DRAWN)?, None)?
+                }
+                (false, false) => {
+                    students(&[Pools::with(pool)?.student(id, input.parse()?, *classes)?], None)?
+                }
+                (false, true) => {
+                    return Err(Error::usage(format!("--toml is a pool's, `{id}` is a student")));
+                }
+            }
         }
         PoolAction::Sample { pool, n, seed, input, classes, latency } => {
             let predictor = latency.predictor()?;
-            let pool = pool::named(pool)?;
+            let pool = pool::resolve(pool)?;
             let input: Input = input.parse()?;
             let specs: Result<Vec<ArchSpec>> =
                 (0..*n).map(|i| pool.arch(&pool.sample(*seed, i), input, *classes)).collect();
@@ -34,14 +51,16 @@ pub fn run(action: &PoolAction) -> Result<()> {
 fn list() -> Table {
     let mut table = Table::new(["pool", "family", "students", "kernels", "expansions", "widths"]);
     for p in pool::all() {
+        let list = |numbers: &[usize]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let widths: Vec<usize> = p.stages.iter().map(|s| s.width).collect();
+        let count = p.count();
         table.row([
             p.name.clone(),
             p.family.name.into(),
-            p.count().to_string(),
-            format!("{:?}", p.kernels),
-            format!("{:?}", p.expansions),
-            format!("{widths:?}"),
+            if count < 1 << 40 { count.to_string() } else { format!("{:.1e}", count as f64) },
+            list(&p.kernels),
+            list(&p.expansions),
+            list(&widths),
         ]);
     }
     table

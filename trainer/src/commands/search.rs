@@ -7,7 +7,6 @@ use crate::commands::train::{OWN_DATA, SUPERNET};
 use crate::engine::evaluate::evaluate;
 use crate::engine::net::Mode;
 use crate::engine::params::Params;
-use crate::method::generic::GenericRecord;
 use crate::method::supernet::{PathNet, Supernet};
 use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::preprocess::Preprocess;
@@ -21,14 +20,14 @@ use gtn_core::ir::cost::Cost;
 use gtn_core::ir::weights::Weights;
 use gtn_core::latency::{Prediction, Predictor};
 use gtn_core::nets::family::BlockChoice;
-use gtn_core::nets::pool::{Path, Space, StageSpace, named};
+use gtn_core::nets::pool::{GenericRecord, Path, Space, StageSpace};
 use gtn_core::program::exit;
 use gtn_core::program::progress::{Progress, bars};
 use gtn_core::rng::Rng;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
@@ -133,15 +132,12 @@ impl Judge {
         let path = args.teacher.join(SUPERNET);
         let train_path = args.teacher.join("train.json");
         let bad = |what: &str| Error::input(&train_path, what.to_owned());
-        let generic = dir.train.ext.get(GenericRecord::KEY);
-        let generic = generic.ok_or_else(|| bad("is of no generic teacher: it has no supernet"))?;
-        let generic = GenericRecord::deserialize(generic)
-            .map_err(|e| bad(&format!("ext.{}: {e}", GenericRecord::KEY)))?;
+        let pool = GenericRecord::of(&dir.train, &train_path)?.pool(&train_path)?;
         if dir.train.recipe["gtn"]["w_0"].as_f64().is_none_or(|w| w <= 0.0) {
             return Err(bad("was trained with gtn.w_0 = 0: whole paths never learnt, so none can be judged"));
         }
         let arch = &dir.file.arch;
-        let supernet = Supernet::new(Space::whole(named(&generic.pool)?), arch.input, arch.classes);
+        let supernet = Supernet::new(Space::whole(pool), arch.input, arch.classes);
         let (specs, _) = supernet.initial(0)?;
         let weights = Weights::from_map(TensorMap::read(&path)?, &specs, &path)?;
         let tensors = Params::new(specs, &weights, device, false)?;
@@ -365,6 +361,7 @@ fn table(front: &[Judged]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gtn_core::nets::pool::named;
 
     #[test]
     fn the_front_holds_what_nothing_cheaper_beats() {

@@ -1,35 +1,32 @@
 //! `teacher` and `student`: from arguments to trained folders.
 
 use crate::cli::{KdMethod, RunArgs, StudentArgs, TeacherArgs, TeacherMethod, TeacherSource};
+use crate::commands::finish::{finish, finish_again};
 use crate::commands::save;
 use crate::commands::save::{DIVERGED, Diverged, Finished, Saved};
 use crate::commands::teacher::Opened;
 use crate::commands::{resolve_recipe, set_up, warn_of_one_class};
+use crate::engine::device;
 use crate::engine::learner::Learner;
 use crate::engine::loader::Source;
 use crate::engine::run_dir::{Config, NUMERICS_VERSION, RunDir};
 use crate::engine::train_loop::{Outcome, Training};
-use crate::engine::{checkpoint, device, report};
 use crate::method::classifiers::{Classifiers, Lesson};
-use crate::method::generic::{Generic, GenericRecord};
+use crate::method::generic::Generic;
 use crate::method::teacher::Teacher;
 use crate::recipe::{ClassWeights, Recipe, Sampling};
-use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, TRAIN_SCHEMA, TrainFile};
+use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, TRAIN_SCHEMA};
 use gtn_core::data::feed::Feed;
 use gtn_core::data::preprocess::{Preprocess, Resize};
 use gtn_core::data::split::SplitRule;
 use gtn_core::data::{DataSha256, Dataset, ImageSet};
 use gtn_core::io::artifact;
-use gtn_core::ir::cost::Cost;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::weights::Weights;
 use gtn_core::nets;
-use gtn_core::nets::pool::{self, Space};
-use gtn_core::program::exit;
+use gtn_core::nets::pool::{self, GenericRecord, Pools, Space};
 use gtn_core::program::progress::bars;
 use gtn_core::program::signals::Signals;
-use gtn_core::text::format;
-use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,20 +37,25 @@ use tch::Device;
 pub const SUPERNET: &str = "supernet.safetensors";
 
 /// Everything about one run but its data.
-struct Plan<'a> {
-    command: &'static str,
-    method: &'static str,
+pub struct Plan<'a> {
+    /// `teacher` or `student`.
+    pub command: &'static str,
+    /// As in train.json.
+    pub method: &'static str,
     archs: &'a [String],
-    run: &'a RunArgs,
+    /// What every run takes.
+    pub run: &'a RunArgs,
     teacher: Option<&'a TeacherSource>,
     kd: KdMethod,
     /// Of a generic teacher's students.
     space: Option<Space>,
+    /// Where ids are looked up.
+    pools: Pools,
 }
 
 impl Plan<'_> {
     /// The data set's, without its folder.
-    fn data_name(&self) -> &str {
+    pub fn data_name(&self) -> &str {
         self.run.data.split(':').next().unwrap_or_default()
     }
 }
@@ -62,10 +64,13 @@ impl Plan<'_> {
 pub fn teacher(args: &TeacherArgs, cuda: bool) -> Result<()> {
     let space = match (args.method, &args.pool, &args.student) {
         (TeacherMethod::Vanilla, None, None) => None,
-        (TeacherMethod::Gtn, Some(name), None) => Some(Space::whole(pool::named(name)?)),
-        (TeacherMethod::Sftn, None, Some(id)) => {
+        (TeacherMethod::Gtn, Some(name), None) => Some(Space::whole(pool::resolve(name)?)),
+        (TeacherMethod::Sftn, of, Some(id)) => {
             let id = id.strip_prefix("pool:").unwrap_or(id);
-            let pool = pool::named(id.split(':').next().unwrap_or_default())?;
+            let pool = match of {
+                Some(of) => pool::resolve(of)?,
+                None => pool::named(id.split(':').next().unwrap_or_default())?,
+            };
             let path = pool.parse(id)?;
             Some(Space::single(pool, &path))
         }
@@ -76,12 +81,16 @@ pub fn teacher(args: &TeacherArgs, cuda: bool) -> Result<()> {
             return Err(Error::usage("--method gtn wants --pool POOL (and no --student)"));
         }
         (TeacherMethod::Sftn, ..) => {
-            return Err(Error::usage("--method sftn wants --student pool:ID (and no --pool)"));
+            return Err(Error::usage(
+                "--method sftn wants --student pool:ID (and --pool FILE.toml for a pool of your own)",
+            ));
         }
     };
     let archs = std::slice::from_ref(&args.teacher);
     let (method, kd) = (args.method.name(), KdMethod::None);
-    train(Plan { command: "teacher", method, archs, run: &args.run, teacher: None, kd, space }, cuda)
+    let mut pools = Pools::default();
+    space.iter().try_for_each(|space| pools.add(space.pool.clone()))?;
+    train(Plan { command: "teacher", method, archs, run: &args.run, teacher: None, kd, space, pools }, cuda)
 }
 
 /// `gtn-train student`
@@ -95,7 +104,30 @@ pub fn student(args: &StudentArgs, cuda: bool) -> Result<()> {
         }
     };
     let (method, archs) = (args.kd.name(), args.arch.as_slice());
-    train(Plan { command: "student", method, archs, run: &args.run, teacher, kd: args.kd, space: None }, cuda)
+    let mut pools = Pools::with(&args.pool)?;
+    if let Some(dir) = args.teacher.teacher.as_deref().filter(|path| path.is_dir()) {
+        // A generic teacher's students need no --pool.
+        let path = dir.join("train.json");
+        pools.add_of(&artifact::read_schema(&path, TRAIN_SCHEMA)?, &path)?;
+    }
+    let (kd, run) = (args.kd, &args.run);
+    train(Plan { command: "student", method, archs, run, teacher, kd, space: None, pools }, cuda)
+}
+
+/// A generic teacher's students, and the content of each pool in use that came from a file, which may change. None
+/// for students of built-in pools.
+fn space_line(plan: &Plan) -> Result<Option<String>> {
+    let count = |s: &Space| format!("{} ({} students)", s.pool.name, s.count());
+    let mut parts: Vec<String> = plan.space.iter().map(count).collect();
+    for pool in plan.pools.own() {
+        let prefix = format!("pool:{}:", pool.name);
+        let trained = plan.space.as_ref().is_some_and(|s| s.pool.name == pool.name);
+        if trained || plan.archs.iter().any(|arch| arch.starts_with(&prefix)) {
+            let sha256 = artifact::sha256(pool.to_toml()?.as_bytes());
+            parts.push(format!("{} of SHA-256 {sha256}", pool.name));
+        }
+    }
+    Ok((!parts.is_empty()).then(|| parts.join(", ")))
 }
 
 /// Mean and std of the training part (all of it: they are data of the set, not of the split), rounded
@@ -117,9 +149,11 @@ fn preprocess_for(data: &Dataset) -> Result<Preprocess> {
 }
 
 /// One network to be saved.
-struct Output {
-    dir: PathBuf,
-    file: ArchFile,
+pub struct Output {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its arch.json.
+    pub file: ArchFile,
 }
 
 impl Output {
@@ -169,7 +203,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
         numerics: NUMERICS_VERSION,
         data: data.name.as_str(),
         arch: &names.join(" "),
-        space: plan.space.as_ref().map(|s| format!("{} ({} students)", s.pool.name, s.count())),
+        space: space_line(&plan)?,
         teacher_sha256: told.as_ref().map(|(sha256, _)| sha256.as_str()),
         init_sha256: run.init.as_deref().map(artifact::sha256_file).transpose()?,
         device: device::name(device),
@@ -262,7 +296,7 @@ fn sources(
 fn outputs(plan: &Plan, data: &Dataset, preprocess: &Preprocess) -> Result<Vec<Output>> {
     let mut outputs: Vec<Output> = Vec::new();
     for text in plan.archs {
-        let arch = nets::resolve(text, data.train.input, data.train.classes)?;
+        let arch = nets::resolve_among(&plan.pools, text, data.train.input, data.train.classes)?;
         let dir = match plan.archs.len() {
             1 => plan.run.out.clone(),
             _ => plan
@@ -399,65 +433,6 @@ fn save_all(
     Ok(())
 }
 
-/// A run whose networks are all written: what a kill kept from being done after them is done now.
-fn finish_again(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
-    let out = plan.run.out.as_path();
-    if !out.join(LAST_FILE).exists() {
-        return finish(plan, outputs, recipe);
-    }
-    checkpoint::clear(out)?;
-    exit::note(&format!("gtn-train: {} is already finished", out.display()));
-    verdict(out, outputs)
-}
-
-/// From the folders alone: report.html, the table, and away with the checkpoints.
-fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
-    let out = plan.run.out.as_path();
-    let mut table = Table::new(["network", "params", "MACs", "split", "images", "top-1", "top-5"]);
-    let mut epochs = 0;
-    for output in outputs {
-        let path = output.dir.join("train.json");
-        if !path.exists() {
-            continue; // it diverged
-        }
-        let train: TrainFile = artifact::read_schema(&path, TRAIN_SCHEMA)?;
-        epochs = train.epochs;
-        let cost = Cost::of(&Graph::lower(&output.file.arch)?);
-        for (split, a) in train.accuracy {
-            table.row([
-                output.file.arch.name.clone(),
-                format::count(cost.params),
-                format::count(cost.macs),
-                split,
-                a.n.to_string(),
-                format::percent(a.top1),
-                format::percent(a.top5),
-            ]);
-        }
-    }
-    let title = format!("{} ({})", plan.command, plan.method);
-    let subtitle = format!("{}, {epochs} epochs, seed {}", plan.data_name(), recipe.seed);
-    report::write(out, &title, &subtitle, &table)?;
-    checkpoint::clear(out)?;
-    let told = exit::print(&format!("{}\n{}\n", table.render(), out.display()));
-    exit::work_first(verdict(out, outputs), told)
-}
-
-/// An error that names the networks that diverged, if any did.
-fn verdict(out: &Path, outputs: &[Output]) -> Result<()> {
-    let mut gone = Vec::new();
-    for output in outputs {
-        gone.extend(Diverged::read(&output.dir)?.map(|d| format!("{}: {}", d.network, d.why)));
-    }
-    let Some(first) = gone.first() else { return Ok(()) };
-    Err(Error::Failed(format!(
-        "{} of {} networks diverged ({first}); the others are in {}",
-        gone.len(),
-        outputs.len(),
-        out.display()
-    )))
-}
-
 /// Writes the trained supernet; returns what train.json tells of it.
 fn save_supernet(out: &Path, generic: &Generic) -> Result<GenericRecord> {
     let mut map = gtn_core::io::tensors::TensorMap::default();
@@ -471,9 +446,5 @@ fn save_supernet(out: &Path, generic: &Generic) -> Result<GenericRecord> {
     map.write(&out.join(SUPERNET))?;
     let space = &generic.supernet.space;
     let record = generic.record().unwrap_or_default();
-    Ok(GenericRecord {
-        pool: space.pool.name.clone(),
-        students: space.count().to_string(),
-        probabilities: record["arch"].clone(),
-    })
+    Ok(GenericRecord::new(&space.pool, space.count(), record["arch"].clone()))
 }

@@ -33,7 +33,7 @@ pub struct Config<'a> {
     pub data: &'a str,
     /// Architecture's name.
     pub arch: &'a str,
-    /// A generic teacher's students.
+    /// A generic teacher's students, and the content of pools that came from files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
     /// SHA-256 of the teacher's weights.

@@ -23,7 +23,6 @@ use gtn_core::ir::graph::{Graph, ParamSpec, Part};
 use gtn_core::ir::weights::Weights;
 use gtn_core::nets::pool::{Path, Space};
 use gtn_core::{Error, Result};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use tch::{Device, Tensor};
@@ -187,23 +186,6 @@ fn kl_of(z: &Tensor, target: &Tensor, gtn: &Gtn) -> Tensor {
 
 fn branch_loss(z: &Tensor, target: &Tensor, labels: &Tensor, gtn: &Gtn) -> Tensor {
     kl_of(z, target, gtn) * gtn.w_kl + cross_entropy(z, labels, 0.0) * gtn.w_ce
-}
-
-/// What train.json says of a generic teacher, under [`Self::KEY`] of `ext`: what a search over its supernet needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GenericRecord {
-    /// The pool's name.
-    pub pool: String,
-    /// How many students it has, in decimal: more than a JSON number holds.
-    pub students: String,
-    /// The distribution at the end: position, choice, probability. Null where none was learnt.
-    #[serde(default)]
-    pub probabilities: Value,
-}
-
-impl GenericRecord {
-    /// The key.
-    pub const KEY: &str = "generic";
 }
 
 impl Learner for Generic {

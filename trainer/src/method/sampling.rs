@@ -19,7 +19,7 @@ const ADAM_EPSILON: f64 = 1e-8;
 pub struct Position {
     /// `stages.0.depth`, `stages.0.1`.
     pub name: String,
-    /// Readable values: depths, or `k3e6`.
+    /// Readable values: depths, or choices (`k3e6`).
     pub values: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl ArchDistribution {
             let depths = stage.depths.iter().map(ToString::to_string).collect();
             positions.push(Position { name: format!("stages.{s}.depth"), values: depths });
             for (i, choices) in stage.choices.iter().enumerate() {
-                let values = choices.iter().map(|c| format!("k{}e{}", c.kernel, c.expansion)).collect();
+                let values = choices.iter().map(ToString::to_string).collect();
                 positions.push(Position { name: format!("stages.{s}.{i}"), values });
             }
         }

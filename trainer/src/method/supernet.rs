@@ -1,4 +1,4 @@
-//! The weight-sharing supernet over a pool: one choice block per (position, kernel, expansion), prefix
+//! The weight-sharing supernet over a pool: one choice block per (position, choice), prefix
 //! depth. Every student that makes the same choice at a position shares that block's tensors. A path runs
 //! by looking its tensors up; no module is built, and what a path does not use costs it nothing.
 
@@ -38,13 +38,13 @@ pub struct Supernet {
 }
 
 /// The shared name of a student's tensor: `stages.0.1.conv.weight` is that of the block chosen there,
-/// `stages.0.1.k3e6.conv.weight`; stem and head are everyone's.
+/// `stages.0.1.k3e6.conv.weight` (`k3e6s` with squeeze-and-excitation); stem and head are everyone's.
 fn shared_name(path: &Path, spec: &ParamSpec) -> Result<String> {
     let Some(Part::Block { stage, block }) = spec.part else { return Ok(spec.name.clone()) };
     let prefix = format!("stages.{stage}.{block}.");
     let choice = path.0.get(stage).and_then(|blocks| blocks.get(block));
     match choice.zip(spec.name.strip_prefix(&prefix)) {
-        Some((c, rest)) => Ok(format!("{prefix}k{}e{}.{rest}", c.kernel, c.expansion)),
+        Some((choice, rest)) => Ok(format!("{prefix}{choice}.{rest}")),
         None => Err(Error::Failed(format!("tensor `{}` is of no block of its path", spec.name))),
     }
 }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_path_equals_its_standalone_student() {
         let input = Input { channels: 3, height: 8, width: 8 };
-        for name in ["mbv2-mini", "res-mini"] {
+        for name in ["mbv2-mini", "res-mini", "mbv2-photo-lite"] {
             let mut net = Supernet::new(Space::whole(pool::named(name).unwrap()), input, 10);
             let (specs, mut weights) = net.initial(1).unwrap();
             for (i, spec) in specs.iter().enumerate() {

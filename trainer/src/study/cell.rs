@@ -8,6 +8,7 @@ use gtn_core::data::{DataSha256, short};
 use gtn_core::io::artifact;
 use gtn_core::ir::arch::Input;
 use gtn_core::nets;
+use gtn_core::nets::pool::Pools;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
 use std::path::PathBuf;
@@ -42,7 +43,7 @@ impl Study {
                 dir: cell.dir.join("teacher"),
                 command: "teacher",
                 method: arm.method.clone(),
-                archs: names(std::slice::from_ref(&self.teacher)),
+                archs: names(&self.pools, std::slice::from_ref(&self.teacher)),
                 recipe: recipe([&self.recipe, &self.teacher_recipe, &arm.teacher_recipe])?,
             });
         }
@@ -50,7 +51,7 @@ impl Study {
             dir: cell.dir.join("students"),
             command: "student",
             method: if arm.method == "none" { "none".into() } else { arm.kd.clone() },
-            archs: names(self.students_of(arm)),
+            archs: names(&self.pools, self.students_of(arm)),
             recipe: recipe([&self.recipe, &self.student_recipe, &arm.student_recipe])?,
         });
         Ok(wanted)
@@ -84,9 +85,9 @@ impl Study {
 
 /// The architectures' names as config.toml has them; they do not depend on the input. None for an arch
 /// file that is for other images than these: its folder tells it apart.
-fn names(archs: &[String]) -> Option<String> {
+fn names(pools: &Pools, archs: &[String]) -> Option<String> {
     let input = Input { channels: 3, height: 32, width: 32 };
-    let name = |text: &String| nets::resolve(text, input, 10).map(|spec| spec.name).ok();
+    let name = |text: &String| nets::resolve_among(pools, text, input, 10).map(|spec| spec.name).ok();
     Some(archs.iter().map(name).collect::<Option<Vec<_>>>()?.join(" "))
 }
 

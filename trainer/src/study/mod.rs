@@ -13,7 +13,7 @@ use crate::recipe::merge;
 use crate::study::cell::name_some;
 use gtn_core::data::Dataset;
 use gtn_core::io::artifact;
-use gtn_core::nets::pool;
+use gtn_core::nets::pool::Pools;
 use gtn_core::program::exit;
 use gtn_core::program::progress::bars;
 use gtn_core::{Error, Result};
@@ -32,7 +32,7 @@ pub struct Study {
     pub data: String,
     /// Teacher's architecture.
     pub teacher: String,
-    /// Pool of the generic teachers.
+    /// Pool of the generic teachers, as `--pool`; students may be of it too.
     pub pool: String,
     /// As `--arch` each: `pool:ID`, or a name.
     pub students: Vec<String>,
@@ -55,6 +55,9 @@ pub struct Study {
     /// Its own, for messages.
     #[serde(skip)]
     pub path: PathBuf,
+    /// Where its students' ids are looked up.
+    #[serde(skip)]
+    pub pools: Pools,
 }
 
 /// One way to make students.
@@ -113,7 +116,8 @@ impl Study {
         if study.arms.is_empty() || study.seeds.is_empty() || study.students.is_empty() {
             return bad("arms, seeds and students want at least one entry each".into());
         }
-        pool::named(&study.pool).map_err(|e| Error::input(path, format!("pool: {e}")))?;
+        study.pools = Pools::with(std::slice::from_ref(&study.pool))
+            .map_err(|e| Error::input(path, format!("pool: {e}")))?;
         for arm in &study.arms {
             if !artifact::is_plain(&arm.name, "+") {
                 return bad(format!(
@@ -165,9 +169,18 @@ impl Study {
         (0..most).flat_map(|i| self.arms.iter().map(move |arm| (i, arm))).filter_map(cell).collect()
     }
 
+    /// Whether a student is of a pool that is not built in.
+    fn is_own(&self, id: &str) -> bool {
+        self.pools.own().iter().any(|pool| id.starts_with(&format!("pool:{}:", pool.name)))
+    }
+
     /// A cell's processes, in order.
     fn jobs(&self, cell: &Cell, args: &StudyArgs) -> Result<Vec<Job>> {
         let (teacher, students) = (cell.dir.join("teacher"), cell.dir.join("students"));
+        let mut own = Vec::new();
+        if !self.pools.own().is_empty() {
+            own.extend(["--pool".to_owned(), self.pool.clone()]);
+        }
         let arm = cell.arm;
         let common = |out: &Path, recipe: &Path| {
             let mut list: Vec<String> = ["--data", &self.data, "--resume", "--seed", &cell.seed.to_string()]
@@ -191,7 +204,12 @@ impl Study {
             list.extend(["--method".into(), arm.method.clone()]);
             match arm.method.as_str() {
                 "gtn" => list.extend(["--pool".into(), self.pool.clone()]),
-                "sftn" => list.extend(["--student".into(), ids[0].clone()]),
+                "sftn" => {
+                    list.extend(["--student".into(), ids[0].clone()]);
+                    if self.is_own(&ids[0]) {
+                        list.extend(own.iter().cloned());
+                    }
+                }
                 _ => {}
             }
             list.extend(common(&teacher, &recipe));
@@ -201,6 +219,7 @@ impl Study {
         write_recipe(&recipe, [&self.recipe, &self.student_recipe, &arm.student_recipe])?;
         let mut list = vec!["student".to_owned()];
         list.extend(ids.iter().flat_map(|id| ["--arch".to_owned(), id.clone()]));
+        list.extend(own.iter().cloned());
         if arm.method == "none" {
             list.extend(["--kd".to_owned(), "none".into()]);
         } else {

@@ -1,0 +1,74 @@
+//! The end of a run: its page, its table, and away with the checkpoints; all of it from the folders alone.
+
+use crate::commands::save::Diverged;
+use crate::commands::train::{LAST_FILE, Output, Plan};
+use crate::engine::{checkpoint, report};
+use crate::recipe::Recipe;
+use gtn_core::artifacts::model_dir::{TRAIN_SCHEMA, TrainFile};
+use gtn_core::io::artifact;
+use gtn_core::ir::cost::Cost;
+use gtn_core::ir::graph::Graph;
+use gtn_core::program::exit;
+use gtn_core::text::format;
+use gtn_core::text::table::Table;
+use gtn_core::{Error, Result};
+use std::path::Path;
+
+/// A run whose networks are all written: what a kill kept from being done after them is done now.
+pub fn finish_again(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
+    let out = plan.run.out.as_path();
+    if !out.join(LAST_FILE).exists() {
+        return finish(plan, outputs, recipe);
+    }
+    checkpoint::clear(out)?;
+    exit::note(&format!("gtn-train: {} is already finished", out.display()));
+    verdict(out, outputs)
+}
+
+/// From the folders alone: report.html, the table, and away with the checkpoints.
+pub fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
+    let out = plan.run.out.as_path();
+    let mut table = Table::new(["network", "params", "MACs", "split", "images", "top-1", "top-5"]);
+    let mut epochs = 0;
+    for output in outputs {
+        let path = output.dir.join("train.json");
+        if !path.exists() {
+            continue; // it diverged
+        }
+        let train: TrainFile = artifact::read_schema(&path, TRAIN_SCHEMA)?;
+        epochs = train.epochs;
+        let cost = Cost::of(&Graph::lower(&output.file.arch)?);
+        for (split, a) in train.accuracy {
+            table.row([
+                output.file.arch.name.clone(),
+                format::count(cost.params),
+                format::count(cost.macs),
+                split,
+                a.n.to_string(),
+                format::percent(a.top1),
+                format::percent(a.top5),
+            ]);
+        }
+    }
+    let title = format!("{} ({})", plan.command, plan.method);
+    let subtitle = format!("{}, {epochs} epochs, seed {}", plan.data_name(), recipe.seed);
+    report::write(out, &title, &subtitle, &table)?;
+    checkpoint::clear(out)?;
+    let told = exit::print(&format!("{}\n{}\n", table.render(), out.display()));
+    exit::work_first(verdict(out, outputs), told)
+}
+
+/// An error that names the networks that diverged, if any did.
+fn verdict(out: &Path, outputs: &[Output]) -> Result<()> {
+    let mut gone = Vec::new();
+    for output in outputs {
+        gone.extend(Diverged::read(&output.dir)?.map(|d| format!("{}: {}", d.network, d.why)));
+    }
+    let Some(first) = gone.first() else { return Ok(()) };
+    Err(Error::Failed(format!(
+        "{} of {} networks diverged ({first}); the others are in {}",
+        gone.len(),
+        outputs.len(),
+        out.display()
+    )))
+}
