@@ -7,6 +7,7 @@ pub mod artifact;
 pub mod element;
 pub mod npy;
 pub(crate) mod pickle;
+pub mod state_dict;
 pub mod tensors;
 
 /// Returns a length as files have it: nothing is lost, for no system has lengths of more than 64 bits.
