@@ -2,6 +2,7 @@
 
 pub mod family;
 pub mod pool;
+pub mod pretrained;
 mod resolve;
 pub mod zoo;
 

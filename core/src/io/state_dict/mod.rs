@@ -45,9 +45,11 @@ const DIALECT: Dialect = Dialect {
     only: "tensors of a state dict (`torch.save(model.state_dict(), FILE)`)",
 };
 
-/// Returns whether a file's first bytes are those of a PyTorch file: a zip archive or a pickle.
+/// Returns whether a file's first bytes are those of a PyTorch file, a zip archive or a pickle, and not of a safetensors
+/// file, whose header's length may begin like either.
 pub fn is_one(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"PK\x03\x04") || bytes.first() == Some(&0x80)
+    let safetensors = bytes.get(4..9) == Some(b"\0\0\0\0{");
+    !safetensors && (bytes.starts_with(b"PK\x03\x04") || bytes.first() == Some(&0x80))
 }
 
 /// Reads a file's bytes from memory; `path` is for messages. Tensors keep their types and names, but for `module.`

@@ -52,6 +52,16 @@ fn what_torch_saved_is_read() {
 }
 
 #[test]
+fn files_are_told_apart() {
+    assert!(is_one(fixture!("plain")) && is_one(fixture!("plain.legacy")));
+    let length = |n: u64| [&n.to_le_bytes()[..], b"{}"].concat();
+    for n in [0x80, 0x280, 100, 0x0403_4b50] {
+        assert!(!is_one(&length(n)), "{n}");
+    }
+    assert!(!is_one(b""));
+}
+
+#[test]
 fn checkpoints_are_unwrapped() {
     for file in [fixture!("checkpoint"), fixture!("checkpoint.legacy")] {
         let map = load(file).unwrap();
