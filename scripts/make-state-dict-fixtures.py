@@ -129,6 +129,8 @@ def network():
             value.copy_(torch.rand_like(value) + 0.5)
         elif value.dim() == 1:
             value.copy_(torch.randn_like(value) * 0.3 + (name.endswith("weight")))
+        elif value.dim() > 1:
+            value.copy_(torch.randn_like(value) * (2 / value[0].numel()) ** 0.5)
     net.eval()
     image = torch.tensor([(i * 37 % 101) / 50 - 1 for i in range(3 * 16 * 16)]).view(1, 3, 16, 16)
     torch.save(net.state_dict(), root / "nets/pretrained/fixtures/small-mobilenet-v2.pth")

@@ -1,4 +1,4 @@
-//! Bytes on disk, bounded and atomic: files of ours, arrays, tensors. It knows no network.
+//! Bytes on disk, bounded and atomic: files of ours, arrays, tensors, PyTorch's state dicts. It knows no network.
 
 // A length or a number of a file that nobody vouches for is never cut to fit.
 #![cfg_attr(not(test), deny(clippy::as_conversions))]

@@ -1,4 +1,4 @@
-//! What a command line can name: architectures, and the pools of students with their families.
+//! What a command line can name: architectures, the pools of students with their families, weights that others trained.
 
 pub mod family;
 pub mod pool;

@@ -12,7 +12,8 @@ use crate::{Error, Result};
 use std::path::Path;
 use tensor::Tensors;
 
-/// Bytes of the largest file of weights: ten times a ResNet-50's. Its tensors take at most four times as much memory.
+/// Bytes of the largest file of weights: ten times a ResNet-50's. Its tensors take at most twice as much
+/// memory.
 pub const MAX_BYTES: u64 = 1 << 30;
 /// Tensors of one file; a ResNet-50 has 320.
 const MAX_TENSORS: usize = 65_536;
@@ -82,17 +83,17 @@ fn from_legacy(bytes: &[u8]) -> Result<TensorMap, String> {
     tensors(&file.pickle, storage, bytes.len())
 }
 
-/// All tensors of the state dict that `pickle` is or holds; at most `room` values in all.
+/// All tensors of the state dict that `pickle` is or holds; at most twice as many bytes as the file's `size`.
 fn tensors<'a>(
     pickle: &Pickle<'a>,
     storage: impl Fn(&str) -> Result<&'a [u8], String>,
-    room: usize,
+    size: usize,
 ) -> Result<TensorMap, String> {
     let pairs = state_dict(pickle)?;
     if pairs.len() > MAX_TENSORS {
         return Err(format!("has {} tensors, wanted at most {MAX_TENSORS}", pairs.len()));
     }
-    let mut reader = Tensors { pickle, storage, room };
+    let mut reader = Tensors { pickle, storage, room: size.saturating_mul(2) };
     let mut map = TensorMap::default();
     for (key, value) in pairs {
         let name = pickle.text(*key).ok_or("a tensor's name is no text")?;

@@ -61,8 +61,7 @@ pub(super) struct Tensors<'p, 'a, F> {
     pub pickle: &'p Pickle<'a>,
     /// The bytes of a storage, by its key.
     pub storage: F,
-    /// Values that all tensors may still have: as many as the file has bytes, so that many views of one storage take
-    /// no more memory than a few copies of the file.
+    /// Bytes that all tensors may still take: many views of one storage would take more than any file.
     pub room: usize,
 }
 
@@ -91,8 +90,9 @@ impl<'a, F: Fn(&str) -> Result<&'a [u8], String>> Tensors<'_, 'a, F> {
         let (shape, strides) = (self.sizes(size)?, self.sizes(stride)?);
         let offset = self.pickle.size(offset).ok_or("has an offset that is no number")?;
         let view = View::new(shape, strides, offset, storage.count)?;
-        self.room =
-            self.room.checked_sub(view.count).ok_or("and those before it have more values than the file")?;
+        let size = view.count.checked_mul(storage.element.bytes());
+        let room = size.and_then(|size| self.room.checked_sub(size));
+        self.room = room.ok_or("and those before it are more than twice as large as the file")?;
         let bytes = (self.storage)(storage.key)?;
         if bytes.len() != storage.bytes()? {
             return Err(format!(
