@@ -19,7 +19,7 @@
 //! - [`text`]: plain words and tables; the escaping of untrusted text
 //! - [`host`]: the machine a measurement was made on, read from /proc and /sys
 //! - [`program`]: what a program does at its edge: exit status and messages, progress, signals
-//! - [`io`]: bytes on disk, bounded and atomic: files of ours, arrays, tensors
+//! - [`io`]: bytes on disk, bounded and atomic: files of ours, arrays, tensors, PyTorch's state dicts
 //! - [`image`]: pictures: PNG, JPEG and WebP files, and the resizing that training, calibration and the device share
 //! - [`measure`]: what was measured and what may be said of it: samples, statistics, parity, warnings, comparisons, reports
 //! - [`ir`]: the one description of a network: `arch` says what it is, `graph` lowers it, `fold` folds its batch normalisation, `cost` counts it, `eval` computes it plainly
@@ -29,7 +29,7 @@
 //! - [`quant`]: static int8 quantisation: what is quantised, and with which scale
 //! - [`latency`]: how long a network takes on a device: predicted from a table of its fused operators that gtn-run measured there, else from the device profile's roofline; with a 90 % band in both cases
 //! - [`artifacts`]: what one program hands to the next: a student's folder, a bundle, a kit
-//! - [`nets`]: what a command line can name: architectures, and the pools of students with their families
+//! - [`nets`]: what a command line can name: architectures, the pools of students with their families; weights that others trained
 
 pub mod artifacts;
 pub mod data;

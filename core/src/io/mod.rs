@@ -1,4 +1,4 @@
-//! Bytes on disk, bounded and atomic: files of ours, arrays, tensors. It knows no network.
+//! Bytes on disk, bounded and atomic: files of ours, arrays, tensors, PyTorch's state dicts. It knows no network.
 
 // A length or a number of a file that nobody vouches for is never cut to fit.
 #![cfg_attr(not(test), deny(clippy::as_conversions))]
@@ -6,6 +6,8 @@
 pub mod artifact;
 pub mod element;
 pub mod npy;
+pub(crate) mod pickle;
+pub mod state_dict;
 pub mod tensors;
 
 /// Returns a length as files have it: nothing is lost, for no system has lengths of more than 64 bits.

@@ -1,7 +1,8 @@
-//! What a command line can name: architectures, and the pools of students with their families.
+//! What a command line can name: architectures, the pools of students with their families, weights that others trained.
 
 pub mod family;
 pub mod pool;
+pub mod pretrained;
 mod resolve;
 pub mod zoo;
 
