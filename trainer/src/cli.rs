@@ -209,8 +209,9 @@ pub struct RunArgs {
     /// Go on from the latest checkpoint in --out
     #[arg(long)]
     pub resume: bool,
-    /// Start from these weights (safetensors, exactly this architecture's tensors)
-    #[arg(long, value_name = "FILE")]
+    /// Start from these weights: safetensors, a PyTorch state dict (.pth; names of torchvision, timm or
+    /// EfficientNet-PyTorch), or a trained folder. Other classes: the classifier is drawn anew
+    #[arg(long, value_name = "FILE|DIR")]
     pub init: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]

@@ -107,7 +107,8 @@ pub fn run(args: &CostArgs, cuda: bool) -> Result<()> {
             if name == "sftn" {
                 recipe.gtn.arch.objective = Objective::None;
             }
-            let generic = Generic::new(teacher.clone(), space.clone(), args.classes, &recipe, device)?;
+            let generic =
+                Generic::new(teacher.clone(), space.clone(), None, &recipe, (args.classes, device))?;
             let label = format!("{name}, {paths} path{}, w_0 = {w_0}", if paths == 1 { "" } else { "s" });
             all.push(Contestant::new(&label, generic, &recipe));
         }
@@ -117,7 +118,7 @@ pub fn run(args: &CostArgs, cuda: bool) -> Result<()> {
         recipe.gtn.w_0 = 0.0;
         all.push(Contestant::new(
             &name,
-            Generic::new(teacher.clone(), space, args.classes, &recipe, device)?,
+            Generic::new(teacher.clone(), space, None, &recipe, (args.classes, device))?,
             &recipe,
         ));
     }

@@ -4,6 +4,7 @@ pub mod cost;
 pub mod data;
 pub mod eval;
 pub mod finish;
+pub mod init;
 pub mod pool;
 pub mod save;
 pub mod search;

@@ -2,6 +2,7 @@
 
 use crate::cli::{KdMethod, RunArgs, StudentArgs, TeacherArgs, TeacherMethod, TeacherSource};
 use crate::commands::finish::{finish, finish_again};
+use crate::commands::init::Init;
 use crate::commands::save;
 use crate::commands::save::{DIVERGED, Diverged, Finished, Saved};
 use crate::commands::teacher::Opened;
@@ -131,10 +132,16 @@ fn space_line(plan: &Plan) -> Result<Option<String>> {
 }
 
 /// Mean and std of the training part (all of it: they are data of the set, not of the split), rounded
-/// to four digits as papers print them.
-fn preprocess_for(data: &Dataset) -> Result<Preprocess> {
-    let (mean, std) = data.train.channel_mean_std()?;
-    let round = |v: Vec<f32>| v.into_iter().map(|x| (x * 1e4).round() / 1e4).collect();
+/// to four digits as papers print them; or those of the weights that are started from.
+fn preprocess_for(data: &Dataset, taken_over: Option<(Vec<f32>, Vec<f32>)>) -> Result<Preprocess> {
+    let round = |v: Vec<f32>| -> Vec<f32> { v.into_iter().map(|x| (x * 1e4).round() / 1e4).collect() };
+    let (mean, std) = match taken_over {
+        Some(scaling) => scaling,
+        None => {
+            let (mean, std) = data.train.channel_mean_std()?;
+            (round(mean), round(std))
+        }
+    };
     let input = data.train.input;
     let (channels, height, width) = (input.channels, input.height, input.width);
     Ok(Preprocess {
@@ -143,8 +150,8 @@ fn preprocess_for(data: &Dataset) -> Result<Preprocess> {
         width,
         resize_short: data.resize_short,
         resize: Some(Resize::PIL),
-        mean: round(mean),
-        std: round(std),
+        mean,
+        std,
     })
 }
 
@@ -175,7 +182,16 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     let (device, threads) = set_up(&run.device, cuda)?;
     let data = Dataset::open(&run.data, &mut bars("pictures"))?;
     let data_sha256 = data.sha256()?;
-    let preprocess = preprocess_for(&data)?;
+    let init = match (&run.init, plan.archs) {
+        (None, _) => None,
+        (Some(path), [one]) => {
+            let arch = nets::resolve_among(&plan.pools, one, data.train.input, data.train.classes)?;
+            Some(Init::read(path, &arch, &data)?)
+        }
+        _ => return Err(Error::usage("--init is for one network")),
+    };
+    let init_sha256 = init.as_ref().map(|i| i.sha256.clone());
+    let preprocess = preprocess_for(&data, init.as_ref().and_then(|i| i.scaling.clone()))?;
     let outputs = outputs(&plan, &data, &preprocess)?;
     let teacher = match plan.teacher.and_then(|source| Some((source, source.teacher.as_deref()?))) {
         Some((source, path)) => {
@@ -194,7 +210,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
         _ => None,
     };
     let teacher = teacher.map(|t| t.into_teacher(kept, device)).transpose()?;
-    let mut learner = Trained::new(&plan, &outputs, teacher, &recipe, device)?;
+    let mut learner = Trained::new(&plan, &outputs, (teacher, init.map(|i| i.weights)), &recipe, device)?;
     learner.weigh(&source.feed.set);
     let names: Vec<&str> = outputs.iter().map(|o| o.file.arch.name.as_str()).collect();
     let config = Config {
@@ -205,7 +221,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
         arch: &names.join(" "),
         space: space_line(&plan)?,
         teacher_sha256: told.as_ref().map(|(sha256, _)| sha256.as_str()),
-        init_sha256: run.init.as_deref().map(artifact::sha256_file).transpose()?,
+        init_sha256,
         device: device::name(device),
         threads,
         data_sha256: &data_sha256,
@@ -330,19 +346,15 @@ impl Trained {
     fn new(
         plan: &Plan,
         outputs: &[Output],
-        teacher: Option<Teacher>,
+        (teacher, init): (Option<Teacher>, Option<Weights>),
         recipe: &Recipe,
         device: Device,
     ) -> Result<Self> {
         let graphs = outputs.iter().map(|o| Graph::lower(&o.file.arch)).collect::<Result<Vec<_>>>()?;
-        let init = match (&plan.run.init, graphs.as_slice()) {
-            (None, _) => None,
-            (Some(path), [graph]) if plan.space.is_none() => Some(Weights::read(path, graph)?),
-            _ => return Err(Error::usage("--init is for one network (a student or a vanilla teacher)")),
-        };
         if let (Some(space), Some(output), Some(graph)) = (&plan.space, outputs.first(), graphs.first()) {
             let classes = output.file.arch.classes;
-            let generic = Generic::new(graph.clone(), space.clone(), classes, recipe, device)?;
+            let generic =
+                Generic::new(graph.clone(), space.clone(), init.as_ref(), recipe, (classes, device))?;
             return Ok(Self::Generic(Box::new(generic)));
         }
         let lesson = match (plan.kd, teacher) {

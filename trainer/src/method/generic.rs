@@ -56,13 +56,13 @@ struct Parts {
 }
 
 impl Generic {
-    /// Fresh weights, each a pure function of (seed, name).
+    /// Fresh weights, each a pure function of (seed, name); the teacher's from `init` as far as that has them.
     pub fn new(
         teacher: Graph,
         space: Space,
-        classes: usize,
+        init: Option<&Weights>,
         recipe: &Recipe,
-        device: Device,
+        (classes, device): (usize, Device),
     ) -> Result<Self> {
         let input = teacher.input;
         let supernet = Supernet::new(space.clone(), input, classes);
@@ -73,7 +73,8 @@ impl Generic {
         let (mut specs, mut weights) = (Vec::new(), Weights::default());
         for spec in teacher.params() {
             // The stream is the bare name: a vanilla teacher of this seed starts alike.
-            let values = initial(&spec, recipe.seed, &spec.name);
+            let given = init.and_then(|init| init.0.get(&spec.name)).cloned();
+            let values = given.unwrap_or_else(|| initial(&spec, recipe.seed, &spec.name));
             let name = format!("{TEACHER}{}", spec.name);
             weights.0.insert(name.clone(), values);
             specs.push(ParamSpec { name, ..spec });
@@ -266,7 +267,7 @@ mod tests {
         let teacher = Graph::lower(&zoo::named("resnet8", INPUT, 4).unwrap().unwrap()).unwrap();
         let space = Space::whole(pool::named("res-mini").unwrap());
         let recipe = Recipe { gtn, seed: 2, ..Recipe::default() };
-        let mut generic = Generic::new(teacher, space, 4, &recipe, Device::Cpu).unwrap();
+        let mut generic = Generic::new(teacher, space, None, &recipe, (4, Device::Cpu)).unwrap();
         for t in &mut generic.params.tensors {
             let wide = t.detach().to_kind(Kind::Double).copy();
             *t = wide.set_requires_grad(t.requires_grad());
