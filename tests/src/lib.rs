@@ -3,6 +3,7 @@
 pub mod damage;
 pub mod measured;
 pub mod mutants;
+pub mod pictures;
 pub mod random_students;
 pub mod sshd;
 pub mod wgpu_students;

@@ -1,52 +1,12 @@
 //! A folder of pictures, from what `gtn-train data` says of it to a bundle that answers as it was judged.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // in a test, what cannot be is a failure
 
-use gtn_core::image::to_png;
 use gtn_core::io::npy;
 use gtn_core::io::tensors::Data;
-use gtn_core::rng::Rng;
-use gtn_tests::{Done, command};
+use gtn_tests::pictures::{data, folder, run};
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// Pictures of three classes that a small network can tell apart in some steps: stripes along, across, and neither.
-fn picture(class: usize, seed: u64) -> Vec<u8> {
-    let mut rng = Rng::new(seed, "stripes", class as u64);
-    let (width, height) = (36 + rng.below(30) as usize, 36 + rng.below(30) as usize);
-    let (phase, tint) = (rng.unit_f64() * 6.3, [rng.unit_f64(), rng.unit_f64(), rng.unit_f64()]);
-    let mut pixels = Vec::with_capacity(3 * width * height);
-    for (c, y, x) in (0..3).flat_map(|c| (0..height).flat_map(move |y| (0..width).map(move |x| (c, y, x)))) {
-        let along = [x as f64, y as f64, (x + y) as f64 * 0.7][class];
-        let wave = (along * 0.8 + phase).sin() * 70.0 + rng.below(30) as f64;
-        pixels.push((110.0 + wave + 40.0 * tint[c]).clamp(0.0, 255.0) as u8);
-    }
-    to_png(&pixels, height, width).unwrap()
-}
-
-/// `each` pictures of each class, under a name with a space and an umlaut.
-fn folder(dir: &Path, each: u64) -> PathBuf {
-    let root = dir.join("my pictures, größer");
-    for (class, name) in ["across", "along", "slanting ones"].iter().enumerate() {
-        let of_class = root.join(name);
-        fs::create_dir_all(&of_class).unwrap();
-        for i in 0..each {
-            fs::write(of_class.join(format!("{i:03}.png")), picture(class, i)).unwrap();
-        }
-    }
-    root
-}
-
-/// Runs a program that keeps its picture caches below `dir`; arguments may hold spaces.
-fn run(dir: &Path, name: &str, args: &[&str]) -> Done {
-    let mut command = command(name, "");
-    command.args(args).env("XDG_CACHE_HOME", dir.join("cache"));
-    command.output().unwrap().into()
-}
-
-fn data(root: &Path, size: usize) -> String {
-    format!("imagefolder@{size}:{}", root.display())
-}
+use std::path::Path;
 
 #[test]
 fn a_folder_becomes_a_bundle_that_answers_as_it_was_judged() {

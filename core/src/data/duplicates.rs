@@ -13,7 +13,6 @@
 //! and a red picture, both nearly flat, has 5 bits and 11.9 levels; without the bound on levels there are 403 pairs
 //! within 7 bits, nearly all of them wrong. Mirrored, turned or strongly cropped copies are not found.
 
-use crate::image::luma;
 use crate::image::resize::{self, Side};
 use std::collections::HashMap;
 
@@ -24,59 +23,74 @@ pub const MAX_BITS: u32 = 7;
 pub const MAX_DIFFERENCE: f64 = 10.5;
 
 const SIDE: usize = 16;
-const PIXELS: usize = SIDE * SIDE;
+/// Pixels of a thumbnail.
+pub const PIXELS: usize = SIDE * SIDE;
+/// Both the thumbnail and the hash are made of so many by so many pixels.
+const MIDDLE: usize = 144;
 const MAX_SUM: u32 = (MAX_DIFFERENCE * PIXELS as f64) as u32;
 /// Pictures that one is compared with for each byte of its hash. Ordinary sets stay far below; in a set of a hundred
 /// thousand pictures of one blank wall, each is held against so many of about its brightness.
 const MOST_LOOKS: usize = 2000;
 
+/// What a picture looks like, whatever size it is looked at: made of the whole picture as it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The difference hash.
+    pub hash: u64,
+    /// 16 x 16 grey pixels.
+    pub thumbnail: [u8; PIXELS],
+}
+
+impl Look {
+    /// Of no picture.
+    pub const NONE: Self = Self { hash: 0, thumbnail: [0; PIXELS] };
+
+    /// Of a picture of this height and width; `grey` writes its row `y` in grey. Rows are asked for from the top, once
+    /// each.
+    pub fn of(height: usize, width: usize, grey: impl FnMut(usize, &mut [u8])) -> Self {
+        let side = |from: usize, to: usize| Side { from, to, first: 0, count: to };
+        // A large picture is gone through once.
+        let middle = resize::bilinear(1, (side(height, MIDDLE), side(width, MIDDLE)), grey);
+        let shrunk = |rows: usize, columns: usize| {
+            let row = |y: usize, out: &mut [u8]| {
+                out.iter_mut().zip(middle.iter().skip(y * MIDDLE)).for_each(|(to, from)| *to = *from);
+            };
+            resize::bilinear(1, (side(MIDDLE, rows), side(MIDDLE, columns)), row)
+        };
+        let mut thumbnail = [0; PIXELS];
+        thumbnail.iter_mut().zip(shrunk(SIDE, SIDE)).for_each(|(to, from)| *to = from);
+        let darker = |w: &[u8]| matches!(w, [left, right] if left < right);
+        let bits =
+            shrunk(8, 9).chunks_exact(9).flat_map(|row| row.windows(2).map(darker)).collect::<Vec<_>>();
+        Self { hash: bits.into_iter().fold(0, |hash, bit| hash << 1 | u64::from(bit)), thumbnail }
+    }
+}
+
 /// What is kept of a picture to compare it by: 0.3 KB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Print {
     sha256: [u8; 32],
-    hash: u64,
-    thumbnail: [u8; PIXELS],
+    look: Look,
     /// Of the thumbnail.
     sum: u32,
 }
 
 impl Print {
-    /// Of a picture, planar `[channels, height, width]` with 1 or 3 channels; `sha256` is its file's.
-    pub fn of(sha256: [u8; 32], pixels: &[u8], channels: usize, height: usize, width: usize) -> Self {
-        let grey = |y: usize, out: &mut [u8]| {
-            let row =
-                |c: usize| pixels.get((c * height + y) * width..).unwrap_or_default().iter().take(width);
-            if channels == 3 {
-                let colours = row(0).zip(row(1)).zip(row(2));
-                out.iter_mut().zip(colours).for_each(|(out, ((r, g), b))| *out = luma(*r, *g, *b));
-            } else {
-                out.iter_mut().zip(row(0)).for_each(|(out, b)| *out = *b);
-            }
-        };
-        let shrunk = |rows: usize, columns: usize| {
-            let side = |from: usize, to: usize| Side { from, to, first: 0, count: to };
-            resize::bilinear(1, (side(height, rows), side(width, columns)), grey)
-        };
-        let mut thumbnail = [0; PIXELS];
-        thumbnail.iter_mut().zip(shrunk(SIDE, SIDE)).for_each(|(to, from)| *to = from);
-        let darker = |w: &[u8]| matches!(w, [left, right] if left < right);
-        let small = shrunk(8, 9);
-        let bits = small.chunks_exact(9).flat_map(|row| row.windows(2).map(darker));
-        let hash = bits.fold(0, |hash, bit| hash << 1 | u64::from(bit));
-        let sum = thumbnail.iter().map(|b| u32::from(*b)).sum();
-        Self { sha256, hash, thumbnail, sum }
+    /// Of a picture; `sha256` is its file's.
+    pub fn new(sha256: [u8; 32], look: Look) -> Self {
+        Self { sha256, look, sum: look.thumbnail.iter().map(|b| u32::from(*b)).sum() }
     }
 
     /// Whether two pictures look alike, by the rule above.
     pub fn is_near(&self, other: &Self) -> bool {
-        (self.hash ^ other.hash).count_ones() <= MAX_BITS && {
+        (self.look.hash ^ other.look.hash).count_ones() <= MAX_BITS && {
             let apart = |(a, b): (&u8, &u8)| u32::from(a.abs_diff(*b));
-            self.thumbnail.iter().zip(&other.thumbnail).map(apart).sum::<u32>() <= MAX_SUM
+            self.look.thumbnail.iter().zip(&other.look.thumbnail).map(apart).sum::<u32>() <= MAX_SUM
         }
     }
 
     fn byte(&self, i: usize) -> u8 {
-        (self.hash >> (8 * i)) as u8
+        (self.look.hash >> (8 * i)) as u8
     }
 }
 
@@ -180,6 +194,7 @@ impl Joined {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::luma;
     use crate::rng::Rng;
 
     /// Smooth pictures of 40 x 30 pixels; the same `which` is the same scene, `noise` levels of noise on it.
@@ -203,7 +218,14 @@ mod tests {
         let mut sha = [0; 32];
         sha[..8].copy_from_slice(&which.to_le_bytes());
         sha[8..16].copy_from_slice(&noise.to_le_bytes());
-        Print::of(sha, &picture(which, noise), 3, 30, 40)
+        let pixels = picture(which, noise);
+        let grey = |y: usize, out: &mut [u8]| {
+            for (x, out) in out.iter_mut().enumerate() {
+                let at = |c: usize| pixels[(c * 30 + y) * 40 + x];
+                *out = luma(at(0), at(1), at(2));
+            }
+        };
+        Print::new(sha, Look::of(30, 40, grey))
     }
 
     #[test]
@@ -219,7 +241,7 @@ mod tests {
     /// A black and a dark picture have the same hash, which is why it is not enough.
     #[test]
     fn flat_pictures_are_told_apart_by_their_levels() {
-        let flat = |level: u8| Print::of([level; 32], &[level; 12], 1, 3, 4);
+        let flat = |level: u8| Print::new([level; 32], Look::of(3, 4, |_, out| out.fill(level)));
         assert!(flat(0).is_near(&flat(10)) && !flat(0).is_near(&flat(11)));
     }
 
@@ -231,10 +253,10 @@ mod tests {
         for i in 0..600 {
             // Hashes some bits away from another's, thumbnails some levels away.
             let mut copy = prints[rng.below(300) as usize].clone();
-            (0..rng.below(10)).for_each(|_| copy.hash ^= 1 << rng.below(64));
+            (0..rng.below(10)).for_each(|_| copy.look.hash ^= 1 << rng.below(64));
             let add = rng.below(24) as u8;
-            copy.thumbnail.iter_mut().for_each(|b| *b = b.saturating_add(add));
-            copy.sum = copy.thumbnail.iter().map(|b| u32::from(*b)).sum();
+            copy.look.thumbnail.iter_mut().for_each(|b| *b = b.saturating_add(add));
+            copy = Print::new(copy.sha256, copy.look);
             copy.sha256[20] = 1 + (i % 200) as u8;
             copy.sha256[21] = (i / 200) as u8;
             prints.push(copy);

@@ -197,9 +197,9 @@ fn grouped(pictures: &Pictures) -> Groups {
     let mut prints = Vec::with_capacity(pictures.len());
     let mut places = Vec::with_capacity(pictures.len());
     for i in pictures.good() {
-        let Some((pixels, width, height)) = pictures.get(i as usize) else { continue };
-        let sha256 = pictures.file_sha256(i as usize).unwrap_or_default();
-        prints.push(Print::of(sha256, pixels, pictures.channels(), height, width));
+        let (look, sha256) = (pictures.look(i as usize), pictures.file_sha256(i as usize));
+        let Some((look, sha256)) = look.zip(sha256) else { continue };
+        prints.push(Print::new(sha256, look));
         places.push(i);
     }
     let found = duplicates::groups(&prints);

@@ -82,8 +82,10 @@ pub enum Part {
         /// Of the stage.
         block: usize,
     },
-    /// Behind the last stage.
+    /// Behind the last stage, as far as the classifier.
     Head,
+    /// The last layer: all that knows the classes.
+    Classifier,
 }
 
 /// A node is one operation.

@@ -42,6 +42,7 @@ impl Graph {
             x = b.push("head.hidden", NodeOp::Linear { out: hidden.width }, &[x]);
             x = b.push("head.hidden_act", NodeOp::Activation(hidden.activation), &[x]);
         }
+        b.part = Part::Classifier;
         x = b.push("head.classifier", NodeOp::Linear { out: spec.classes }, &[x]);
         Ok(b.finish(x))
     }

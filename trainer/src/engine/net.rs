@@ -19,8 +19,8 @@ pub enum Mode {
     Eval,
     /// By the batch's, which the running ones follow.
     Train,
-    /// In the head as [`Self::Train`]; before it as [`Self::Eval`], and without gradients.
-    TrainHead,
+    /// The classifier as [`Self::Train`]; all before it as [`Self::Eval`], and without gradients.
+    TrainClassifier,
     /// By the batch's, which the running ones take this share of: recalibration.
     Recalibrate(f64),
 }
@@ -101,10 +101,10 @@ impl Runner {
                     value.unwrap_or_default()
                 })
                 .collect();
-            let frozen = mode == Mode::TrainHead && node.part != Part::Head;
+            let frozen = mode == Mode::TrainClassifier && node.part != Part::Classifier;
             values.push(Some(match (mode, frozen) {
                 (_, true) => tch::no_grad(|| self.node(params, i, node, inputs, Mode::Eval)),
-                (Mode::TrainHead, false) => self.node(params, i, node, inputs, Mode::Train),
+                (Mode::TrainClassifier, false) => self.node(params, i, node, inputs, Mode::Train),
                 (mode, false) => self.node(params, i, node, inputs, mode),
             }));
         }
@@ -150,7 +150,7 @@ impl Runner {
 pub fn batch_norm(x: &Tensor, w: &[&Tensor], mode: Mode, epsilon: NormEpsilon) -> Tensor {
     let (train, momentum) = match mode {
         Mode::Eval => (false, 0.0),
-        Mode::Train | Mode::TrainHead => (true, BN_MOMENTUM),
+        Mode::Train | Mode::TrainClassifier => (true, BN_MOMENTUM),
         Mode::Recalibrate(share) => (true, share),
     };
     x.batch_norm(Some(w[0]), Some(w[1]), Some(w[2]), Some(w[3]), train, momentum, epsilon.get(), true)

@@ -60,8 +60,8 @@ impl Optimizer {
                 if let Some(factor) = &factor {
                     let _ = g.g_mul_(factor);
                 }
-                let in_head = matches!(spec.part, Some(Part::Head) | None);
-                let lr = if in_head { lr } else { lr * self.recipe.backbone_lr };
+                let slower = spec.part.is_some_and(|part| part != Part::Classifier);
+                let lr = if slower { lr * self.recipe.backbone_lr } else { lr };
                 let decays = spec.role == Role::Weight || self.recipe.decay_norms_and_biases;
                 let decay = if decays { self.recipe.weight_decay } else { 0.0 };
                 match &mut m.second {
@@ -272,7 +272,7 @@ mod tests {
             adamw.step(&params, None, 0.01);
             let clipped = g * (0.5 / ((count as f64).sqrt() * g.abs())).min(1.0);
             for ([p, m, v], (spec, _)) in want.iter_mut().zip(trained()) {
-                let lr = if spec.part == Some(Part::Head) { 0.01 } else { 0.0025 };
+                let lr = if spec.part == Some(Part::Classifier) { 0.01 } else { 0.0025 };
                 *p *= 1.0 - lr * if spec.role == Role::Weight { 0.1 } else { 0.0 };
                 *m = 0.9 * *m + 0.1 * clipped;
                 *v = 0.999 * *v + 0.001 * clipped * clipped;

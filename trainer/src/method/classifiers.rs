@@ -81,12 +81,12 @@ impl Classifiers {
     }
 
     /// Who takes part in a step; none where all do.
-    fn active(&self, head_alone: bool) -> Option<Vec<bool>> {
-        if !self.left.contains(&true) && !head_alone {
+    fn active(&self, classifier_alone: bool) -> Option<Vec<bool>> {
+        if !self.left.contains(&true) && !classifier_alone {
             return None;
         }
         let mut active: Vec<bool> =
-            self.params.specs.iter().map(|s| !head_alone || s.part == Some(Part::Head)).collect();
+            self.params.specs.iter().map(|s| !classifier_alone || s.part == Some(Part::Classifier)).collect();
         let gone = self.runners.iter().zip(&self.left).filter(|(_, left)| **left);
         for &place in gone.flat_map(|(runner, _)| &runner.index) {
             active[place] = false;
@@ -126,8 +126,8 @@ impl Learner for Classifiers {
             Lesson::Labels => None,
             Lesson::Kd(teacher) | Lesson::Dkd(teacher) => Some(teacher.answer(batch)?),
         };
-        let head_alone = self.recipe.optimizer.head_alone(at.step / at.per_epoch.max(1));
-        let mode = if head_alone { Mode::TrainHead } else { Mode::Train };
+        let classifier_alone = self.recipe.optimizer.classifier_alone(at.step / at.per_epoch.max(1));
+        let mode = if classifier_alone { Mode::TrainClassifier } else { Mode::Train };
         let there = self.runners.iter().enumerate().filter(|(i, _)| self.left.get(*i) == Some(&false));
         let each: Vec<(usize, StudentLoss)> = there
             .map(|(i, runner)| {
@@ -146,7 +146,7 @@ impl Learner for Classifiers {
             losses.push((name("loss", *i), l.total.shallow_clone()));
             losses.extend(l.parts.iter().map(|(part, value)| (name(part, *i), value.shallow_clone())));
         }
-        Ok(Step { losses, active: self.active(head_alone) })
+        Ok(Step { losses, active: self.active(classifier_alone) })
     }
 
     fn networks(&self) -> Vec<&Runner> {

@@ -161,7 +161,7 @@ impl Generic {
 fn reached(spec: &ParamSpec, first: usize) -> bool {
     match spec.part {
         Some(Part::Block { stage, .. }) => stage >= first,
-        Some(Part::Head) => true,
+        Some(Part::Head | Part::Classifier) => true,
         Some(Part::Stem) | None => false,
     }
 }

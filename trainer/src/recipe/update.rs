@@ -33,10 +33,10 @@ pub struct Optimizer {
     /// Batches whose gradients are averaged for one update.
     #[serde(skip_serializing_if = "is_one")]
     pub accumulate: usize,
-    /// Factor on the learning rate of all that stands before the head.
+    /// Factor on the learning rate of all that stands before the classifier.
     #[serde(skip_serializing_if = "is_one_f64")]
     pub backbone_lr: f64,
-    /// Epochs at the start in which only the head learns; the rest is frozen, batch normalisation's statistics too.
+    /// Epochs at the start in which only the classifier learns; the rest is frozen, batch normalisation's statistics too.
     #[serde(skip_serializing_if = "is_default")]
     pub freeze_epochs: usize,
 }
@@ -109,8 +109,8 @@ impl Optimizer {
         check(at_least_0(self.backbone_lr), &key("backbone_lr"), self.backbone_lr.to_string(), "0 or more")
     }
 
-    /// Returns whether a step of `epoch` (from 0) trains the head alone.
-    pub fn head_alone(&self, epoch: usize) -> bool {
+    /// Returns whether a step of `epoch` (from 0) trains the classifier alone.
+    pub fn classifier_alone(&self, epoch: usize) -> bool {
         epoch < self.freeze_epochs || self.backbone_lr == 0.0
     }
 }

@@ -3,6 +3,7 @@
 use super::index::{Header, Record};
 use super::journal::Journal;
 use super::{Broken, FINISHED, LOCK, Pictures, Settings, space};
+use crate::data::duplicates::Look;
 use crate::data::listing::{Item, Listing, Stamp};
 use crate::image::Image;
 use crate::image::resize::{self, Side};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Raised when the same file would become other bytes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Pictures between two checkpoints: what a kill costs at most.
 const CHECKPOINT: u64 = 512;
 /// Pictures that are decoded ahead of the one that is written, for each thread.
@@ -145,9 +146,11 @@ fn write(
     let total = listing.items.len() as u64;
     for (i, item) in (0u32..).zip(&listing.items).skip(usize::try_from(journal.done()).unwrap_or(usize::MAX))
     {
-        let Decoded { width, height, pixels, file_sha256, pixel_sha256, error } = queue.take(i as usize);
+        let Decoded { width, height, pixels, file_sha256, pixel_sha256, look, error } =
+            queue.take(i as usize);
         let good = error.is_none();
-        let record = Record { offset: 0, width, height, label: item.label, good, file_sha256, pixel_sha256 };
+        let label = item.label;
+        let record = Record { offset: 0, width, height, label, good, file_sha256, pixel_sha256, look };
         let broken = error.map(|why| Broken { index: i, name: item.name.clone(), why });
         journal.append(record, &pixels, broken)?;
         if !good {
@@ -186,6 +189,7 @@ struct Decoded {
     pixels: Vec<u8>,
     file_sha256: [u8; 32],
     pixel_sha256: [u8; 32],
+    look: Look,
     /// Why there are no pixels.
     error: Option<String>,
 }
@@ -193,7 +197,8 @@ struct Decoded {
 impl Decoded {
     fn broken(file_sha256: [u8; 32], why: String) -> Self {
         let pixel_sha256 = Sha256::digest([]).into();
-        Self { width: 0, height: 0, pixels: Vec::new(), file_sha256, pixel_sha256, error: Some(why) }
+        let (pixels, look) = (Vec::new(), Look::NONE);
+        Self { width: 0, height: 0, pixels, file_sha256, pixel_sha256, look, error: Some(why) }
     }
 }
 
@@ -208,7 +213,8 @@ fn decoded(item: Option<&Item>, settings: &Settings) -> Decoded {
         Ok(image) => {
             let (width, height, pixels) = small(&image, settings);
             let pixel_sha256 = Sha256::digest(&pixels).into();
-            Decoded { width, height, pixels, file_sha256, pixel_sha256, error: None }
+            let look = Look::of(image.height(), image.width(), |y, out| image.row(y, 1, out));
+            Decoded { width, height, pixels, file_sha256, pixel_sha256, look, error: None }
         }
         Err(why) => Decoded::broken(file_sha256, why),
     }

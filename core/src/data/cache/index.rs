@@ -1,9 +1,11 @@
-//! `index.bin`: a header of 64 bytes and a record of 88 bytes for each picture, little-endian.
+//! `index.bin`: a header of 64 bytes and a record of 352 bytes for each picture, little-endian.
+
+use crate::data::duplicates::Look;
 
 /// Magic and version.
-const MAGIC: &[u8; 8] = b"GTNPHOT1";
+const MAGIC: &[u8; 8] = b"GTNPHOT2";
 pub(super) const HEADER: usize = 64;
-pub(super) const RECORD: usize = 88;
+pub(super) const RECORD: usize = 352;
 /// Of a record, what its check is over.
 const CHECKED: usize = RECORD - 4;
 
@@ -30,6 +32,8 @@ pub(super) struct Record {
     pub file_sha256: [u8; 32],
     /// Of its bytes in pixels.u8.
     pub pixel_sha256: [u8; 32],
+    /// Of the whole picture, before it was made small.
+    pub look: Look,
 }
 
 impl Header {
@@ -69,6 +73,8 @@ impl Record {
             &[u8::from(!self.good), 0],
             &self.file_sha256,
             &self.pixel_sha256,
+            &self.look.hash.to_le_bytes(),
+            &self.look.thumbnail,
         ];
         let mut bytes: [u8; RECORD] = filled(&parts);
         let check = check(&bytes);
@@ -93,6 +99,7 @@ impl Record {
             good: status == 0,
             file_sha256: take(&mut rest)?,
             pixel_sha256: take(&mut rest)?,
+            look: Look { hash: u64::from_le_bytes(take(&mut rest)?), thumbnail: take(&mut rest)? },
         })
     }
 
@@ -142,6 +149,7 @@ mod tests {
             good: true,
             file_sha256: [1; 32],
             pixel_sha256: [2; 32],
+            look: Look { hash: 1 << 63 | 5, thumbnail: std::array::from_fn(|i| i as u8) },
         };
         let bytes = record.bytes();
         assert_eq!((Record::parse(&bytes), record.end(3)), (Some(record), Some((1 << 35) + 3 * 400 * 256)));

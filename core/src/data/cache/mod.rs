@@ -79,7 +79,7 @@ struct Finished {
     index_sha256: String,
 }
 
-const SCHEMA: &str = "gtn.photos/1";
+const SCHEMA: &str = "gtn.photos/2";
 
 /// A picture that cannot be read: a line of `broken.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

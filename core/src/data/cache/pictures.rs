@@ -2,6 +2,7 @@
 
 use super::index::{HEADER, Header, RECORD, Record};
 use super::{BROKEN, Broken, FINISHED, Finished, INDEX, PIXELS, SCHEMA};
+use crate::data::duplicates::Look;
 use crate::data::listing::Listing;
 use crate::io::artifact;
 use crate::{Error, Result};
@@ -9,7 +10,7 @@ use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// Bytes of the largest index: 20 million pictures.
+/// Bytes of the largest index: 6 million pictures.
 const MAX_INDEX: u64 = 2 << 30;
 
 /// Every picture of a listing, by its place there. Pixels are read from disk when they are looked at, and the system
@@ -94,6 +95,11 @@ impl Pictures {
     /// SHA-256 of picture `i`'s file, as stored in the set.
     pub fn file_sha256(&self, i: usize) -> Option<[u8; 32]> {
         Some(self.records.get(i)?.file_sha256)
+    }
+
+    /// What picture `i` looks like, whatever size it is kept at; none for a broken one.
+    pub fn look(&self, i: usize) -> Option<Look> {
+        self.records.get(i).filter(|r| r.good).map(|r| r.look)
     }
 
     /// Indices of pictures that can be read, ascending.

@@ -120,6 +120,14 @@ fn the_identity_is_of_the_files_and_not_of_the_size() {
             .unwrap()
     };
     assert_eq!(sha(SIZE), sha(8));
+    // Which pictures are copies, and so the parts, do not depend on the size that they are looked at either.
+    let open = |size| {
+        let cache = dir.path().join("cache");
+        Photos::open_in(&cache, &source, size, 0.0, &mut unwatched).unwrap()
+    };
+    for size in [4, 9, 40] {
+        assert_eq!(open(size).groups, open(SIZE).groups, "{size}");
+    }
     let before = sha(SIZE);
     fs::write(dir.path().join("set of ü/train/b/03.png"), picture(77)).unwrap();
     assert_ne!(sha(SIZE), before);
