@@ -7,8 +7,8 @@
 //! of the 16 x 16 grey thumbnails is at most [`MAX_DIFFERENCE`] of 255 levels. The hash alone takes flat pictures for
 //! each other, the thumbnail alone dark ones.
 //!
-//! The bounds were chosen on 4,317 photographs of flowers as Pillow decodes them: 18 pairs are near by them (17 as
-//! decoded here: one almost black pair has an eighth bit), and each is one photograph or one
+//! The bounds were chosen on 4,317 photographs of flowers as Pillow decodes them: 18 pairs are near by them (16 as
+//! decoded and shrunk here: hashes of almost black pairs have an eighth bit), and each is one photograph or one
 //! scene twice (a grey copy, another crop of some pixels, the next shot of a series). The first wrong pair, a purple
 //! and a red picture, both nearly flat, has 5 bits and 11.9 levels; without the bound on levels there are 403 pairs
 //! within 7 bits, nearly all of them wrong. Mirrored, turned or strongly cropped copies are not found.
