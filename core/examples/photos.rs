@@ -33,14 +33,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}: {bytes} bytes in {:?}, {rate:.0} pictures/s", pictures.dir().display(), start.elapsed());
     pictures.broken().iter().for_each(|b| println!("broken: {}: {}", b.name, b.why));
 
-    let start = Instant::now();
     let good = pictures.good();
-    let print = |&i: &u32| {
-        let (pixels, width, height) = pictures.get(i as usize)?;
-        Some(Print::of(pictures.file_sha256(i as usize)?, pixels, pictures.channels(), height, width))
-    };
+    let print = |&i: &u32| Some(Print::new(pictures.file_sha256(i as usize)?, pictures.look(i as usize)?));
     let prints: Vec<Print> = good.iter().filter_map(print).collect();
-    println!("prints in {:?}", start.elapsed());
     let start = Instant::now();
     let found = groups(&prints);
     println!(
