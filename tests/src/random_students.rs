@@ -68,7 +68,7 @@ pub fn survive(dir: &Path, count: u64, targets: usize) -> Result<Outcome> {
 
 /// Export, which compares ONNX Runtime with the reference evaluator's answers, and verify. Random labels:
 /// accuracy is no gate here.
-fn chain(dir: &Path, name: &str, target: &str, precision: &str) -> Option<String> {
+pub fn chain(dir: &Path, name: &str, target: &str, precision: &str) -> Option<String> {
     let d = dir.display();
     let bundle = format!("{d}/{name}.{target}.{precision}.gtn");
     let export = format!(
@@ -96,8 +96,8 @@ fn inputs(bundle: &Path) -> Result<()> {
     npy::write(&bundle.with_extension("npy"), &tensor)
 }
 
-/// Checks and runs every bundle of the folder in Python; answers are held to the bundle's own bound.
-fn by_python(dir: &Path, failures: &mut Vec<String>) -> Result<usize> {
+/// Checks and runs every bundle of the folder in Python, and returns how many there are; answers are held to the bundle's own bound.
+pub fn by_python(dir: &Path, failures: &mut Vec<String>) -> Result<usize> {
     let python = root().join(".venv-oracles/bin/python"); // scripts/setup.sh --oracles
     let out = Command::new(&python).arg(root().join("scripts/onnx-oracle.py")).arg(dir).output();
     let done: Done = out.map_err(|e| Error::io(&python, "run", e))?.into();

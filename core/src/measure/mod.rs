@@ -1,6 +1,7 @@
 //! What was measured and what may be said of it: samples, statistics, parity, warnings, comparisons, reports.
 
 pub mod compare;
+pub mod confusion;
 pub mod distributions;
 pub mod op_profile;
 pub mod overview;

@@ -9,11 +9,15 @@ use gtn_core::data::{DataSource, Part};
 use gtn_core::io::artifact;
 use gtn_core::io::npy;
 use gtn_core::io::tensors::Tensor as CoreTensor;
+use gtn_core::measure::confusion::Confusion;
 use gtn_core::program::exit;
 use gtn_core::program::progress::bars;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
+
+/// Classes that are told, the worst first.
+const WORST: usize = 20;
 
 /// `gtn-train eval`
 pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
@@ -41,18 +45,21 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
     let logits = evaluate::logits((&net.runner, &net.params), &test, &dir.file.preprocess, device)?;
     let a = evaluate::accuracy(&logits, &test.labels, test.classes);
     let a = a.map_err(|odd| Error::Failed(format!("{}: on test, {odd}", args.dir.display())))?;
+    let confusion = Confusion::of(&logits, &test.labels, test.classes)?;
     if let Some(path) = &args.logits {
         npy::write(path, &CoreTensor::f32(&[test.len(), test.classes], logits))?;
     }
     if args.json {
         exit::print(&artifact::to_json(&a)?)
     } else {
-        let mut table = Table::new(["model", "split", "images", "top-1", "top-5", "entropy"]);
+        let mut table = Table::new(["model", "split", "images", "top-1", "top-5", "macro-F1", "entropy"]);
         let name = arch.name.clone();
         let mut row = vec![name, "test".into(), a.n.to_string()];
         row.extend([format::percent(a.top1), format::percent(a.top5)]);
+        row.push(confusion.macro_f1().map_or("-".into(), |f1| format!("{f1:.3}")));
         row.push(a.entropy.map_or("-".into(), |e| format!("{e:.3} nats")));
         table.row(row);
-        exit::print(&table.render())
+        let classes = confusion.table(&dir.file.labels, WORST);
+        exit::print(&format!("{}\n{}", table.render(), classes.render()))
     }
 }

@@ -1,6 +1,6 @@
 //! The end of a run: its page, its table, and away with the checkpoints; all of it from the folders alone.
 
-use crate::commands::save::Diverged;
+use crate::commands::save::{CLASSES, CLASSES_SCHEMA, Classes, Diverged};
 use crate::commands::train::{LAST_FILE, Output, Plan};
 use crate::engine::{checkpoint, report};
 use crate::recipe::Recipe;
@@ -13,6 +13,9 @@ use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
 use std::path::Path;
+
+/// Classes that a page shows, the worst first.
+const WORST: usize = 30;
 
 /// A run whose networks are all written: what a kill kept from being done after them is done now.
 pub fn finish_again(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
@@ -28,7 +31,9 @@ pub fn finish_again(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<
 /// From the folders alone: report.html, the table, and away with the checkpoints.
 pub fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
     let out = plan.run.out.as_path();
-    let mut table = Table::new(["network", "params", "MACs", "split", "images", "top-1", "top-5"]);
+    let mut table =
+        Table::new(["network", "params", "MACs", "split", "images", "top-1", "top-5", "macro-F1"]);
+    let mut classes = Vec::new();
     let mut epochs = 0;
     for output in outputs {
         let path = output.dir.join("train.json");
@@ -38,7 +43,12 @@ pub fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
         let train: TrainFile = artifact::read_schema(&path, TRAIN_SCHEMA)?;
         epochs = train.epochs;
         let cost = Cost::of(&Graph::lower(&output.file.arch)?);
+        // Folders of an older program have none.
+        let path = output.dir.join(CLASSES);
+        let known: Option<Classes> =
+            path.exists().then(|| artifact::read_schema(&path, CLASSES_SCHEMA)).transpose()?;
         for (split, a) in train.accuracy {
+            let confusion = known.as_ref().and_then(|c| c.confusion.get(&split));
             table.row([
                 output.file.arch.name.clone(),
                 format::count(cost.params),
@@ -47,12 +57,17 @@ pub fn finish(plan: &Plan, outputs: &[Output], recipe: &Recipe) -> Result<()> {
                 a.n.to_string(),
                 format::percent(a.top1),
                 format::percent(a.top5),
+                confusion.and_then(|c| c.macro_f1()).map_or("-".into(), |f1| format!("{f1:.3}")),
             ]);
+        }
+        // Choices are made on val; test is only stated.
+        if let Some(val) = known.as_ref().and_then(|c| c.confusion.get("val")) {
+            classes.push((output.file.arch.name.clone(), val.table(&output.file.labels, WORST)));
         }
     }
     let title = format!("{} ({})", plan.command, plan.method);
     let subtitle = format!("{}, {epochs} epochs, seed {}", plan.data_name(), recipe.seed);
-    report::write(out, &title, &subtitle, &table)?;
+    report::write(out, &title, &subtitle, &table, &classes)?;
     checkpoint::clear(out)?;
     let told = exit::print(&format!("{}\n{}\n", table.render(), out.display()));
     exit::work_first(verdict(out, outputs), told)

@@ -1,7 +1,7 @@
 //! Writes a trained folder: arch.json, weights, golden set, and train.json last (its presence says the
 //! run is finished).
 
-use crate::engine::evaluate::{evaluate, logits};
+use crate::engine::evaluate::{self, logits};
 use crate::engine::net::Runner;
 use crate::engine::params::{Params, to_vec};
 use crate::engine::train_loop::Outcome;
@@ -11,6 +11,7 @@ use gtn_core::data::split::stratified;
 use gtn_core::data::{DataSha256, ImageSet};
 use gtn_core::io::artifact;
 use gtn_core::ir::weights::Weights;
+use gtn_core::measure::confusion::Confusion;
 use gtn_core::measure::parity::not_finite;
 use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,20 @@ pub struct Finished<'a> {
     pub which: usize,
     /// More for train.json.
     pub ext: BTreeMap<String, serde_json::Value>,
+}
+
+/// Which classes are taken for which, on val and test.
+pub const CLASSES: &str = "classes.json";
+/// Of [`Classes`].
+pub const CLASSES_SCHEMA: &str = "gtn.classes/1";
+
+/// classes.json.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    schema: String,
+    /// By part: val, test.
+    pub confusion: BTreeMap<String, Confusion>,
 }
 
 /// What became of a network at the end of its run.
@@ -98,12 +113,14 @@ pub fn save(
         |set: &str, odd| Ok(Saved::Diverged(format!("on {set}, {odd} after step {steps}, the last")));
     let net = (runner, params);
     let preprocess = &file.preprocess;
-    let mut accuracy = BTreeMap::new();
+    let (mut accuracy, mut confusion) = (BTreeMap::new(), BTreeMap::new());
     for (name, set) in [("val", val), ("test", test)].into_iter().filter(|(_, set)| !set.is_empty()) {
-        match evaluate(net, set, preprocess, device)? {
+        let logits = logits(net, set, preprocess, device)?;
+        match evaluate::accuracy(&logits, &set.labels, set.classes) {
             Ok(found) => accuracy.insert(name.to_owned(), found),
             Err(odd) => return diverged(name, odd),
         };
+        confusion.insert(name.to_owned(), Confusion::of(&logits, &set.labels, set.classes)?);
     }
 
     let golden_set = if val.is_empty() { test } else { val };
@@ -140,6 +157,7 @@ pub fn save(
     weights.write(&out.join("weights.safetensors"), &runner.graph)?;
     golden.to_map(&file.arch).write(&out.join("golden.safetensors"))?;
     artifact::write_json(&out.join("arch.json"), &file)?;
+    artifact::write_json(&out.join(CLASSES), &Classes { schema: CLASSES_SCHEMA.into(), confusion })?;
     artifact::write_json(&out.join("train.json"), &train)?;
     Ok(Saved::Finished)
 }

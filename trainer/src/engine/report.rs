@@ -11,14 +11,26 @@ use std::path::Path;
 /// Points of a curve: more cannot be seen.
 const POINTS: usize = 400;
 
-/// Writes `DIR/report.html`: losses, learning rate and val accuracy over the steps, and `summary`.
-pub fn write(dir: &Path, title: &str, subtitle: &str, summary: &Table) -> Result<()> {
+/// Writes `DIR/report.html`: losses, learning rate and val accuracy over the steps, `summary`, and of each network its
+/// `classes`.
+pub fn write(
+    dir: &Path,
+    title: &str,
+    subtitle: &str,
+    summary: &Table,
+    classes: &[(String, Table)],
+) -> Result<()> {
     let path = dir.join("loss.jsonl");
-    let html = page(&artifact::read_text(&path)?, &path, (title, subtitle), summary)?;
+    let html = page(&artifact::read_text(&path)?, &path, (title, subtitle), (summary, classes))?;
     artifact::write_atomic(&dir.join("report.html"), html.as_bytes())
 }
 
-fn page(text: &str, path: &Path, (title, subtitle): (&str, &str), summary: &Table) -> Result<String> {
+fn page(
+    text: &str,
+    path: &Path,
+    (title, subtitle): (&str, &str),
+    (summary, classes): (&Table, &[(String, Table)]),
+) -> Result<String> {
     let mut losses: Vec<Series> = Vec::new();
     let mut lr = Series { name: "learning rate".into(), points: Vec::new() };
     let mut val = Series { name: "val top-1".into(), points: Vec::new() };
@@ -53,6 +65,9 @@ fn page(text: &str, path: &Path, (title, subtitle): (&str, &str), summary: &Tabl
     let losses: Vec<Series> = losses.into_iter().map(averaged).collect();
     let mut page = Page::new(title, subtitle);
     page.table(summary);
+    for (network, table) in classes {
+        page.heading(&format!("Classes on val: {network}")).table(table);
+    }
     page.heading("Loss").plot(
         &lines(&losses, "step", "loss", "training losses"),
         "Losses of the training batches, averaged over neighbouring steps.",
@@ -113,11 +128,11 @@ mod tests {
             .map(|i| format!("{{\"step\":{i},\"lr\":0.1,\"loss\":{},\"kl\":1.0}}\n", 2.0 / f64::from(i)))
             .collect();
         text.push_str("{\"epoch\":1,\"val_top1\":0.5}\n{\"epoch\":2,\"val_top1\":0.75}\n");
-        let html = page(&text, Path::new("loss.jsonl"), ("T", "s"), &Table::new(["a"])).unwrap();
+        let html = page(&text, Path::new("loss.jsonl"), ("T", "s"), (&Table::new(["a"]), &[])).unwrap();
         assert_eq!(html.matches("<svg").count(), 3);
         assert!(html.contains(">kl</text>"));
-        let bad =
-            page("{\"step\":1}\n{", Path::new("loss.jsonl"), ("T", "s"), &Table::new(["a"])).unwrap_err();
+        let bad = page("{\"step\":1}\n{", Path::new("loss.jsonl"), ("T", "s"), (&Table::new(["a"]), &[]))
+            .unwrap_err();
         assert!(bad.to_string().starts_with("loss.jsonl: line 2: "), "{bad}");
     }
 }

@@ -1,0 +1,40 @@
+//! Networks known by name go the whole way: reference evaluator, export in fp32 and int8, Python's ONNX checker and ONNX
+//! Runtime, and gtn-run on each of its backends.
+#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
+
+use gtn_core::ir::arch::Input;
+use gtn_core::nets::zoo;
+use gtn_tests::random_students::{by_python, chain};
+use gtn_tests::{random_student, run, small_fashion};
+
+/// One of each kind: squeeze-and-excitation, HardSwish and a hidden layer; uneven SAME padding; another width; the
+/// shortcuts and the pooling of ResNets.
+const NAMES: [&str; 4] = ["mobilenetv3-small", "efficientnet-lite0", "mobilenetv2-0.35", "resnet18"];
+
+#[test]
+fn named_networks_survive_on_every_backend() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    small_fashion(&dir.join("data"), 200, 20).unwrap();
+    let input = Input { channels: 1, height: 28, width: 28 };
+    let mut failures = Vec::new();
+    for (seed, name) in (0..).zip(NAMES) {
+        let arch = zoo::named(name, input, 10).unwrap().unwrap();
+        random_student(&dir.join(name), arch, "fashion-mnist", 4, seed).unwrap();
+        for precision in ["fp32", "int8"] {
+            let target = "rpi5";
+            failures.extend(chain(dir, name, target, precision));
+            for backend in ["rust", "wgpu --allow-software"] {
+                let bundle = dir.join(format!("{name}.{target}.{precision}.gtn"));
+                let args = format!("verify {} --backend {backend}", bundle.display());
+                let done = run("gtn-run", &args);
+                if done.code != Some(0) {
+                    failures.push(format!("gtn-run {args}\n{}{}", done.stdout, done.stderr));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(by_python(dir, &mut failures).unwrap(), 2 * NAMES.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
