@@ -98,6 +98,9 @@ pub struct Int8Args {
     /// Top-1 that may be lost on val, in points
     #[arg(long, value_name = "POINTS", default_value_t = 0.5)]
     pub max_drop: f64,
+    /// What one class may lose, in points, beyond doubt (default: 5 or more are a warning)
+    #[arg(long, value_name = "POINTS")]
+    pub max_class_drop: Option<f64>,
     /// Cross-layer equalisation
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub equalise: Switch,

@@ -112,6 +112,9 @@ impl Int8Plan {
         if !(0.0..=100.0).contains(&args.max_drop) {
             return Err(Error::usage(format!("--max-drop {}: wanted 0 to 100 points", args.max_drop)));
         }
+        if let Some(most) = args.max_class_drop.filter(|most| !(0.0..=100.0).contains(most)) {
+            return Err(Error::usage(format!("--max-class-drop {most}: wanted 0 to 100 points")));
+        }
         let fp32 = match args.keep_fp32.as_str() {
             "auto" => None,
             "none" => Some(Default::default()),
@@ -126,6 +129,7 @@ impl Int8Plan {
             bias_correction: args.bias_correction.decided(),
             fp32,
             max_drop: args.max_drop,
+            max_class_drop: args.max_class_drop,
         };
         let data = args.calib.as_ref().map(|data| data.parse()).transpose()?;
         Ok(Self { data, images: args.calib_images, asked, per_tensor: args.per_tensor })

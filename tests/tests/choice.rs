@@ -153,6 +153,8 @@ fn flags_are_judged_before_any_work() {
     for (flags, wanted) in [
         ("--max-drop nan --precision fp16", "--max-drop NaN"),
         ("--max-drop inf", "--max-drop inf"),
+        ("--max-class-drop -1", "--max-class-drop -1"),
+        ("--max-class-drop nan", "--max-class-drop NaN"),
         ("--calibration best", "--calibration best"),
         ("--calib-images 0", "--calib-images is 0"),
         ("--calib nothing", "unknown data `nothing`"),

@@ -108,7 +108,7 @@ impl Source<'_> {
                 judged.drop, judged.images, self.plan.asked.max_drop
             )));
         }
-        let stated = state(calibration, (Precision::Fp16, &model), fp32, self.plan.asked.max_drop)?;
+        let stated = state(calibration, (Precision::Fp16, &model), fp32, &self.plan.asked)?;
         let tolerance = Tolerance::FP16;
         Ok(PrecisionCandidate {
             precision: Precision::Fp16,
@@ -132,7 +132,7 @@ impl Source<'_> {
         let (graph, weights) = norm_to_depthwise::norm_to_depthwise(self.graph, self.weights)?;
         let mut search = Search::start(graph, weights, scheme, calibration, self.describe)?;
         let found = find(&mut search, &self.plan.asked, fp32)?;
-        let stated = state(calibration, (Precision::Int8, &found.model), fp32, self.plan.asked.max_drop)?;
+        let stated = state(calibration, (Precision::Int8, &found.model), fp32, &self.plan.asked)?;
         let equalised = &search.prepared(found.recipe.equalise)?.equalised;
         let report = Int8Report {
             scheme,

@@ -164,6 +164,8 @@ impl Done<'_> {
         }
         if let Some(stated) = &shipped.stated {
             text.push_str(&format!("{}\n", stated.sentence(shipped.precision)));
+            let told = stated.worst_class.and_then(|class| class.warning(&self.student.file.labels));
+            told.iter().for_each(|told| text.push_str(&format!("warning: {told}\n")));
         }
         if let Some(worst) = shipped.int8.as_ref().and_then(|r| sqnr::worst(&r.layers)) {
             text.push_str(&format!("least exact layer by itself: {worst}\n"));

@@ -44,6 +44,8 @@ pub struct Calibration {
     /// For the manifest: SHA-256 of the calibration images' bytes.
     pub sha256: String,
     /// u8 image to input.
+    /// The classes' names.
+    pub labels: Vec<String>,
     preprocess: Preprocess,
     ort_lib: Option<PathBuf>,
 }
@@ -143,6 +145,7 @@ impl Calibration {
             judged_on,
             stated_on,
             sha256,
+            labels: student.file.labels.clone(),
             preprocess: student.file.preprocess.clone(),
             ort_lib,
         })

@@ -33,6 +33,8 @@ pub struct Asked {
     pub fp32: Option<BTreeSet<String>>,
     /// Top-1 that int8 may lose on val, in points.
     pub max_drop: f64,
+    /// What one class may lose, in points; none: a large loss is a warning.
+    pub max_class_drop: Option<f64>,
 }
 
 /// A recipe is all that makes an int8 network out of a trained one and its calibration images.
@@ -86,6 +88,39 @@ pub struct Stated {
     pub found: Judged,
     /// 95 % interval of the points lost, on the same images (Bonett and Price 2012).
     pub drop_ci95: [f64; 2],
+    /// The class that lost most, by the interval's lower end: a mean may hide one that died.
+    pub worst_class: Option<ClassDrop>,
+}
+
+/// This is what one class lost on images that chose nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ClassDrop {
+    /// Its number.
+    pub class: u16,
+    /// Images of it.
+    pub images: usize,
+    /// Points of its recall lost.
+    pub drop: f64,
+    /// 95 % interval of that.
+    pub drop_ci95: [f64; 2],
+}
+
+/// Points that a class may lose before it is told of.
+const CLASS_DROP: f64 = 5.0;
+
+impl ClassDrop {
+    /// Returns what is to be told of it: more than 5 points lost, and the interval leaves no doubt that some are.
+    /// `labels` are the classes' names.
+    pub fn warning(&self, labels: &[String]) -> Option<String> {
+        let [low, high] = self.drop_ci95;
+        let name = labels.get(usize::from(self.class)).map_or("?", String::as_str);
+        (self.drop > CLASS_DROP && low > 0.0).then(|| {
+            format!(
+                "class `{name}` loses {:.2} points (95 % CI {low:.2} to {high:.2}) on {} val images that chose nothing",
+                self.drop, self.images
+            )
+        })
+    }
 }
 
 impl Stated {
@@ -216,12 +251,13 @@ pub fn judge(calibration: &Calibration, model: &[u8], fp32: &Reference) -> Resul
 }
 
 /// Returns the top-1 of what is to ship on the val images that chose nothing; `None` where there are none. It
-/// is an error if the interval lies above `max_drop` as a whole: the gate was passed by luck.
+/// is an error if the interval lies above what was asked for as a whole, of all images or of one class: the gate was
+/// passed by luck.
 pub fn state(
     calibration: &Calibration,
     (precision, model): (Precision, &[u8]),
     fp32: &Reference,
-    max_drop: f64,
+    asked: &Asked,
 ) -> Result<Option<Stated>> {
     let set = &calibration.stated_on;
     if set.is_empty() {
@@ -230,6 +266,19 @@ pub fn state(
     let logits = calibration.feed(set).logits(model)?;
     let stated = stated(set, &fp32.stated, &logits);
     let [low, high] = stated.drop_ci95;
+    let max_drop = asked.max_drop;
+    let too_much = |class: &ClassDrop| asked.max_class_drop.is_some_and(|most| class.drop_ci95[0] > most);
+    if let Some(class) = stated.worst_class.filter(too_much) {
+        let [low, high] = class.drop_ci95;
+        let name = calibration.labels.get(usize::from(class.class)).map_or("?", String::as_str);
+        return Err(Error::Failed(format!(
+            "{precision}: class `{name}` loses {:.2} points (95 % CI {low:.2} to {high:.2}) on {} val images that chose \
+             nothing, --max-class-drop allows {}",
+            class.drop,
+            class.images,
+            asked.max_class_drop.unwrap_or_default()
+        )));
+    }
     if low <= max_drop {
         return Ok(Some(stated));
     }
@@ -254,7 +303,16 @@ fn stated(set: &ImageSet, fp32: &[f32], logits: &[f32]) -> Stated {
     let pairs: Vec<(bool, bool)> = rows(fp32).into_iter().zip(rows(logits)).collect();
     let only = |which: (bool, bool)| pairs.iter().filter(|p| **p == which).count();
     let (_, ci) = paired_share_ci95(only((true, false)), only((false, true)), set.len());
-    Stated { found: beside(set, fp32, logits), drop_ci95: ci.map(|x| 100.0 * x) }
+    let of_class = |class: u16| {
+        let of = || pairs.iter().zip(&set.labels).filter(move |(_, label)| **label == class);
+        let only = |which: (bool, bool)| of().filter(|(p, _)| **p == which).count();
+        let images = of().count();
+        let (drop, ci) = paired_share_ci95(only((true, false)), only((false, true)), images);
+        ClassDrop { class, images, drop: 100.0 * drop, drop_ci95: ci.map(|x| 100.0 * x) }
+    };
+    let classes = (0u16..).take(set.classes).map(of_class).filter(|c| c.images > 0);
+    let worst_class = classes.max_by(|a, b| a.drop_ci95[0].total_cmp(&b.drop_ci95[0]));
+    Stated { found: beside(set, fp32, logits), drop_ci95: ci.map(|x| 100.0 * x), worst_class }
 }
 
 /// Returns the mean over images of KL(softmax(reference) || softmax(logits)), in nats.
@@ -307,6 +365,12 @@ mod tests {
         assert_eq!((found.found.images, found.found.fp32_top1, found.found.top1), (10, 1.0, 0.8));
         let (_, wanted) = paired_share_ci95(2, 0, 10);
         assert_eq!(found.drop_ci95, wanted.map(|x| 100.0 * x));
+        let class = found.worst_class.unwrap();
+        assert_eq!((class.class, class.images, class.drop), (0, 10, 20.0));
+        assert_eq!(class.drop_ci95, found.drop_ci95);
+        assert_eq!(class.warning(&["a".into()]), None, "2 of 10 may be chance");
+        let sure = ClassDrop { drop_ci95: [1.0, 39.0], ..class };
+        assert!(sure.warning(&["a".into()]).unwrap().starts_with("class `a` loses 20.00 points"));
         let text = found.sentence(Precision::Int8);
         assert!(
             text.starts_with("int8: 80.00 % on 10 val images that chose nothing, -20.00 points"),
