@@ -153,7 +153,7 @@ fn flags_are_judged_before_any_work() {
     for (flags, wanted) in [
         ("--max-drop nan --precision fp16", "--max-drop NaN"),
         ("--max-drop inf", "--max-drop inf"),
-        ("--max-class-drop -1", "--max-class-drop -1"),
+        ("--max-class-drop 101", "--max-class-drop 101"),
         ("--max-class-drop nan", "--max-class-drop NaN"),
         ("--calibration best", "--calibration best"),
         ("--calib-images 0", "--calib-images is 0"),
