@@ -106,8 +106,7 @@ pub fn small_fashion(dir: &Path, train: usize, test: usize) -> Result<()> {
         let set = set.subset(&indices);
         let n = u32::try_from(set.len()).unwrap_or(0).to_be_bytes();
         let side = 28u32.to_be_bytes();
-        let images =
-            [&0x0803u32.to_be_bytes()[..], &n, &side, &side, &set.all_pixels().unwrap()[..]].concat();
+        let images = [&0x0803u32.to_be_bytes()[..], &n, &side, &side, &set.all_pixels()?[..]].concat();
         let bytes: Vec<u8> = set.labels.iter().map(|&l| l as u8).collect();
         let labels = [&0x0801u32.to_be_bytes()[..], &n, &bytes].concat();
         artifact::write_atomic(&dir.join(format!("{part}-images-idx3-ubyte")), &images)?;

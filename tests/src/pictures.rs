@@ -1,5 +1,7 @@
 //! A folder of made pictures, and programs that keep its caches beside it.
 
+#![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
+
 use crate::{Done, command};
 use gtn_core::image::to_png;
 use gtn_core::rng::Rng;
