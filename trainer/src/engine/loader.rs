@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use tch::{Device, Kind, Tensor};
 
-/// Batches made ahead of training by each thread.
+/// Batches made ahead of training, by all threads together; one by each at least.
 const AHEAD: usize = 4;
 
 /// One step's images and what is known of them, on the training device. `n` images of `[C, H, W]`.
@@ -178,7 +178,7 @@ impl Loader {
 
 /// A thread that makes every `count`-th batch from `first` on.
 fn batch_thread(source: &Arc<Source>, first: usize, count: usize) -> Result<Receiver<Result<HostBatch>>> {
-    let (sender, batches) = sync_channel(AHEAD);
+    let (sender, batches) = sync_channel((AHEAD / count).max(1));
     let source = Arc::clone(source);
     let work = move || {
         let mut order = (u64::MAX, Vec::new());
