@@ -57,7 +57,8 @@ impl Fitted {
         let line = Line::fit(&points).ok_or_else(|| {
             Error::input(
                 path,
-                "the times of its whole networks do not lie on a line over the sums of their operators",
+                "the times of its whole networks do not rise with the sums of their operators: other work disturbed the \
+                 measuring; measure again",
             )
         })?;
         if !SCALE.contains(&line.scale) {
