@@ -1,7 +1,7 @@
 //! The end of a run: its page, its table, and away with the checkpoints; all of it from the folders alone.
 
+use crate::commands::plan::{LAST_FILE, Output, Plan};
 use crate::commands::save::{CLASSES, CLASSES_SCHEMA, Classes, Diverged};
-use crate::commands::train::{LAST_FILE, Output, Plan};
 use crate::engine::{checkpoint, report};
 use crate::recipe::Recipe;
 use gtn_core::artifacts::model_dir::{TRAIN_SCHEMA, TrainFile};

@@ -5,6 +5,7 @@ pub mod data;
 pub mod eval;
 pub mod finish;
 pub mod init;
+pub mod plan;
 pub mod pool;
 pub mod save;
 pub mod search;

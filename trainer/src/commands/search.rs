@@ -2,8 +2,9 @@
 //! candidate's BN statistics are recalibrated on training images, then it is judged on val, never on test.
 
 use crate::cli::SearchArgs;
+use crate::commands::plan::OWN_DATA;
 use crate::commands::set_up;
-use crate::commands::train::{OWN_DATA, SUPERNET};
+use crate::commands::train::SUPERNET;
 use crate::engine::evaluate::evaluate;
 use crate::engine::net::Mode;
 use crate::engine::params::Params;

@@ -1,7 +1,7 @@
 //! The teacher that a command line names: a trained folder, or any ONNX classifier.
 
 use crate::cli::TeacherSource;
-use crate::commands::train::OWN_DATA;
+use crate::commands::plan::OWN_DATA;
 use crate::engine::loader::Source;
 use crate::engine::net::Net;
 use crate::method::answers::{Answers, Key, SCHEMA};

@@ -1,10 +1,11 @@
 //! `teacher` and `student`: from arguments to trained folders.
 
-use crate::cli::{KdMethod, RunArgs, StudentArgs, TeacherArgs, TeacherMethod, TeacherSource};
+use crate::cli::{KdMethod, StudentArgs, TeacherArgs, TeacherMethod};
 use crate::commands::finish::{finish, finish_again};
 use crate::commands::init::Init;
+use crate::commands::plan::{Output, Plan};
 use crate::commands::save;
-use crate::commands::save::{DIVERGED, Diverged, Finished, Saved};
+use crate::commands::save::{Diverged, Finished, Saved};
 use crate::commands::teacher::Opened;
 use crate::commands::{resolve_recipe, set_up, warn_of_one_class};
 use crate::engine::device;
@@ -30,36 +31,12 @@ use gtn_core::program::progress::bars;
 use gtn_core::program::signals::Signals;
 use gtn_core::{Error, Result};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tch::Device;
 
 /// The supernet that a generic teacher was trained with: what `search` starts from.
 pub const SUPERNET: &str = "supernet.safetensors";
-
-/// Everything about one run but its data.
-pub struct Plan<'a> {
-    /// `teacher` or `student`.
-    pub command: &'static str,
-    /// As in train.json.
-    pub method: &'static str,
-    archs: &'a [String],
-    /// What every run takes.
-    pub run: &'a RunArgs,
-    teacher: Option<&'a TeacherSource>,
-    kd: KdMethod,
-    /// Of a generic teacher's students.
-    space: Option<Space>,
-    /// Where ids are looked up.
-    pools: Pools,
-}
-
-impl Plan<'_> {
-    /// The data set's, without its folder.
-    pub fn data_name(&self) -> &str {
-        self.run.data.split(':').next().unwrap_or_default()
-    }
-}
 
 /// `gtn-train teacher`
 pub fn teacher(args: &TeacherArgs, cuda: bool) -> Result<()> {
@@ -154,26 +131,6 @@ fn preprocess_for(data: &Dataset, taken_over: Option<(Vec<f32>, Vec<f32>)>) -> R
         std,
     })
 }
-
-/// One network to be saved.
-pub struct Output {
-    /// Its folder.
-    pub dir: PathBuf,
-    /// Its arch.json.
-    pub file: ArchFile,
-}
-
-impl Output {
-    /// Whether all that is written of a network is there: train.json comes last.
-    fn is_written(&self) -> bool {
-        self.dir.join("train.json").exists() || self.dir.join(DIVERGED).exists()
-    }
-}
-
-/// What to do where data are not what they were.
-pub const OWN_DATA: &str = "give the data as they were then, or train it anew";
-/// Written last of all: a run that has it is finished.
-pub const LAST_FILE: &str = "report.html";
 
 fn train(plan: Plan, cuda: bool) -> Result<()> {
     let run = plan.run;

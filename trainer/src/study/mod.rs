@@ -7,7 +7,7 @@ mod cell;
 mod table;
 
 use crate::cli::StudyArgs;
-use crate::commands::train::LAST_FILE;
+use crate::commands::plan::LAST_FILE;
 use crate::engine::run_dir;
 use crate::recipe::merge;
 use crate::study::cell::name_some;
