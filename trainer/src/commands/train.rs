@@ -20,7 +20,6 @@ use crate::recipe::{ClassWeights, Recipe, Sampling};
 use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, TRAIN_SCHEMA};
 use gtn_core::data::feed::Feed;
 use gtn_core::data::preprocess::{Preprocess, Resize};
-use gtn_core::data::split::SplitRule;
 use gtn_core::data::{DataSha256, Dataset, ImageSet};
 use gtn_core::io::artifact;
 use gtn_core::ir::graph::Graph;
@@ -161,8 +160,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     let (source, val) = sources(&data, &preprocess, teacher.as_ref(), &recipe)?;
     let kept = match (&teacher, plan.teacher.and_then(|source| source.answers.as_deref())) {
         (Some(teacher), Some(path)) => {
-            let rule = SplitRule { train_images: recipe.train_images, val_fraction: recipe.val_fraction };
-            Some(teacher.answers(path, &source, rule, &data_sha256)?)
+            Some(teacher.answers(path, &source, recipe.split_rule(), &data_sha256)?)
         }
         _ => None,
     };
@@ -228,8 +226,8 @@ fn sources(
     teacher: Option<&Opened>,
     recipe: &Recipe,
 ) -> Result<(Arc<Source>, ImageSet)> {
-    let rule = SplitRule { train_images: recipe.train_images, val_fraction: recipe.val_fraction };
-    let (set, val) = rule.apply(&data.train).map_err(|e| Error::usage(format!("recipe: {e}")))?;
+    let (set, val) =
+        recipe.split_rule().apply(&data.train).map_err(|e| Error::usage(format!("recipe: {e}")))?;
     if recipe.augment.crop.is_some() && set.photos().is_none() {
         let what = "recipe: augment.crop is for photographs (imagefolder, tiny-imagenet, tar)";
         return Err(Error::usage(format!(

@@ -104,7 +104,7 @@ fn shape(p: &Preprocess) -> [i64; 4] {
 }
 
 impl HostBatch {
-    fn to_device(&self, source: &Source, device: Device) -> Batch {
+    fn into_batch(self, source: &Source, device: Device) -> Batch {
         let images =
             |values: &[f32], p: &Preprocess| Tensor::from_slice(values).view(shape(p)).to_device(device);
         let teacher = self.teacher_images.as_ref().zip(source.teacher.as_ref());
@@ -116,7 +116,7 @@ impl HostBatch {
                 partners: Tensor::from_slice(partners).to_device(device),
                 shares: Tensor::from_slice(shares).to_device(device),
             }),
-            turns: self.turns.clone(),
+            turns: self.turns,
         }
     }
 }
@@ -170,7 +170,7 @@ impl Loader {
                 *next = (*next + 1) % threads.len().max(1);
                 let ended = || Error::Failed("a batch thread ended early".into());
                 let batch = thread.ok_or_else(ended)?.map_err(|_| ended())??;
-                Ok(batch.to_device(source, *device))
+                Ok(batch.into_batch(source, *device))
             }
         }
     }

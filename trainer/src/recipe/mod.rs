@@ -7,6 +7,7 @@ pub use method::{ArchRecipe, Gtn, Kd, KlDirection, Objective};
 pub use update::{Optimizer, OptimizerKind, Schedule};
 
 use gtn_core::data::augment::Augment;
+use gtn_core::data::split::SplitRule;
 use gtn_core::io::artifact;
 use gtn_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -148,6 +149,11 @@ impl Recipe {
             recipe = from_table(&table).map_err(|e| Error::usage(format!("--set {set}: {e}")))?;
         }
         Ok(recipe)
+    }
+
+    /// How val is cut from the training images.
+    pub fn split_rule(&self) -> SplitRule {
+        SplitRule { train_images: self.train_images, val_fraction: self.val_fraction }
     }
 
     /// Checks every number; the error names the key.

@@ -9,7 +9,6 @@ use gtn_core::html::plot::{self, Bar};
 use gtn_core::image::to_png;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
-use std::sync::Arc;
 
 /// Pictures of each class on the sheet.
 const OF_EACH: usize = 8;
@@ -19,7 +18,7 @@ const MOST_CLASSES: usize = 50;
 const MOST_PAIRS: usize = 24;
 
 /// The whole page.
-pub fn page(survey: &Survey, photos: &Arc<Photos>, counts: &Table) -> Result<String> {
+pub fn page(survey: &Survey, photos: &Photos, counts: &Table) -> Result<String> {
     let test: usize = survey.classes.iter().map(|c| c.test).sum();
     let train: usize = survey.classes.iter().map(|c| c.train + c.val).sum();
     let mut page = Page::new(&survey.data, &survey.parted);
@@ -49,7 +48,7 @@ pub fn page(survey: &Survey, photos: &Arc<Photos>, counts: &Table) -> Result<Str
 }
 
 /// Unlike classes first: those are mistakes.
-fn pair_sheet(pairs: &[Pair], photos: &Arc<Photos>) -> Result<Vec<(Vec<u8>, String)>> {
+fn pair_sheet(pairs: &[Pair], photos: &Photos) -> Result<Vec<(Vec<u8>, String)>> {
     let mut order: Vec<&Pair> = pairs.iter().collect();
     order.sort_by_key(|p| !p.is_unlike());
     let mut all = Vec::new();
@@ -62,7 +61,7 @@ fn pair_sheet(pairs: &[Pair], photos: &Arc<Photos>) -> Result<Vec<(Vec<u8>, Stri
     Ok(all)
 }
 
-fn sheet(page: &mut Page, photos: &Arc<Photos>) -> Result<()> {
+fn sheet(page: &mut Page, photos: &Photos) -> Result<()> {
     let train = photos.part(Part::Train);
     let labels: Vec<u16> = train.iter().filter_map(|&i| photos.pictures.label(i as usize)).collect();
     let classes = photos.listing.classes.len();
@@ -85,7 +84,7 @@ fn sheet(page: &mut Page, photos: &Arc<Photos>) -> Result<()> {
     Ok(())
 }
 
-fn picture(photos: &Arc<Photos>, i: u32) -> Result<Vec<u8>> {
+fn picture(photos: &Photos, i: u32) -> Result<Vec<u8>> {
     let gone = || Error::Failed(format!("{}: picture {i} is gone", photos.pictures.dir().display()));
     let (pixels, width, height) = photos.pictures.get(i as usize).ok_or_else(gone)?;
     to_png(pixels, height, width)

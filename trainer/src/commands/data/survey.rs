@@ -130,7 +130,7 @@ impl Survey {
         Ok(survey)
     }
 
-    fn warn(&mut self, photos: &Arc<Photos>, one_class: bool) {
+    fn warn(&mut self, photos: &Photos, one_class: bool) {
         let mut told = Vec::new();
         if !self.broken.is_empty() {
             let names = self.broken.iter().map(|b| format!("{}: {}", b.name, b.why));
@@ -206,7 +206,7 @@ fn some(mut all: impl Iterator<Item = String>) -> String {
     if rest == 0 { shown.join("; ") } else { format!("{}; and {rest} more", shown.join("; ")) }
 }
 
-fn counts(photos: &Arc<Photos>) -> Vec<ClassCount> {
+fn counts(photos: &Photos) -> Vec<ClassCount> {
     let name = |name: &String| ClassCount { name: name.clone(), train: 0, val: 0, test: 0 };
     let mut counts: Vec<ClassCount> = photos.listing.classes.iter().map(name).collect();
     for part in [Part::Train, Part::Val, Part::Test] {
@@ -223,7 +223,7 @@ fn counts(photos: &Arc<Photos>) -> Vec<ClassCount> {
     counts
 }
 
-fn parted(photos: &Arc<Photos>, origin: Option<&Origin>) -> String {
+fn parted(photos: &Photos, origin: Option<&Origin>) -> String {
     let own_test = photos.listing.items.iter().any(|item| item.part == Some(Part::Test));
     let test = if own_test {
         "test is the set's own".to_owned()
@@ -241,7 +241,7 @@ fn parted(photos: &Arc<Photos>, origin: Option<&Origin>) -> String {
 }
 
 /// Short sides and aspects: smallest, median, largest.
-fn shapes(photos: &Arc<Photos>) -> ([usize; 3], [f64; 3]) {
+fn shapes(photos: &Photos) -> ([usize; 3], [f64; 3]) {
     let sides = photos.pictures.good().into_iter().filter_map(|i| {
         photos.pictures.get(i as usize).map(|(_, width, height)| (width.min(height), width.max(height)))
     });
