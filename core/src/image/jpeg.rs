@@ -2,6 +2,7 @@
 //! take, whether the file comes to its end, and bytes between segments that belong to nothing, which
 //! cameras and editors leave and libjpeg (so PIL) skips.
 
+use crate::image::chroma::{self, Sampling};
 use std::borrow::Cow;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -45,6 +46,8 @@ struct Frame {
     progressive: bool,
     /// Samples of all components for each pixel, times 1024.
     samples: usize,
+    /// Of both colours, where there are three components and none is stored at another share than all or half.
+    colours: Option<Sampling>,
 }
 
 /// Decodes. `fits` judges width, height and bytes a pixel, before anything of that size is made.
@@ -73,7 +76,17 @@ pub fn decode(
     if (width, height) != (frame.width, frame.height) {
         return Err(format!("it has two headers: {} x {} and {width} x {height}", frame.width, frame.height));
     }
-    let rgb = decoder.decode().map_err(|e| e.to_string())?;
+    // Halved colours are corrected before they are mixed.
+    let is_ycc = decoder.input_colorspace() == Some(ColorSpace::YCbCr);
+    let halved = frame.colours.filter(|s| is_ycc && s.across * s.down > 1);
+    if halved.is_some() {
+        decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::YCbCr));
+    }
+    let mut rgb = decoder.decode().map_err(|e| e.to_string())?;
+    if let Some(sampling) = halved {
+        chroma::mend(&mut rgb, width, height, sampling);
+        chroma::to_rgb(&mut rgb);
+    }
     Ok(Decoded { width, height, rgb, exif: decoder.exif().cloned() })
 }
 
@@ -154,7 +167,19 @@ fn frame(marker: u8, segment: &[u8]) -> Option<Frame> {
         components: usize::from(components),
         progressive: marker == SOF2,
         samples: (samples * 1024).div_ceil(across * down),
+        colours: halved(&factors),
     })
+}
+
+/// How the two colours are stored, from the factors of three components.
+fn halved(factors: &[(usize, usize)]) -> Option<Sampling> {
+    let &[(h, v), first, second] = factors else { return None };
+    let share = |whole: usize, part: usize| match (whole % part, whole / part) {
+        (0, share @ (1 | 2)) => Some(share),
+        _ => None,
+    };
+    let sampling = Sampling { across: share(h, first.0)?, down: share(v, first.1)? };
+    (first == second).then_some(sampling)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Pictures: what training, calibration and the device share. PNG, JPEG and WebP files are read (`read`, with
-//! a file for each format, `jpeg`'s markers and the camera's orientation from `exif`) and resized.
+//! a file for each format, `jpeg`'s markers, its colours from `chroma` and the camera's orientation from `exif`) and resized.
 
+#[cfg(feature = "images")]
+mod chroma;
 #[cfg(feature = "images")]
 mod exif;
 #[cfg(feature = "images")]

@@ -1,5 +1,7 @@
-//! Antialiased bilinear resizing of u8 images, bit for bit as Pillow's `Image.resize(.., BILINEAR)`: what
-//! photographs are shrunk by where people train (torchvision and timm call it).
+//! Antialiased bilinear resizing of u8 images as Pillow's `Image.resize(.., BILINEAR)`: what photographs are shrunk by
+//! where people train (torchvision and timm call it). Bit for bit where Pillow resizes rows first. Pillow 13 begins with
+//! the columns of some pictures, mostly tall ones, which rounds otherwise: then by one level at most
+//! (`scripts/pictures-peer.sh`).
 //!
 //! Each output position is a weighted mean of the source positions under a triangle as wide as the scale
 //! (at least one pixel each way). Weights are integers of 22 bits; rows are resized first and rounded to

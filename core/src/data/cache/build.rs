@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Raised when the same file would become other bytes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Pictures between two checkpoints: what a kill costs at most.
 const CHECKPOINT: u64 = 512;
 /// Pictures that are decoded ahead of the one that is written, for each thread.
