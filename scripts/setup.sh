@@ -3,7 +3,7 @@
 # gtn-run and gtn-export). Idempotent: what is there is checked, not fetched again; an
 # interrupted download leaves nothing half-made. Needs no root, --vulkan aside.
 #
-#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--peers] [--gpu-peers] [--vulkan] [--sshd]    no part named: --ort --torch
+#   scripts/setup.sh [--ort] [--torch] [--cuda] [--oracles] [--peers] [--gpu-peers] [--pictures] [--vulkan] [--sshd]    no part named: --ort --torch
 #
 #   --torch     the small libtorch set (CPU runs of the CUDA build), or TORCH_DIR=<torch> to use
 #               an existing torch 2.11 (the folder that holds include/ and lib/)
@@ -11,6 +11,7 @@
 #   --oracles   numpy, onnx and onnxruntime for Python: test-time oracles only
 #   --peers     with the oracles: tract and OpenVINO for Python, which benchmarks compare with
 #   --gpu-peers ncnn, pnnx and ONNX Runtime with WebGPU for Python, in a venv of their own: scripts/wgpu-peers.sh
+#   --pictures  Pillow and numpy for Python, in a venv of their own: scripts/pictures-peer.sh, scripts/feeding-peer.sh
 #   --vulkan    a Vulkan adapter for the tests of backend wgpu: what the system has, else lavapipe, which needs
 #               no GPU, from Debian's or Ubuntu's packages
 #   --sshd      an sshd for the tests of `gtn-run --on`: what the system has, else unpacked from Debian's or Ubuntu's
@@ -27,15 +28,15 @@ die() { say "error: $*"; exit 1; }
 temporary=()
 trap 'rm -rf ${temporary[@]+"${temporary[@]}"}' EXIT
 
-ort= torch= cuda= oracles= peers= gpu_peers= vulkan= sshd=
+ort= torch= cuda= oracles= peers= gpu_peers= pictures= vulkan= sshd=
 for arg in "$@"; do
   case $arg in
     --ort) ort=1 ;; --torch) torch=1 ;; --cuda) cuda=1 torch=1 ;; --oracles) oracles=1 ;;
-    --peers) oracles=1 peers=1 ;; --gpu-peers) gpu_peers=1 ;; --vulkan) vulkan=1 ;; --sshd) sshd=1 ;;
-    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --peers --gpu-peers --vulkan --sshd)" ;;
+    --peers) oracles=1 peers=1 ;; --gpu-peers) gpu_peers=1 ;; --pictures) pictures=1 ;; --vulkan) vulkan=1 ;; --sshd) sshd=1 ;;
+    *) die "unknown option $arg (known: --ort --torch --cuda --oracles --peers --gpu-peers --pictures --vulkan --sshd)" ;;
   esac
 done
-[ -n "$ort$torch$oracles$gpu_peers$vulkan$sshd" ] || { ort=1; torch=1; }
+[ -n "$ort$torch$oracles$gpu_peers$pictures$vulkan$sshd" ] || { ort=1; torch=1; }
 
 # venv DIR: makes it unless it is there and works
 venv() {
@@ -164,6 +165,14 @@ setup_gpu_peers() {
   $dir/bin/pip install -q --no-deps ncnn==1.0.20261020 pnnx==20261020
 }
 
+setup_pictures() {
+  local dir=.venv-pictures
+  venv $dir
+  has $dir pillow 13.0.0 && has $dir numpy 2.4.6 && return
+  say "downloading Pillow and numpy for Python: about 25 MB"
+  $dir/bin/pip install -q pillow==13.0.0 numpy==2.4.6
+}
+
 setup_vulkan() {
   local packages="libvulkan1 mesa-vulkan-drivers libegl1" as_root=
   has_vulkan() {
@@ -211,5 +220,6 @@ setup_sshd() {
 [ -z "$oracles" ] || setup_oracles
 [ -z "$peers" ] || setup_peers
 [ -z "$gpu_peers" ] || setup_gpu_peers
+[ -z "$pictures" ] || setup_pictures
 [ -z "$vulkan" ] || setup_vulkan
 [ -z "$sshd" ] || setup_sshd
