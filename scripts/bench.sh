@@ -37,3 +37,8 @@ echo "Backend wgpu: beside other GPU runtimes"
 scripts/wgpu-peers.sh
 # With FASHION=DIR and CIFAR10=DIR (trains two students first: minutes).
 scripts/int8-peer.sh
+echo "Photographs: beside PIL, beside torchvision (TORCH_PYTHON), beside training; kill -9"
+scripts/pictures-peer.sh
+scripts/feeding-peer.sh
+scripts/feeding-ratio.sh
+cargo run --release --locked -q -p gtn-tests --example photo_kills

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the built programs, small data sets, students with random weights.
 
 pub mod damage;
+pub mod kills;
 pub mod measured;
 pub mod mutants;
 pub mod pictures;
