@@ -17,6 +17,32 @@ pub const TARGETS: [&str; 3] = ["x86-vnni", "rpi5", "jetson-orin-nano"];
 /// Calibration images of an int8 export.
 const CALIBRATION: usize = 16;
 
+/// How `gtn-run verify` is asked for each backend.
+pub const BACKENDS: [(&str, &str); 3] = [
+    ("ort", "--backend ort --threads 1 --ep cpu"), // the Jetson's own providers are not here
+    ("rust", "--backend rust --threads 1"),
+    ("wgpu", "--backend wgpu --allow-software"),
+];
+
+/// Which students go where.
+pub struct Trial {
+    /// How many students, of the pools in turn.
+    pub count: u64,
+    /// For how many of [`TARGETS`] each is exported; with fewer than three they take turns.
+    pub targets: usize,
+    /// Names of built-in pools.
+    pub pools: Vec<String>,
+    /// Of [`BACKENDS`], those that verify each bundle.
+    pub backends: Vec<String>,
+}
+
+impl Trial {
+    /// Students of every pool, verified by ONNX Runtime.
+    pub fn every_pool(count: u64, targets: usize) -> Self {
+        Self { count, targets, pools: pool::names(), backends: vec!["ort".into()] }
+    }
+}
+
 /// What came of it.
 pub struct Outcome {
     /// Bundles that were made and judged.
@@ -25,14 +51,14 @@ pub struct Outcome {
     pub failures: Vec<String>,
 }
 
-/// Exports `count` students in fp32 and int8, each for `targets` of [`TARGETS`] in rotation, two at a time.
-/// Every bundle is verified by gtn-run; `onnx.checker` and Python's ONNX Runtime then look at all of them.
-pub fn survive(dir: &Path, count: u64, targets: usize) -> Result<Outcome> {
+/// Exports the students in fp32 and int8, two at a time. gtn-run verifies every bundle on each backend;
+/// `onnx.checker` and Python's ONNX Runtime then look at all of them.
+pub fn survive(dir: &Path, trial: &Trial) -> Result<Outcome> {
     let input = Input { channels: 1, height: 28, width: 28 };
     small_fashion(&dir.join("data"), 200, 20)?;
-    let pools = pool::names();
+    let (pools, targets) = (&trial.pools, trial.targets);
     let mut jobs = Vec::new();
-    for i in 0..count {
+    for i in 0..trial.count {
         let name = &pools[i as usize % pools.len()];
         let pool = pool::named(name)?;
         jobs.push((format!("{name}-{i}"), pool.arch(&pool.sample(12, i), input, 10)?, i));
@@ -54,7 +80,9 @@ pub fn survive(dir: &Path, count: u64, targets: usize) -> Result<Outcome> {
                         let turn = i as usize + i as usize / pools.len() + k;
                         let target = TARGETS[turn % TARGETS.len()];
                         for precision in ["fp32", "int8"] {
-                            chain(dir, &name, target, precision).into_iter().for_each(&failed);
+                            chain(dir, &name, target, precision, &trial.backends)
+                                .into_iter()
+                                .for_each(&failed);
                         }
                     }
                 }
@@ -62,29 +90,34 @@ pub fn survive(dir: &Path, count: u64, targets: usize) -> Result<Outcome> {
         }
     });
     let mut failures = failures.into_inner().unwrap_or_default();
-    let bundles = if failures.is_empty() { by_python(dir, &mut failures)? } else { 0 };
+    let bundles = by_python(dir, &mut failures)?;
     Ok(Outcome { bundles, failures })
 }
 
-/// Export, which compares ONNX Runtime with the reference evaluator's answers, and verify. Random labels:
-/// accuracy is no gate here.
-pub fn chain(dir: &Path, name: &str, target: &str, precision: &str) -> Option<String> {
+/// Export, which compares ONNX Runtime with the reference evaluator's answers, and verify on each of `backends`:
+/// what failed. Random labels: accuracy is no gate here.
+pub fn chain(dir: &Path, name: &str, target: &str, precision: &str, backends: &[String]) -> Vec<String> {
     let d = dir.display();
     let bundle = format!("{d}/{name}.{target}.{precision}.gtn");
     let export = format!(
         "--target {target} --precision {precision} --calib-images {CALIBRATION} --max-drop 100 --eval-set 20 \
          --data fashion-mnist:{d}/data {d}/{name} --out {bundle}"
     );
-    // The Jetson's own providers are not here.
-    let steps = [("gtn-export", export), ("gtn-run", format!("verify {bundle} --threads 1 --ep cpu"))];
-    let failed = |(program, args): &(&str, String)| {
-        let done = run(program, args);
+    let failed = |program: &str, args: String| {
+        let done = run(program, &args);
         (done.code != Some(0)).then(|| format!("{program} {args}\n{}{}", done.stdout, done.stderr))
     };
-    if let Some(why) = steps.iter().find_map(failed) {
-        return Some(why);
+    if let Some(why) = failed("gtn-export", export) {
+        return vec![why];
     }
-    inputs(Path::new(&bundle)).err().map(|e| format!("{bundle}: {e}"))
+    if let Err(e) = inputs(Path::new(&bundle)) {
+        return vec![format!("{bundle}: {e}")];
+    }
+    let asked = |name: &String| match BACKENDS.iter().find(|(known, _)| known == name) {
+        Some((_, flags)) => failed("gtn-run", format!("verify {bundle} {flags}")),
+        None => Some(format!("{bundle}: there is no backend `{name}`")),
+    };
+    backends.iter().filter_map(asked).collect()
 }
 
 /// The golden images as the model takes them, for Python.

@@ -6,7 +6,8 @@ use gtn_core::data::DataSource;
 use gtn_core::io::artifact;
 use gtn_core::ir::arch::{Activation, Input};
 use gtn_core::nets::pool;
-use gtn_tests::{command, random_student, random_students, run, small_fashion};
+use gtn_tests::random_students::{self, Trial};
+use gtn_tests::{command, random_student, run, small_fashion};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -17,7 +18,7 @@ const INPUT: Input = Input { channels: 1, height: 28, width: 28 };
 #[test]
 fn forty_random_students_in_both_precisions() {
     let temp = tempfile::tempdir().unwrap();
-    let found = random_students::survive(temp.path(), 40, 1).unwrap();
+    let found = random_students::survive(temp.path(), &Trial::every_pool(40, 1)).unwrap();
     assert!(found.failures.is_empty(), "{}", found.failures.join("\n"));
     assert_eq!(found.bundles, 80);
 }
