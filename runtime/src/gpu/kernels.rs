@@ -23,6 +23,7 @@ pub fn kernel(at: &Setting) -> Result<Kernel, String> {
         Op::MaxPool(op) => ops::max_pool::kernel(op, at),
         Op::Pad(op) => ops::pad::kernel(op, at),
         Op::QuantisedMean(op) => ops::quantised_mean::kernel(op, at),
+        Op::QuantisedProduct(op) => ops::quantised_product::kernel(op, at),
         Op::QuantisedSum(op) => ops::quantised_sum::kernel(op, at),
         Op::Quantize(op) => ops::quantize::kernel(op, at),
         Op::ReduceMean(op) => ops::reduce_mean::kernel(op, at),

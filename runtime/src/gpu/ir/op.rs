@@ -26,6 +26,7 @@ pub enum Op {
     MaxPool(MaxPool),
     Pad(Pad),
     QuantisedMean(QuantisedMean),
+    QuantisedProduct(QuantisedProduct),
     QuantisedSum(QuantisedSum),
     Quantize(Scales),
     ReduceMean(ReduceMean),
@@ -292,6 +293,21 @@ pub struct QuantisedMean {
     pub x_zero: i32,
     /// Of a plane's sum, in the result's units.
     pub scale: f32,
+    /// The result's.
+    pub to: Requantise,
+}
+
+/// Gives the product of two dequantised values of bytes, with NumPy's broadcasting, quantised: ONNX Runtime's
+/// QLinearMul, (x - `x_zero`) * (w - `w_zero`) * `ratio` + `to.zero` before it is rounded. It reads x, w, and as a table
+/// `ratio` and the result's zero point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QuantisedProduct {
+    /// x's zero point.
+    pub x_zero: i32,
+    /// w's.
+    pub w_zero: i32,
+    /// Of a product of integers, in the result's units.
+    pub ratio: f32,
     /// The result's.
     pub to: Requantise,
 }

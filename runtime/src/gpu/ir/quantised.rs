@@ -2,7 +2,7 @@
 
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::{Affine, Graph};
-use crate::gpu::ir::op::{Activation, QuantisedSum, Requantise};
+use crate::gpu::ir::op::{Activation, QuantisedProduct, QuantisedSum, Requantise};
 
 /// These are bytes that stand for `(q - zero) * scale`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +50,14 @@ impl Quantised {
     /// Returns these as the end of an operator.
     pub fn requantise(&self) -> Requantise {
         Requantise { zero: self.zero, lo: self.lo, hi: self.hi }
+    }
+}
+
+impl QuantisedProduct {
+    /// Makes the product with the roundings of MLAS (qlmul.cpp): of both scales by the result's one float.
+    pub fn of([a, b]: [Quantised; 2], to: Quantised) -> Self {
+        let ratio = a.scale * b.scale / to.scale;
+        Self { x_zero: a.zero, w_zero: b.zero, ratio, to: to.requantise() }
     }
 }
 

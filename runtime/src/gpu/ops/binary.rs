@@ -100,7 +100,8 @@ fn places(at: &Setting) -> Result<Vec<(&'static str, f64)>, String> {
     Ok(addressing(&[n * c / 4, plane, 4], operands))
 }
 
-fn broadcast_places(at: &Setting) -> Result<Vec<(&'static str, f64)>, String> {
+/// Returns the result's dimensions and the operands' strides, as broadcast.wgsl has them.
+pub fn broadcast_places(at: &Setting) -> Result<Vec<(&'static str, f64)>, String> {
     let repeated = |own: &[usize]| -> Vec<usize> {
         own.iter().zip(strides(own)).map(|(&d, s)| if d == 1 { 0 } else { s }).collect()
     };

@@ -35,6 +35,7 @@ pub mod mat_mul;
 pub mod max_pool;
 pub mod pad;
 pub mod quantised_mean;
+pub mod quantised_product;
 pub mod quantised_sum;
 pub mod quantize;
 pub mod reduce_mean;
@@ -145,6 +146,7 @@ const MADE: &[Shaders] = &[
     conv4::SHADERS,
     integer_conv::SHADERS,
     quantised_mean::SHADERS,
+    quantised_product::SHADERS,
     quantised_sum::SHADERS,
     relayout::SHADERS,
 ];

@@ -58,7 +58,9 @@ impl Layout<'_> {
         let in_fours = match &node.op {
             Op::Conv(conv) => self.conv(&node, conv)?,
             Op::IntegerConv(conv) => self.integer_conv(&node, conv)?,
-            Op::Activation(_) | Op::ClipIntegers(_) | Op::QuantisedSum(_) => self.elementwise(&node)?,
+            Op::Activation(_) | Op::ClipIntegers(_) | Op::QuantisedProduct(_) | Op::QuantisedSum(_) => {
+                self.elementwise(&node)?
+            }
             Op::Binary(_) if self.graph.value(node.write)?.dtype.is_float() => self.elementwise(&node)?,
             Op::Quantize(scales) | Op::Dequantize(scales) if scales.one().is_some() => self.first(&node)?,
             Op::AveragePool(_) | Op::MaxPool(_) | Op::QuantisedMean(_) => self.first(&node)?,
@@ -233,7 +235,8 @@ impl Layout<'_> {
         if !scales || !c.is_multiple_of(4) || !self.is_four(large)? {
             return Ok(None);
         }
-        let reads = vec![Some(self.four(a, &node.name)?), Some(self.four(b, &node.name)?)];
+        let mut reads = vec![Some(self.four(a, &node.name)?), Some(self.four(b, &node.name)?)];
+        reads.extend(node.reads.iter().skip(2));
         Ok(Some((Form::Scaled(operand), reads, self.result(node.write)?)))
     }
 

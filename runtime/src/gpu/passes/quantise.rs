@@ -1,10 +1,12 @@
 //! Operators between DequantizeLinear and QuantizeLinear become operators of the integers, as ONNX Runtime's fused operators
 //! on the CPU (MLAS, x86-64 with AVX2) compute them: products first, each by itself ([`products`]); then, with the
-//! QuantizeLinear behind them ([`take_in`]), sums, means of planes and largest values.
+//! QuantizeLinear behind them ([`take_in`]), sums, products of two values, means of planes and largest values.
 
 use crate::gpu::ir::dtype::DType;
 use crate::gpu::ir::graph::{Affine, Graph, Node, Reads, ValueId};
-use crate::gpu::ir::op::{BinaryOp, IntegerConv, Op, QuantisedMean, QuantisedSum, Requantise, Scales};
+use crate::gpu::ir::op::{
+    BinaryOp, IntegerConv, Op, QuantisedMean, QuantisedProduct, QuantisedSum, Requantise, Scales,
+};
 use crate::gpu::ir::quantised::Quantised;
 use crate::gpu::ir::window::{Groups, Window};
 use crate::gpu::passes::told;
@@ -115,6 +117,12 @@ fn of_integers(graph: &Graph, node: &Node, to: Quantised) -> Result<Option<(Op, 
             }
             Op::QuantisedSum(QuantisedSum::of([qa, qb], to))
         }
+        (Op::Binary(product), &[(_, qa), (_, qb)]) if product.op == BinaryOp::Mul => {
+            if !to.spares(product.activation) {
+                return Ok(None);
+            }
+            Op::QuantisedProduct(QuantisedProduct::of([qa, qb], to))
+        }
         (Op::ReduceMean(mean), &[(a, q)]) if mean.of_planes(shape(node.read(0)?)?) => {
             let count: usize = shape(a)?.iter().skip(2).product();
             if count > MOST_PLACES {
@@ -196,6 +204,24 @@ mod tests {
         let Op::QuantisedSum(of) = found.op else { panic!("{:?}", found.op) };
         assert_eq!((of.x, of.w, of.fixed, of.lo, of.hi), (0.25, 0.25, 0.0, 0, 255));
         let found = made(&[sum, node("HardSwish", &["a"], "r")], &[1, 4, 2, 2]);
+        assert!(matches!(found.op, Op::Quantize(_)), "{:?}", found.op);
+    }
+
+    #[test]
+    fn a_product_of_two_values_is_one_of_bytes() {
+        let mean = node("GlobalAveragePool", &["z.dq"], "m");
+        let nodes = [
+            mean,
+            node("QuantizeLinear", &["m", "s", "zero"], "m.q"),
+            node("DequantizeLinear", &["m.q", "s", "zero"], "m.dq"),
+            node("Mul", &["x.dq", "m.dq"], "r"),
+        ];
+        let found = made(&nodes, &[1, 4, 2, 2]);
+        assert_eq!(found.label, "Mul+QuantizeLinear");
+        let to = Requantise { zero: 0, lo: 0, hi: 255 };
+        let wanted = QuantisedProduct { x_zero: 0, w_zero: 0, ratio: 0.5 * 0.5 / 2.0, to };
+        assert_eq!(found.op, Op::QuantisedProduct(wanted));
+        let found = made(&[node("Div", &["x.dq", "z.dq"], "r")], &[1, 4, 2, 2]);
         assert!(matches!(found.op, Op::Quantize(_)), "{:?}", found.op);
     }
 

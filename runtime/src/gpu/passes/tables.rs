@@ -2,7 +2,7 @@
 
 use crate::gpu::ir::graph::Graph;
 use crate::gpu::ir::op::Op;
-use crate::gpu::ops::quantised_sum;
+use crate::gpu::ops::{quantised_product, quantised_sum};
 use crate::gpu::passes::told;
 use crate::onnx::{Constant, Numbers};
 
@@ -26,6 +26,7 @@ fn tables(op: &Op) -> Vec<Numbers> {
             vec![Numbers::F32(s.values.clone()), Numbers::I32(s.zero_points.clone())]
         }
         Op::IntegerConv(c) => vec![Numbers::F32(c.scales.clone()), Numbers::I32(c.zero_points.clone())],
+        Op::QuantisedProduct(product) => vec![Numbers::F32(quantised_product::table(product))],
         Op::QuantisedSum(sum) => vec![Numbers::F32(quantised_sum::table(sum))],
         Op::Resize(resize) => vec![Numbers::I32(resize.neighbours.clone())],
         _ => Vec::new(),
