@@ -1,6 +1,7 @@
 //! Runs models with rten: Rust all the way down, for systems where ONNX Runtime's library cannot be loaded (a static
 //! program on a phone). Feature `rust`, `--backend rust`.
 
+mod integers;
 mod ops;
 mod rewrite;
 
@@ -139,8 +140,9 @@ fn rewritten(file: &OnnxFile, sizes: &Sizes) -> Result<Vec<u8>> {
             what: format!("{what} (backend rust)"),
         })?;
     }
-    graph.node = rewrite.nodes;
-    graph.initializer.extend(rewrite.constants);
+    let (nodes, constants) = integers::apply(rewrite.nodes, &graph, &values);
+    graph.initializer.extend(rewrite.constants.into_iter().chain(constants));
+    graph.node = nodes;
     Ok(ModelProto { graph: Some(graph), ..file.proto().clone() }.encode_to_vec())
 }
 

@@ -55,7 +55,7 @@ impl Rewrite<'_> {
     }
 }
 
-fn ints(name: &str, ints: Vec<i64>) -> AttributeProto {
+pub(super) fn ints(name: &str, ints: Vec<i64>) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: 7, ints, ..Default::default() }
 }
 
