@@ -6,7 +6,9 @@ mod reading;
 mod writing;
 
 pub use naming::{file_stem, is_plain};
-pub use parsing::{from_value, parse_json, parse_schema, parse_toml, read_document, read_schema};
+pub use parsing::{
+    check_schema, from_value, parse_json, parse_schema, parse_toml, read_document, read_schema,
+};
 pub use reading::{MAX_FILE, MAX_TEXT, open, read, read_at_most, read_text, sha256_file};
 pub use writing::{
     check_creatable, check_writable, create_dir, create_new_dir, is_stream, new_dir_beside, publish_dir,

@@ -41,8 +41,33 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value, path: &Path) ->
         .map_err(|e| Error::input(path, json_mistake(&e.path().to_string(), e.inner())))
 }
 
-/// Reads JSON whose `schema` key must be `wanted` (`gtn.arch/1`); it is an error if it is any other, whatever
-/// else is in the file.
+/// Checks that a file whose schema is `found` can be read by who reads up to `wanted`: `NAME/MAJOR`, or `NAME/MAJOR.MINOR`
+/// where keys have been added. The minor may be lower (such a file lacks the keys); the error says what is wrong.
+pub fn check_schema(found: &str, wanted: &str) -> Result<(), String> {
+    let parts = |schema: &str| {
+        let (name, version) = schema.rsplit_once('/')?;
+        let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+        Some((name.to_owned(), major.to_owned(), minor.parse::<u32>().ok()?))
+    };
+    let shown = format::shorten(found, MOST_KEY);
+    match (parts(found), parts(wanted)) {
+        _ if found == wanted => Ok(()),
+        (Some((name, major, minor)), Some((known_name, known_major, known)))
+            if name == known_name && major == known_major =>
+        {
+            match minor <= known {
+                true => Ok(()),
+                false => {
+                    Err(format!("schema is `{shown}`, written by a newer program: wanted up to `{wanted}`"))
+                }
+            }
+        }
+        _ => Err(format!("schema is `{shown}`, wanted `{wanted}`")),
+    }
+}
+
+/// Reads JSON whose `schema` key must be `wanted` (`gtn.arch/1`), as [`check_schema`] has it; it is an error if it is any
+/// other, whatever else is in the file.
 pub fn read_schema<T: DeserializeOwned>(path: &Path, wanted: &str) -> Result<T> {
     parse_schema(&read_text(path)?, path, wanted)
 }
@@ -55,10 +80,7 @@ pub fn parse_schema<T: DeserializeOwned>(text: &str, path: &Path, wanted: &str) 
     }
     let head: Head = parse_json(text, path)?;
     let found = head.schema.unwrap_or_default();
-    if found != wanted {
-        let found = format::shorten(&found, MOST_KEY);
-        return Err(Error::input(path, format!("schema is `{found}`, wanted `{wanted}`")));
-    }
+    check_schema(&found, wanted).map_err(|what| Error::input(path, what))?;
     parse_json(text, path)
 }
 
@@ -110,6 +132,28 @@ mod tests {
     #[expect(dead_code, reason = "read by serde alone")]
     struct Inner {
         list: Vec<u32>,
+    }
+
+    #[test]
+    fn a_reader_takes_its_major_up_to_its_own_minor() {
+        for found in ["gtn.x/1", "gtn.x/1.0", "gtn.x/1.1", "gtn.x/1.2"] {
+            assert_eq!(check_schema(found, "gtn.x/1.2"), Ok(()), "{found}");
+        }
+        for (found, wanted, told) in [
+            (
+                "gtn.x/1.3",
+                "gtn.x/1.2",
+                "schema is `gtn.x/1.3`, written by a newer program: wanted up to `gtn.x/1.2`",
+            ),
+            ("gtn.x/1.1", "gtn.x/1", "written by a newer program"),
+            ("gtn.x/2", "gtn.x/1.2", "schema is `gtn.x/2`, wanted `gtn.x/1.2`"),
+            ("gtn.y/1.2", "gtn.x/1.2", "wanted `gtn.x/1.2`"),
+            ("gtn.x/1.-1", "gtn.x/1.2", "wanted `gtn.x/1.2`"),
+            ("", "gtn.x/1", "schema is ``, wanted"),
+        ] {
+            let error = check_schema(found, wanted).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     fn toml(text: &str) -> String {
