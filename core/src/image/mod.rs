@@ -1,5 +1,6 @@
 //! Pictures: what training, calibration and the device share. PNG, JPEG and WebP files are read (`read`, with
 //! a file for each format, `jpeg`'s markers, its colours from `chroma` and the camera's orientation from `exif`) and resized.
+//! a file for each format, `jpeg`'s markers and the camera's orientation from `exif`) and resized; some are made (`made`).
 
 #[cfg(feature = "images")]
 mod chroma;
@@ -7,6 +8,10 @@ mod chroma;
 mod exif;
 #[cfg(feature = "images")]
 mod jpeg;
+#[cfg(feature = "photos")]
+mod made;
+#[cfg(feature = "photos")]
+mod made_jpeg;
 #[cfg(feature = "images")]
 mod png;
 #[cfg(feature = "images")]
@@ -17,10 +22,12 @@ mod webp;
 #[cfg(feature = "photos")]
 mod write;
 
+#[cfg(feature = "photos")]
+pub use made::made_pictures;
 #[cfg(feature = "images")]
 pub use read::{Image, check_channels};
 #[cfg(feature = "photos")]
-pub use write::to_png;
+pub use write::{ending, to_png};
 
 use std::path::Path;
 
