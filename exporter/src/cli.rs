@@ -82,6 +82,28 @@ impl Switch {
     }
 }
 
+/// The pictures that the bundle carries, with the classes that the shipped model gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SamplesArg {
+    /// Six of the test images: a photograph's file as it is, with all that stands in it (EXIF's place, too)
+    Own,
+    /// Six that the program makes: PNG, JPEG and WebP of unlike sizes
+    Made,
+    /// No pictures
+    None,
+}
+
+impl std::fmt::Display for SamplesArg {
+    /// As `--samples` takes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Own => "own",
+            Self::Made => "made",
+            Self::None => "none",
+        })
+    }
+}
+
 /// How int8 (and fp16) are made and judged.
 #[derive(Debug, Clone, Args)]
 pub struct Int8Args {
@@ -153,6 +175,9 @@ pub struct ExportArgs {
     /// Test images in the bundle, equally many of each class
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub eval_set: usize,
+    /// Pictures in the bundle, for verify and classify (default: own of embedded data, made of any other)
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub samples: Option<SamplesArg>,
     /// ONNX Runtime's shared library
     #[arg(long, value_name = "FILE")]
     pub ort_lib: Option<PathBuf>,

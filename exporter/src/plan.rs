@@ -1,7 +1,7 @@
 //! What an export is to do, in the terms of the domain: every flag is judged before any work, since data are read, models
 //! trained on and calibrated for minutes after this; and then nobody looks at the command line again.
 
-use crate::cli::{ExportArgs, Int8Args};
+use crate::cli::{ExportArgs, Int8Args, SamplesArg};
 use crate::int8::search::{Asked, units};
 use gtn_core::data::DataSource;
 use gtn_core::device::{self, Device};
@@ -27,6 +27,8 @@ pub struct ExportPlan {
     pub int8: Int8Plan,
     /// Test images in the bundle, at least 1.
     pub eval_set: usize,
+    /// Which pictures the bundle carries; none: what the data allow.
+    pub samples: Option<SamplesArg>,
     /// ONNX Runtime's library; none: searched for.
     pub ort_lib: Option<PathBuf>,
     /// The export report is printed as JSON.
@@ -73,6 +75,7 @@ impl ExportPlan {
             data,
             int8,
             eval_set: args.eval_set,
+            samples: args.samples,
             ort_lib: args.ort_lib.clone(),
             json: args.json,
         })

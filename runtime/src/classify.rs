@@ -1,6 +1,7 @@
 //! Pictures to classes: the bundle's preprocessing, one inference, softmax, the bundle's labels.
 
 use crate::subject::Subject;
+use gtn_core::artifacts::samples::SamplePicture;
 use gtn_core::image::{Image, check_channels};
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
@@ -16,6 +17,11 @@ pub struct Guess {
     pub class: usize,
     /// Softmax of the logits, 0 to 1. Not calibrated: how sure the network is, not how often it is right.
     pub probability: f64,
+}
+
+/// Reads a bundle's sample as it was hashed. A file that is another now, or no readable picture, is an error that names it.
+pub fn open_sample(sample: &SamplePicture) -> Result<Image> {
+    Image::from_bytes(&sample.read()?).map_err(|why| Error::input(&sample.path, why))
 }
 
 impl Subject {
@@ -58,14 +64,40 @@ impl Subject {
         Ok(answers)
     }
 
+    /// Returns the logits `[n, labels]` of pictures, each made ready as [`Self::classify`] does it and let go before the next
+    /// is asked for. Fails where [`Self::classify`] does, but for logits that are not finite, and with the first picture's
+    /// error.
+    pub fn logits_of_pictures(
+        &mut self,
+        pictures: impl IntoIterator<Item = Result<Image>>,
+    ) -> Result<Vec<f32>> {
+        let (labels, batch) = (self.labels()?.to_vec(), self.batch()?);
+        let mut pictures = pictures.into_iter();
+        let mut logits = Vec::new();
+        loop {
+            let some = pictures.by_ref().take(batch);
+            let inputs = some.map(|image| self.prepare(&image?)).collect::<Result<Vec<_>>>()?;
+            if inputs.is_empty() {
+                return Ok(logits);
+            }
+            logits.extend(self.batch_logits(&inputs, &labels)?);
+        }
+    }
+
     fn one_batch(&mut self, inputs: &[Vec<f32>], labels: &[String]) -> Result<Vec<Result<Vec<Guess>>>> {
+        let logits = self.batch_logits(inputs, labels)?;
+        Ok(logits.chunks(labels.len()).map(|row| rank(row, labels)).collect())
+    }
+
+    /// Returns one for each input and label; any other number is an error.
+    fn batch_logits(&mut self, inputs: &[Vec<f32>], labels: &[String]) -> Result<Vec<f32>> {
         let logits = self.forward(inputs.concat(), inputs.len())?;
         if logits.is_empty() || logits.len() != inputs.len() * labels.len() {
             let found = logits.len() / inputs.len().max(1);
             let what = format!("{}: {found} logits for {} labels", format::path(&self.path), labels.len());
             return Err(Error::Failed(what));
         }
-        Ok(logits.chunks(labels.len()).map(|row| rank(row, labels)).collect())
+        Ok(logits)
     }
 }
 

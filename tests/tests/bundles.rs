@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
 use gtn_core::io::artifact;
+use gtn_tests::sshd::files;
 use gtn_tests::{command, run, small_bundle, small_student};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const FP32: &str = "--target host --precision fp32 --eval-set 40";
@@ -79,6 +80,9 @@ fn what_the_manifest_does_not_list_is_named_and_not_read() {
     assert!(text.contains("not of the bundle, and not read: LICENSE, a\\x1b[31m.bin"), "{text}");
     fs::remove_file(at("LICENSE")).unwrap();
     fs::remove_file(at("a\x1b[31m.bin")).unwrap();
+    fs::write(at("samples/7.png"), "stray").unwrap();
+    assert_eq!(warnings(), json!([{"kind": "unlisted", "files": ["samples/7.png"]}]));
+    fs::remove_file(at("samples/7.png")).unwrap();
 
     // What it does list is a file, whatever size it says.
     for (name, place) in
@@ -121,10 +125,9 @@ fn a_killed_export_leaves_nothing_for_the_next() {
     assert!(killed > 0, "an export was never caught at work");
     run("gtn-export", &export).ok();
     assert_eq!(drafts(), 0);
-    let mut names: Vec<String> = fs::read_dir(out.join("b.gtn"))
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let bundle = out.join("b.gtn");
+    let name = |path: &PathBuf| path.strip_prefix(&bundle).unwrap().display().to_string();
+    let mut names: Vec<String> = files(&bundle).iter().map(name).collect();
     names.sort();
     let wanted = [
         "MODEL_CARD.md",
@@ -134,6 +137,12 @@ fn a_killed_export_leaves_nothing_for_the_next() {
         "golden.safetensors",
         "manifest.json",
         "model.onnx",
+        "samples/1.png",
+        "samples/2.png",
+        "samples/3.png",
+        "samples/4.png",
+        "samples/5.png",
+        "samples/6.png",
     ];
     assert_eq!(names, wanted);
 }

@@ -117,7 +117,7 @@ fn bad_pictures_are_named_and_the_others_answered() {
         (format!("{bundle} {folder}/00.png --top 0"), "--top 0"),
         (format!("{bundle} {folder}/00.png --json no/such/folder.json"), "folder.json"),
         (format!("no.gtn {folder}/00.png"), "no.gtn"),
-        (bundle.clone(), "IMAGE"),
+        (format!("{bundle}/model.onnx"), "model.onnx: a model alone has no samples: name pictures"),
     ] {
         assert_eq!(run("gtn-run", &format!("classify {args}")).not_refused(2, &[wanted]), None, "{args}");
     }

@@ -1,7 +1,7 @@
 //! `make demo`'s script, with a few steps of training.
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
-use gtn_tests::root;
+use gtn_tests::{root, run};
 use std::process::Command;
 
 /// Every bundle agrees with the trainer, and one table tells of all four.
@@ -23,6 +23,13 @@ fn the_demo_ends_with_its_table() {
         let cells = table.iter().filter(row).copied().collect::<Vec<_>>().join("   ");
         assert!(cells.contains("   pass"), "{who}: {cells}\n{text}");
     }
-    assert!(temp.path().join("report.html").is_file());
-    assert_eq!(text.lines().last().unwrap(), temp.path().join("report.html").display().to_string());
+    let page = temp.path().join("report.html");
+    assert!(page.is_file() && text.lines().any(|l| l == page.display().to_string()), "{text}");
+    // What it ends with is a command that works.
+    let next = text.lines().last().unwrap().trim().to_owned();
+    let args = next.strip_prefix(&format!("{} ", root().join("target/debug/gtn-run").display())).unwrap();
+    assert_eq!(args, format!("classify {}/student-kd-auto.gtn", temp.path().display()));
+    let told = run("gtn-run", args);
+    assert!((1..=6).all(|i| told.stdout.contains(&format!("samples/{i}.png"))), "{told:?}");
+    told.ok();
 }

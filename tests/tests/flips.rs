@@ -4,6 +4,7 @@
 use gtn_core::ir::arch::Input;
 use gtn_core::nets::pool;
 use gtn_core::rng::Rng;
+use gtn_tests::sshd::files;
 use gtn_tests::{random_student, run};
 use std::fs;
 
@@ -24,9 +25,9 @@ fn every_flipped_byte_is_noticed() {
     .unwrap();
     run("gtn-export", &format!("--target rpi5 {dir}/s --out {dir}/b.gtn --eval-set 200")).ok();
     let bundle = temp.path().join("b.gtn");
-    let mut files: Vec<_> = fs::read_dir(&bundle).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files = files(&bundle);
     files.sort();
-    assert_eq!(files.len(), 7);
+    assert_eq!(files.len(), 13);
     let mut rng = Rng::new(3, "flips", 0);
     let mut failures = Vec::new();
     for i in 0..FLIPS {

@@ -393,7 +393,7 @@ fn sealed_manifests() {
     let body = String::from_utf8(repair::body(&good)).unwrap();
     let mut failures = Vec::new();
     let huge = format!("\"labels\": [{}\"x\",", "\"a\",".repeat(200_000));
-    let cases: [(&str, &str, &str); 8] = [
+    let cases: [(&str, &str, &str); 10] = [
         (
             "\"files\": {",
             "\"files\": {\"../../etc/passwd\": {\"size\": 1, \"sha256\": \"00\"}, ",
@@ -411,6 +411,8 @@ fn sealed_manifests() {
             "big",
         ),
         ("\"schema\":", "\"schema\": \"gtn.bundle/1\", \"schema\":", "duplicate field `schema`"),
+        ("gtn.bundle/1.1", "gtn.bundle/1.9", "written by a newer program"),
+        ("gtn.bundle/1.1", "gtn.bundle/2", "wanted `gtn.bundle/1.1`"),
         ("\"labels\": [", &huge, "labels"),
         ("\"macs\": ", "\"macs\": -", "macs"),
         ("\"std\": [", "\"std\": [0.0, ", "std"),

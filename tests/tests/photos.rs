@@ -26,6 +26,7 @@ fn a_folder_becomes_a_bundle_that_answers_as_it_was_judged() {
     let export = ["--target", "host", "--precision", "int8", "--max-drop", "100", "--data", &data, &student];
     run(dir, "gtn-export", &[&export[..], &["--out", &bundle]].concat()).ok();
     run(dir, "gtn-run", &["verify", &bundle]).ok();
+    check_samples(dir, &root, &bundle, &data, &student);
 
     // The same pictures, once out of the cache and once as the files that they are.
     let logits = dir.join("logits.npy").display().to_string();
@@ -54,6 +55,36 @@ fn a_folder_becomes_a_bundle_that_answers_as_it_was_judged() {
             assert!((answer - wanted).abs() < 1e-6, "{name}: {top}, by eval {wanted}");
         }
     }
+}
+
+/// A person's photographs go into a bundle only where that is asked for, and then as they are.
+fn check_samples(dir: &Path, root: &Path, bundle: &str, data: &str, student: &str) {
+    let names = |bundle: &str| {
+        let mut names: Vec<String> = fs::read_dir(format!("{bundle}/samples"))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let read = |bundle: &str, name: &str| fs::read(format!("{bundle}/samples/{name}")).unwrap();
+    assert_eq!(names(bundle), ["1.png", "2.png", "3.png", "4.jpg", "5.jpg", "6.webp"]);
+    let made = gtn_core::image::made_pictures(0).unwrap();
+    assert!(made.iter().zip(names(bundle)).all(|(made, name)| *made == read(bundle, &name)));
+    let own = dir.join("own.gtn").display().to_string();
+    let export = ["--target", "host", "--precision", "fp32", "--samples", "own", "--data", data, student];
+    let done = run(dir, "gtn-export", &[&export[..], &["--out", &own]].concat());
+    assert!(done.stderr.contains("your own pictures' files as they are"), "{}", done.stderr);
+    done.ok();
+    let originals: Vec<Vec<u8>> = ["across", "along", "slanting ones"]
+        .iter()
+        .flat_map(|class| fs::read_dir(root.join(class)).unwrap())
+        .map(|e| fs::read(e.unwrap().path()).unwrap())
+        .collect();
+    assert_eq!(names(&own), ["1.png", "2.png", "3.png", "4.png", "5.png", "6.png"]);
+    assert!(names(&own).iter().all(|name| originals.contains(&read(&own, name))));
+    run(dir, "gtn-run", &["verify", &own]).ok();
+    run(dir, "gtn-run", &["classify", &own]).ok();
 }
 
 #[test]

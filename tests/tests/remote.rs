@@ -57,7 +57,7 @@ fn a_report_from_there_is_as_one_from_here() {
     let quick = "--seconds 0 --runs 20 --warmup 0 --threads 1";
     run("gtn-run", &format!("{b} {quick} --json {dir}/here.json")).ok();
     let first = done(there.gtn_run(&format!("{b} {quick} --json {dir}/there.json --html {dir}/there.html")));
-    assert!(first.stderr.contains("0 of 9 files are there"), "{}", first.stderr);
+    assert!(first.stderr.contains("0 of 15 files are there"), "{}", first.stderr);
     let told = first.ok();
     assert!(told.contains("top-1") && told.ends_with(&format!("\n{dir}/there.html\n")), "{told}");
     let read = |name: &str| -> Value {
@@ -84,14 +84,14 @@ fn a_report_from_there_is_as_one_from_here() {
     let before = inodes();
     let args = format!("verify {b} --threads 1 --json -");
     let again = done(there.gtn_run(&args));
-    assert!(again.stderr.contains("9 of 9 files are there, 0 B to copy"), "{}", again.stderr);
+    assert!(again.stderr.contains("15 of 15 files are there, 0 B to copy"), "{}", again.stderr);
     assert_eq!(inodes(), before);
     let report: Value = serde_json::from_str(&again.ok()).unwrap();
     assert_eq!(report["parity"], here["parity"]);
     let model = files(&there.store()).into_iter().min_by_key(|f| fs::metadata(f).unwrap().len()).unwrap();
     fs::write(&model, "damaged").unwrap();
     let mended = done(there.gtn_run(&args));
-    assert!(mended.stderr.contains("8 of 9 files are there"), "{}", mended.stderr);
+    assert!(mended.stderr.contains("14 of 15 files are there"), "{}", mended.stderr);
     mended.ok();
     assert_eq!(there.leftovers(), Vec::<PathBuf>::new());
 }
@@ -123,6 +123,8 @@ fn every_command_that_measures_runs_there() {
     let logits = |name: &str| fs::read(temp.path().join(name)).unwrap();
     assert!(logits("here.npy") == logits("there.npy"));
     ok("eval @/b.gtn --against @/here.npy");
+    let told = ok("classify @/b.gtn");
+    assert!((1..=6).all(|i| told.contains(&format!("{dir}/b.gtn/samples/{i}.png"))), "{told}");
     assert!(ok("profile @/b.gtn/model.onnx --runs 5").contains("us"));
     assert!(ok("memory @/b.gtn --runs 10").contains("resident memory"));
     assert!(ok("info @/b.gtn").contains("golden images"));
@@ -284,9 +286,9 @@ fn a_stand_in_for_adb_is_spoken_to_as_adb() {
     let args = format!("verify {b} --dist {dir}/dist.tar.gz --json {dir}/r.json");
     assert!(adb("PHONE-1", &args).ok().contains("pass"));
     let again = adb("PHONE-1", &args);
-    assert!(again.stderr.contains("9 of 9 files are there"), "{}", again.stderr);
+    assert!(again.stderr.contains("15 of 15 files are there"), "{}", again.stderr);
     let report: Value = serde_json::from_str(&fs::read_to_string(format!("{dir}/r.json")).unwrap()).unwrap();
-    assert!(report["parity"].as_array().is_some_and(|p| p.len() == 2), "{report}");
+    assert!(report["parity"].as_array().is_some_and(|p| p.len() == 3), "{report}");
     let left: Vec<_> =
         fs::read_dir(format!("{dir}/data/gtn-run")).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(left.len() == 2 && left.contains(&"files".into()) && left.contains(&"cache".into()), "{left:?}");

@@ -58,6 +58,14 @@ fn only_what_a_manifest_lists_is_given() {
     fs::remove_file(inside("model.onnx")).unwrap();
     fs::rename(&elsewhere, inside("model.onnx")).unwrap();
     done(there.gtn_run(&format!("classify {b} {}", pictures.display()))).ok();
+    // Nor the folder of the samples, whatever lies where it leads.
+    let samples = temp.path().join("samples");
+    fs::rename(inside("samples"), &samples).unwrap();
+    symlink(&samples, inside("samples")).unwrap();
+    let refused = done(there.gtn_run(&format!("info {b}")));
+    assert_eq!(refused.not_refused(2, &[&format!("{b}/samples: --on: is no folder")]), None);
+    fs::remove_file(inside("samples")).unwrap();
+    fs::rename(&samples, inside("samples")).unwrap();
     symlink(&key, pictures.join("b.png")).unwrap();
     let data = temp.path().join("data");
     gtn_tests::small_fashion(&data, 20, 20).unwrap();

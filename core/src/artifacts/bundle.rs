@@ -4,6 +4,7 @@
 use crate::artifacts::files::{FileEntry, check_names, read_checked, unlisted};
 use crate::artifacts::kit;
 use crate::artifacts::model_dir::{Golden, read_images};
+use crate::artifacts::samples::{self, Sample, SamplePicture};
 use crate::data::DataSha256;
 use crate::data::preprocess::Preprocess;
 use crate::device::{self, Device};
@@ -11,13 +12,14 @@ use crate::io::artifact;
 use crate::io::tensors::TensorMap;
 use crate::ir::arch::{ArchSpec, Input};
 use crate::measure::parity::Tolerance;
+use crate::text::format;
 use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// This is the schema of manifest.json.
-pub const SCHEMA: &str = "gtn.bundle/1";
+/// This is the schema of manifest.json. Bundles of `gtn.bundle/1` have no samples, and are read.
+pub const SCHEMA: &str = "gtn.bundle/1.1";
 /// This is the manifest's file name. The file is sealed (see [`artifact::seal`]).
 pub const MANIFEST: &str = "manifest.json";
 /// This is the export report's file name. It is measured, so not part of what is reproducible, but sealed too.
@@ -77,6 +79,9 @@ pub struct BundleManifest {
     pub calibration_sha256: Option<String>,
     /// How far a correct runtime may be from `logits_shipped`.
     pub tolerance: Tolerance,
+    /// Pictures with the shipped model's classes (absent in older bundles).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
     /// Every other file but [`EXPORT_REPORT`].
     pub files: BTreeMap<String, FileEntry>,
     /// Anything else.
@@ -97,6 +102,8 @@ pub struct Bundle {
     pub golden: Golden,
     /// What the shipped model answers on the golden images, `[n, classes]`.
     pub logits_shipped: Vec<f32>,
+    /// Pictures with what the shipped model answers; older bundles have none.
+    pub samples: Vec<SamplePicture>,
     /// Names of what lies in the folder beside it: no part of the bundle, and never read.
     pub unlisted: Vec<String>,
     eval: Vec<u8>,
@@ -124,7 +131,8 @@ impl Bundle {
             artifact::unseal(&artifact::read_text(&report)?, &report)?;
         }
         let mut contents = BTreeMap::new();
-        for (name, entry) in &manifest.files {
+        let of_a_sample = |name: &str| manifest.samples.iter().any(|sample| sample.file == name);
+        for (name, entry) in manifest.files.iter().filter(|(name, _)| !of_a_sample(name)) {
             contents.insert(name.as_str(), read_checked(&dir.join(name), entry)?);
         }
         let mut take = |name: &str| contents.remove(name).unwrap_or_default();
@@ -135,9 +143,11 @@ impl Bundle {
         let logits = map.f32s(&golden_path, "logits", &shape)?.to_vec();
         let logits_shipped = map.f32s(&golden_path, "logits_shipped", &shape)?.to_vec();
         let (model, eval, device) = (take("model.onnx"), take("eval.safetensors"), take("device.toml"));
+        let samples = samples::read(dir, &manifest, &map, &golden_path)?;
         let golden = Golden { images, labels, logits };
         let unlisted = unlisted(dir, &manifest.files, &[MANIFEST, EXPORT_REPORT])?;
-        Ok(Self { dir: dir.to_owned(), manifest, model, golden, logits_shipped, unlisted, eval, device })
+        let dir = dir.to_owned();
+        Ok(Self { dir, manifest, model, golden, logits_shipped, samples, unlisted, eval, device })
     }
 
     /// Returns the evaluation images (u8 `[n, C, H, W]`) and labels; their split is `test`.
@@ -166,7 +176,8 @@ impl BundleManifest {
                 return Err(Error::input(path, format!("files lacks `{name}`")));
             }
         }
-        check_names(&self.files, path)?;
+        check_names(&self.files, &[samples::FOLDER], path)?;
+        samples::check(self, path)?;
         check_tolerance(self.tolerance, self.precision, path)?;
         let bad = |e: Error| Error::input(path, e.to_string());
         self.arch.validate().map_err(bad)?;
@@ -208,15 +219,16 @@ pub fn listed(dir: &Path) -> Result<Vec<String>> {
     let Listing { schema, files } =
         serde_json::from_str(&text).map_err(|e| Error::input(&path, e.to_string()))?;
     let mut names = vec![MANIFEST.to_owned()];
-    match schema.as_str() {
-        SCHEMA if dir.join(EXPORT_REPORT).exists() => names.push(EXPORT_REPORT.to_owned()),
-        SCHEMA | kit::SCHEMA => {}
-        other => {
-            let what = format!("schema is `{other}`, wanted `{SCHEMA}` or `{}`", kit::SCHEMA);
-            return Err(Error::input(path, what));
-        }
+    if schema == kit::SCHEMA {
+        check_names(&files, &[], &path)?;
+    } else if artifact::check_schema(&schema, SCHEMA).is_ok() {
+        check_names(&files, &[samples::FOLDER], &path)?;
+        names.extend(dir.join(EXPORT_REPORT).exists().then(|| EXPORT_REPORT.to_owned()));
+    } else {
+        let found = format::shorten(&schema, 60);
+        let what = format!("schema is `{found}`, wanted `{SCHEMA}` or `{}`", kit::SCHEMA);
+        return Err(Error::input(path, what));
     }
-    check_names(&files, &path)?;
     names.extend(files.into_keys());
     Ok(names)
 }

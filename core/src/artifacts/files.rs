@@ -4,7 +4,7 @@ use crate::io::artifact;
 use crate::text::format;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Of those that a folder holds beside its bundle, as many are named.
@@ -20,28 +20,52 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
-/// Returns what lies in a folder that its manifest does not list, sorted: at most 10 names, for people.
+/// Returns what lies in a folder, and in the folders in it that its manifest lists files of, and is not listed;
+/// sorted: at most 10 names, for people.
 pub(crate) fn unlisted(
     dir: &Path,
     files: &BTreeMap<String, FileEntry>,
     also: &[&str],
 ) -> Result<Vec<String>> {
-    let unreadable = |e| Error::io(dir, "read", e);
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let listed = name.to_str().is_some_and(|n| files.contains_key(n) || also.contains(&n));
-        if !listed && found.len() < MAX_UNLISTED {
-            found.push(format::shorten(&format::path(Path::new(&name)), 60));
-        }
+    look_in(dir, "", files, also, &mut found)?;
+    let folders: BTreeSet<&str> = files.keys().filter_map(|name| Some(name.split_once('/')?.0)).collect();
+    for folder in &folders {
+        look_in(&dir.join(folder), &format!("{folder}/"), files, &[], &mut found)?;
     }
+    found.retain(|name| !folders.contains(name.as_str()));
+    found.truncate(MAX_UNLISTED);
     found.sort();
     Ok(found)
 }
 
-/// Checks that a manifest's files lie in its own folder.
-pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, path: &Path) -> Result<()> {
-    match files.keys().find(|n| n.is_empty() || n.contains(['/', '\\']) || n.starts_with('.')) {
+/// One folder's part of [`unlisted`]: no more than are told, and the folders that are looked into themselves.
+fn look_in(
+    dir: &Path,
+    prefix: &str,
+    files: &BTreeMap<String, FileEntry>,
+    also: &[&str],
+    found: &mut Vec<String>,
+) -> Result<()> {
+    let unreadable = |e| Error::io(dir, "read", e);
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let is_listed = |n: &str| files.contains_key(&format!("{prefix}{n}")) || also.contains(&n);
+        if !name.to_str().is_some_and(is_listed) && found.len() < 2 * MAX_UNLISTED {
+            found.push(format!("{prefix}{}", format::shorten(&format::path(Path::new(&name)), 60)));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a manifest's files lie in its own folder, or in one of `folders` in it.
+pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>, folders: &[&str], path: &Path) -> Result<()> {
+    let is_plain = |n: &str| !n.is_empty() && !n.contains(['/', '\\']) && !n.starts_with('.');
+    let is_good = |n: &str| match n.split_once('/') {
+        Some((folder, name)) => folders.contains(&folder) && is_plain(name),
+        None => is_plain(n),
+    };
+    match files.keys().find(|name| !is_good(name)) {
         Some(odd) => {
             let odd = format::shorten(odd, 60);
             Err(Error::input(path, format!("files: `{odd}` is not a plain file name")))

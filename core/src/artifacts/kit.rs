@@ -127,7 +127,7 @@ impl Kit {
 impl KitManifest {
     fn check(&self, path: &Path) -> Result<()> {
         let bad = |what: String| Err(Error::input(path, what));
-        check_names(&self.files, path)?;
+        check_names(&self.files, &[], path)?;
         let bytes = self.files.values().fold(0u64, |sum, f| sum.saturating_add(f.size));
         if self.files.len() > MAX_MODELS || bytes > MAX_BYTES {
             return bad(format!(

@@ -5,3 +5,4 @@ pub mod bundle;
 pub mod files;
 pub mod kit;
 pub mod model_dir;
+pub mod samples;

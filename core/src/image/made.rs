@@ -18,8 +18,8 @@ pub fn made_pictures(seed: u64) -> Result<Vec<Vec<u8>>> {
         jpeg((width, height), orientation, &|x, y| motif.ycc(x, y), &mut rng(i + 100))
     };
     // The low byte is dropped when it is read, and must not matter.
-    let sixteen = deep.rgb().into_iter().zip(0u8..=255).cycle().take(3 * 75 * 60);
-    let sixteen: Vec<u8> = sixteen.flat_map(|(high, low)| [high, low]).collect();
+    let low = (0u8..=255).cycle();
+    let sixteen: Vec<u8> = deep.rgb().into_iter().zip(low).flat_map(|(high, low)| [high, low]).collect();
     Ok(vec![
         png(&colour.rgb(), 120, 160, Kept::Rgb)?,
         png(&grey.luma(), 131, 97, Kept::Grey)?,

@@ -110,6 +110,11 @@ pub enum Warning {
         /// Names, the first ten.
         files: Vec<String>,
     },
+    /// The bundle's samples whose answers are not the shipped model's.
+    SamplesDiffer {
+        /// Their files in the bundle.
+        files: Vec<String>,
+    },
     /// Sums of the model's int8 products do not fit this processor's 16 bits.
     Saturates {
         /// Whether it is computed exactly all the same.
@@ -189,6 +194,9 @@ impl fmt::Display for Warning {
             Self::FewImages { n } => write!(f, "{n} images: the accuracy interval is wide"),
             Self::Unlisted { files } => {
                 write!(f, "not of the bundle, and not read: {}", files.join(", "))
+            }
+            Self::SamplesDiffer { files } => {
+                write!(f, "answers are not the shipped model's on the samples {}", files.join(", "))
             }
             Self::Saturates { exact: true } => write!(
                 f,

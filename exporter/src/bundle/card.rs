@@ -46,7 +46,7 @@ pub fn write(
         "# {}\n\nAn image classifier, {taught}, on {}: {} epochs, seed {}.\n\n{}\n## Accuracy\n\nOf the trained \
          network, last epoch, measured by gtn-train:\n\n{}{}\n## Check it\n\n```\ngtn-run {}.gtn\n```\n\nverifies every \
          file's hash, compares this machine's answers on the golden images with the shipped ones, and measures accuracy on \
-         {eval_images} test images and latency.\n\n## Classes\n\n{}",
+         {eval_images} test images and latency.\n\n{}## Classes\n\n{}",
         format::markdown(&m.name),
         format::markdown(&train.data),
         train.epochs,
@@ -55,7 +55,26 @@ pub fn write(
         accuracy.to_markdown(),
         quantised(shipped),
         format::escape(&m.name),
+        samples(m),
         classes.to_markdown(),
+    )
+}
+
+/// The pictures that are in the bundle, and how to have them answered.
+fn samples(m: &BundleManifest) -> String {
+    if m.samples.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["picture", "class that the shipped model gives it"]);
+    for sample in &m.samples {
+        let label = m.labels.get(sample.class).cloned().unwrap_or_default();
+        table.row([sample.file.clone(), format!("{}: {label}", sample.class)]);
+    }
+    format!(
+        "## Samples\n\n{}\n```\ngtn-run classify {}.gtn\n```\n\nanswers them. `verify` holds this machine to the same \
+         answers, from each picture's file on.\n\n",
+        table.to_markdown(),
+        format::escape(&m.name),
     )
 }
 

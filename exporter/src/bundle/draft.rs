@@ -59,9 +59,12 @@ impl Draft {
         &self.dir
     }
 
-    /// Adds a file and returns its path.
+    /// Adds a file, which may be in a folder of the draft, and returns its path.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.dir.join(name);
+        if let Some((folder, _)) = name.rsplit_once('/') {
+            artifact::create_dir(&self.dir.join(folder))?;
+        }
         artifact::write_atomic(&path, bytes)?;
         self.files
             .insert(name.into(), FileEntry { size: bytes.len() as u64, sha256: artifact::sha256(bytes) });

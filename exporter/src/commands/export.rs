@@ -2,6 +2,7 @@
 
 use crate::bundle::card;
 use crate::bundle::draft::Draft;
+use crate::bundle::samples::{self, Samples};
 use crate::candidates;
 use crate::candidates::contest::{Contest, Winner};
 use crate::candidates::outlook::Outlook;
@@ -15,6 +16,7 @@ use crate::students;
 use crate::students::OWN_DATA;
 use gtn_core::artifacts::bundle::{Bundle, BundleManifest, EXPORT_REPORT, Parents, SCHEMA};
 use gtn_core::artifacts::model_dir::{ModelDir, images_map};
+use gtn_core::artifacts::samples::LOGITS;
 use gtn_core::data::preprocess::Preprocess;
 use gtn_core::data::split::stratified;
 use gtn_core::data::{DataSource, ImageSet, Part};
@@ -70,6 +72,7 @@ pub fn export(plan: &ExportPlan, student_dir: &Path, target: &Path, decided: Opt
     let data = data_source(plan, &student)?;
     let test = test_images(&data, &student)?;
     let eval = test.subset(&stratified(&test.labels, test.classes, plan.eval_set, EVAL_SEED));
+    let pictures = samples::pictures(plan.samples, &data, &test)?;
 
     let mut draft = Draft::start(target)?;
     let metadata = metadata(&student)?;
@@ -82,7 +85,8 @@ pub fn export(plan: &ExportPlan, student_dir: &Path, target: &Path, decided: Opt
     let choice = contest.decide(fp32)?;
 
     check_limits(&choice.candidate.model, device)?;
-    fill(&mut draft, &student, (device, target), (&choice.candidate, &eval), plan)?;
+    let content = Content { shipped: &choice.candidate, eval: &eval, pictures };
+    fill(&mut draft, &student, (device, target), content, plan)?;
     let report = proved(&draft, plan)?;
     let export_report = export_report(plan, &outlook, &student, &choice, &report);
     draft.add_sealed(EXPORT_REPORT, &export_report)?;
@@ -91,23 +95,43 @@ pub fn export(plan: &ExportPlan, student_dir: &Path, target: &Path, decided: Opt
     if plan.json { exit::print(&artifact::to_json(&export_report)?) } else { done.print(target) }
 }
 
+/// What a bundle is filled with beside the student's own files.
+struct Content<'a> {
+    shipped: &'a PrecisionCandidate,
+    eval: &'a ImageSet,
+    pictures: Vec<Vec<u8>>,
+}
+
 /// Every file of the bundle that its manifest lists, and the manifest.
 fn fill(
     draft: &mut Draft,
     student: &ModelDir,
     (device, target): (&Device, &Path),
-    (shipped, eval): (&PrecisionCandidate, &ImageSet),
+    content: Content,
     plan: &ExportPlan,
 ) -> Result<()> {
+    let Content { shipped, eval, pictures } = content;
     let model_path = draft.add("model.onnx", &shipped.model)?;
     draft.add("device.toml", device.to_toml()?.as_bytes())?;
     let arch = &student.file.arch;
     let mut golden = student.golden.to_map(arch);
-    let logits = golden_logits(&model_path, student, plan)?;
+    // One thread: sums in one order.
+    let options = Options { ort: OrtOptions::with_library(plan.ort_lib.clone()), ..Options::single() };
+    let mut model = Subject::open(&model_path, &options)?;
+    let logits = model.logits(&student.golden.images, |_| ())?;
     golden.insert("logits_shipped", Tensor::f32(&[student.golden.labels.len(), arch.classes], logits));
+    let samples = Samples::answered_by(&mut model, pictures)?;
+    drop(model);
+    if !samples.pictures.is_empty() {
+        golden.insert(LOGITS, Tensor::f32(&[samples.pictures.len(), arch.classes], samples.logits));
+    }
     draft.add("golden.safetensors", &golden.to_bytes()?)?;
     draft.add("eval.safetensors", &images_map(&eval.all_pixels()?, &eval.labels, arch).to_bytes()?)?;
     let mut manifest = manifest(student, device, shipped, target);
+    for (sample, bytes) in samples.pictures {
+        draft.add(&sample.file, &bytes)?;
+        manifest.samples.push(sample);
+    }
     let card = card::write(&manifest, &student.train, shipped, eval.len());
     draft.add("MODEL_CARD.md", card.as_bytes())?;
     manifest.files.clone_from(draft.files());
@@ -122,15 +146,16 @@ fn export_report(
     report: &Report,
 ) -> serde_json::Value {
     let (shipped, device) = (&choice.candidate, &plan.device);
+    let samples = plan.samples.map(|samples| format!(" --samples {samples}")).unwrap_or_default();
     json!({
-        "schema": "gtn.export/1.1",
+        "schema": "gtn.export/1.2",
         "program": PROGRAM,
         "target": device.name,
-        "asked": {"precision": plan.asked_name(), "eval_set": plan.eval_set},
+        "asked": {"precision": plan.asked_name(), "eval_set": plan.eval_set, "samples": plan.samples.map(|s| s.to_string())},
         "chosen": {
             "precision": shipped.precision,
             "why": choice.why,
-            "replay": candidates::replay(shipped, &plan.int8),
+            "replay": candidates::replay(shipped, &plan.int8) + &samples,
         },
         "latency": outlook.json(device, shipped.precision, report),
         "candidates": choice.considered,
@@ -249,12 +274,6 @@ fn check_limits(model: &[u8], device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// What a model answers on the golden images (one thread: sums in one order).
-fn golden_logits(model: &Path, student: &ModelDir, plan: &ExportPlan) -> Result<Vec<f32>> {
-    let options = Options { ort: OrtOptions::with_library(plan.ort_lib.clone()), ..Options::single() };
-    Subject::open(model, &options)?.logits(&student.golden.images, |_| ())
-}
-
 /// In fp32 the network must answer the golden images as the trainer's did, whatever ships in the end.
 fn check_trained(fp32: &[u8], student: &ModelDir, plan: &ExportPlan) -> Result<()> {
     let (arch, golden) = (&student.file.arch, &student.golden);
@@ -301,6 +320,7 @@ fn manifest(
         },
         calibration_sha256: shipped.int8.as_ref().map(|r| r.calibration_sha256.clone()),
         tolerance: shipped.tolerance,
+        samples: Vec::new(),
         files: BTreeMap::new(),
         ext: BTreeMap::new(),
     }

@@ -4,7 +4,7 @@ use crate::backend::ort::providers;
 use crate::judge::bench;
 use crate::judge::bench::Settings;
 use crate::judge::evaluate::{Evaluation, evaluate};
-use crate::judge::verify::verify;
+use crate::judge::verify::{Verified, verify};
 use crate::subject::Subject;
 use gtn_core::Result;
 use gtn_core::device::HOST;
@@ -21,7 +21,7 @@ pub const FEW_IMAGES: usize = 1000;
 /// This says what to measure.
 #[derive(Debug, Clone, Default)]
 pub struct Steps {
-    /// Golden images.
+    /// Golden images and samples.
     pub verify: bool,
     /// Evaluation images.
     pub eval: bool,
@@ -47,7 +47,9 @@ pub struct Proof {
 pub fn prove(subject: &mut Subject, steps: &Steps, program: &str, watch: Watch) -> Result<Proof> {
     let cores = Host::read().cores;
     let mut warnings = Vec::new();
-    let mut parity = if steps.verify { verify(subject)? } else { Vec::new() };
+    let Verified { checks: mut parity, warnings: differing } =
+        if steps.verify { verify(subject)? } else { Verified::default() };
+    warnings.extend(differing);
     // Before the evaluation: its hot caches and clocks are not those of a device at rest.
     let latency = steps.bench.map(|settings| bench::bench(subject, settings)).transpose()?;
     if let Some(latency) = &latency {

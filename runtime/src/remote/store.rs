@@ -89,6 +89,9 @@ impl Store {
         match input.holds {
             Holds::Model if is_dir => {
                 for name in bundle::listed(here)? {
+                    if let Some((folder, _)) = name.split_once('/') {
+                        check_folder(&here.join(folder))?;
+                    }
                     self.found(&here.join(&name), format!("{there}/{name}"))?;
                 }
                 Ok(())
@@ -228,6 +231,18 @@ impl Store {
             text.replace(hash.as_str(), &format::path(path))
         };
         self.files.iter().fold(lines.join("\n"), named)
+    }
+}
+
+/// A folder in a bundle that nobody named: a link may lead anywhere.
+fn check_folder(path: &Path) -> Result<()> {
+    let kind = fs::symlink_metadata(path).map_err(|e| Error::io(path, "read", e))?.file_type();
+    match kind.is_dir() {
+        true => Ok(()),
+        false => Err(Error::input(
+            path,
+            "--on: is no folder, and only a folder's own files are taken to another machine",
+        )),
     }
 }
 

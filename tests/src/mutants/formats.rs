@@ -193,6 +193,19 @@ pub static FORMATS: &[Format] = &[
         ..LISTED
     },
     Format {
+        name: "bundle: a sample",
+        file: "samples/1.png",
+        other: "loose/b.png",
+        repair: Repair::ChunkSums,
+        read: Some(|dir, path| {
+            Bundle::open(dir)?;
+            picture(path)
+        }),
+        programs: &["gtn-run verify @", "gtn-run classify @"],
+        codes: &[1],
+        ..LISTED
+    },
+    Format {
         name: "bundle: eval.safetensors",
         file: "eval.safetensors",
         repair: Repair::HeaderLength,

@@ -27,7 +27,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Does this machine answer the golden images as the bundle says?
+    /// Does this machine answer the golden images and the sample pictures as the bundle says?
     Verify(ModelArgs),
     /// Top-1 and top-5 on the bundle's evaluation images or on --data
     Eval(EvalArgs),
@@ -251,8 +251,8 @@ pub struct ClassifyArgs {
     /// Bundle, or a model.onnx that tells its preprocessing and labels
     #[arg(value_name = "BUNDLE|MODEL.onnx")]
     pub model: PathBuf,
-    /// PNG, JPEG or WebP files, or folders of them
-    #[arg(value_name = "IMAGE", required = true)]
+    /// PNG, JPEG or WebP files, or folders of them (default: the bundle's own samples)
+    #[arg(value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// Tell the K most probable classes of each
     #[arg(long, value_name = "K", default_value_t = 3)]

@@ -3,6 +3,8 @@
 use crate::cli::ClassifyArgs;
 use crate::output::deliver_json;
 use crate::prepare::{prepare, tell_backend, within};
+use gtn_core::artifacts::bundle::Bundle;
+use gtn_core::artifacts::samples::SamplePicture;
 use gtn_core::image::{Image, is_picture};
 use gtn_core::io::artifact;
 use gtn_core::measure::report::Model;
@@ -11,7 +13,7 @@ use gtn_core::program::progress::Progress;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
-use gtn_run::classify::Guess;
+use gtn_run::classify::{Guess, open_sample};
 use gtn_run::subject::Subject;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -24,9 +26,16 @@ pub fn run(args: &ClassifyArgs) -> Result<()> {
     json_path.filter(|_| !to_stdout).map_or(Ok(()), artifact::check_writable)?;
     let mut found = Pictures::default();
     args.images.iter().for_each(|path| found.add(path));
+    if args.images.is_empty() && !Bundle::is_bundle(&args.model) {
+        let what = format!("{}: a model alone has no samples: name pictures", format::path(&args.model));
+        return Err(Error::usage(what));
+    }
     let options = prepare(&args.backend)?.options;
     let mut subject = Subject::open(&args.model, &options)?;
     tell_backend(&subject);
+    if let Some(bundle) = subject.bundle.as_ref().filter(|_| args.images.is_empty()) {
+        found.add_samples(bundle)?;
+    }
     let (images, errors) = answer(&mut subject, found, args.top)?;
     let told = Answers { model: subject.model.clone(), images }.deliver(json_path);
     exit::work_first(exit::all_told(errors), told)
@@ -50,6 +59,9 @@ pub struct Answers {
 struct Answer {
     file: String,
     top: Vec<Guess>,
+    /// Of a bundle's sample: the class that the shipped model gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
 }
 
 impl Answers {
@@ -65,7 +77,7 @@ impl Answers {
 /// Reads and classifies, a batch at a time; the errors of the files that could not be read, or that the
 /// network has no answer for. A picture is let go once it has the network's size.
 fn answer(subject: &mut Subject, found: Pictures, top: usize) -> Result<(Vec<Answer>, Vec<Error>)> {
-    let Pictures { files, mut errors } = found;
+    let Pictures { files, mut errors, samples } = found;
     subject.labels()?; // not once for each picture
     subject.preprocess()?;
     let mut answers = Vec::new();
@@ -73,19 +85,22 @@ fn answer(subject: &mut Subject, found: Pictures, top: usize) -> Result<(Vec<Ans
     for batch in files.chunks(subject.batch()?) {
         let (mut names, mut inputs) = (Vec::new(), Vec::new());
         for file in batch {
-            match Image::open(file).and_then(|image| subject.prepare(&image)) {
+            let sample = samples.iter().find(|sample| sample.path == *file);
+            let image = sample.map_or_else(|| Image::open(file), open_sample);
+            match image.and_then(|image| subject.prepare(&image)) {
                 Ok(input) => {
-                    names.push(file.clone());
+                    let label = sample.and_then(|s| subject.labels().ok()?.get(s.class).cloned());
+                    names.push((file.clone(), label));
                     inputs.push(input);
                 }
                 Err(e) => errors.push(e),
             }
         }
-        for (file, found) in names.into_iter().zip(subject.classify_each(&inputs)?) {
+        for ((file, expected), found) in names.into_iter().zip(subject.classify_each(&inputs)?) {
             match found {
                 Ok(mut guesses) => {
                     guesses.truncate(top);
-                    answers.push(Answer { file: name(&file), top: guesses });
+                    answers.push(Answer { file: name(&file), top: guesses, expected });
                 }
                 Err(e) => errors.push(Error::Failed(format!("{}: {e}", name(&file)))),
             }
@@ -96,12 +111,20 @@ fn answer(subject: &mut Subject, found: Pictures, top: usize) -> Result<(Vec<Ans
 }
 
 fn table(answers: &[Answer]) -> Table {
-    let mut table = Table::new(["picture", "class", "probability", "then"]);
-    for Answer { file, top } in answers {
+    let of_samples = answers.iter().any(|answer| answer.expected.is_some());
+    let head: &[&str] = match of_samples {
+        true => &["picture", "class", "probability", "expected", "then"],
+        false => &["picture", "class", "probability", "then"],
+    };
+    let mut table = Table::new(head.iter().copied());
+    for Answer { file, top, expected } in answers {
         let Some((best, others)) = top.split_first() else { continue };
         let then: Vec<String> =
             others.iter().map(|g| format!("{} {}", g.label, format::percent(g.probability))).collect();
-        table.row([file.clone(), best.label.clone(), format::percent(best.probability), then.join(", ")]);
+        let mut row = vec![file.clone(), best.label.clone(), format::percent(best.probability)];
+        row.extend(of_samples.then(|| expected.clone().unwrap_or_default()));
+        row.push(then.join(", "));
+        table.row(row);
     }
     table
 }
@@ -111,9 +134,26 @@ fn table(answers: &[Answer]) -> Table {
 struct Pictures {
     files: Vec<PathBuf>,
     errors: Vec<Error>,
+    /// Those of `files` that are the bundle's own.
+    samples: Vec<SamplePicture>,
 }
 
 impl Pictures {
+    /// The bundle's own, where no others are named.
+    fn add_samples(&mut self, bundle: &Bundle) -> Result<()> {
+        if bundle.samples.is_empty() {
+            let what = format!("{}: the bundle has no samples: name pictures", format::path(&bundle.dir));
+            return Err(Error::usage(what));
+        }
+        exit::note(&format!(
+            "no picture is named: these are the bundle's own {} samples",
+            bundle.samples.len()
+        ));
+        self.files = bundle.samples.iter().map(|sample| sample.path.clone()).collect();
+        self.samples = bundle.samples.clone();
+        Ok(())
+    }
+
     /// The file itself, or the pictures in a folder and the folders below it, in the order of their names.
     /// Links to folders are not followed.
     fn add(&mut self, path: &Path) {

@@ -99,6 +99,7 @@ fn describe(path: &Path) -> Result<Vec<(String, String)>> {
             row("not of the bundle", bundle.unlisted.join(", "));
         }
         row("golden images", bundle.golden.labels.len().to_string());
+        row("samples", bundle.samples.len().to_string());
         row("evaluation images", bundle.eval_set()?.1.len().to_string());
         (bundle.model, path.join("model.onnx"))
     } else {
