@@ -37,3 +37,4 @@ for who in teacher student-kd student-plain; do ship $who; done
 "$bin/gtn-run" $out/teacher.gtn $out/student-kd.gtn $out/student-kd-auto.gtn $out/student-plain.gtn --html $out/report.html >$out/report.txt
 # The end of the report: what all four share, their table, and the page's path.
 awk '/^[0-9]+ reports/{table=""} {table=table $0 "\n"} END {printf "\n%s", table}' $out/report.txt
+printf '\nWhat is on the pictures that the bundle carries, and on any of yours:\n  %s classify %s\n' "$bin/gtn-run" $out/student-kd-auto.gtn

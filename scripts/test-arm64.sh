@@ -39,7 +39,7 @@ $bin/gtn-train student --data fashion-mnist-mini --arch pool:res-mini:d111-k333-
 for profile in rpi5 rpi4; do
   for precision in fp32 int8; do
     bundle=$work/$profile-$precision.gtn
-    $bin/gtn-export --target $profile --precision $precision --max-drop 100 --eval-set 200 "$work/student" --out "$bundle" > /dev/null
+    $bin/gtn-export --target $profile --precision $precision --max-drop 100 --eval-set 200 --samples made "$work/student" --out "$bundle" > /dev/null
     $bin/gtn-run eval "$bundle" --threads 1 --logits "$work/x86.npy" > /dev/null
     cpu=cortex-a76
     [ $profile = rpi5 ] || cpu=cortex-a72
