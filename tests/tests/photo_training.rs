@@ -191,3 +191,73 @@ fn a_network_starts_from_weights_of_other_classes() {
     let refused = run(dir, "gtn-train", &[&other[..], &["--out", &path("x")]].concat());
     assert_eq!(refused.not_refused(2, &["holds no weights of `resnet8`"]), None);
 }
+
+/// The worst pictures of val, for people and for scripts; the page is made again from what is there.
+#[test]
+fn the_page_shows_the_worst_pictures() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, root) = (temp.path(), folder(temp.path(), 40));
+    let photos = data(&root, 24);
+    let train = |data: &str, out: &str, more: &[&str]| {
+        let out = dir.join(out).display().to_string();
+        let list = [
+            "student",
+            "--arch",
+            ARCH,
+            "--kd",
+            "none",
+            "--threads",
+            "1",
+            "--set",
+            "max_steps=1",
+            "--batch-size",
+            "16",
+        ];
+        run(dir, "gtn-train", &[&list[..], &["--data", data, "--out", &out], more].concat()).ok()
+    };
+    let fashion = ["--set", "train_images=500", "--set", "val_fraction=0.2"];
+    for (data, out, more) in
+        [(photos.as_str(), "photos", &[][..]), ("fashion-mnist-mini", "fashion", &fashion)]
+    {
+        train(data, out, more);
+        let out = dir.join(out);
+        let (told, page) =
+            (json(&out.join("worst.json")), fs::read_to_string(out.join("report.html")).unwrap());
+        let confusion = json(&out.join("classes.json"))["confusion"]["val"]["counts"].clone();
+        let count = |wanted: fn(&Value) -> bool| -> u64 {
+            confusion.as_array().unwrap().iter().filter(|c| wanted(c)).map(|c| c[2].as_u64().unwrap()).sum()
+        };
+        assert_eq!(told["schema"], "gtn.worst/1");
+        assert_eq!(
+            (told["images"].as_u64(), told["wrong"].as_u64()),
+            (Some(count(|_| true)), Some(count(|c| c[0] != c[1])))
+        );
+        let worst = told["worst"].as_array().unwrap();
+        // After one step it guesses.
+        assert!(!worst.is_empty() && worst.len() as u64 == count(|c| c[0] != c[1]).min(24), "{told}");
+        assert_eq!(page.matches("data:image/png;base64,").count(), worst.len());
+        let loss = |w: &Value| w["loss"].as_f64().unwrap();
+        assert!(worst.windows(2).all(|w| loss(&w[0]) >= loss(&w[1])), "{told}");
+        for image in worst {
+            let (class, answer) = (image["class"].as_str().unwrap(), image["answer"].as_str().unwrap());
+            let probability = image["probability"].as_f64().unwrap();
+            assert!(class != answer && probability > 0.0 && probability <= 1.0, "{image}");
+            match image["file"].as_str() {
+                Some(file) => {
+                    assert!(file.starts_with(&format!("{class}/")) && root.join(file).is_file(), "{image}");
+                    assert!(page.contains(&format!("<br>{file}</figcaption>")), "{image}");
+                }
+                None => assert!(page.contains(&format!("<br>training image {}<", image["index"])), "{image}"),
+            }
+        }
+        assert_eq!(worst[0]["file"].is_string(), data == photos);
+        // What a kill kept from being written is made again, the same.
+        fs::remove_file(out.join("report.html")).unwrap();
+        let name = out.file_name().unwrap().to_str().unwrap();
+        train(data, name, &[more, &["--resume"]].concat());
+        assert!(fs::read_to_string(out.join("report.html")).unwrap() == page, "the page differs");
+    }
+    train(&photos, "again", &[]);
+    let bytes = |run: &str| fs::read(dir.join(run).join("worst.json")).unwrap();
+    assert!(bytes("photos") == bytes("again"), "the same run tells the same");
+}

@@ -144,6 +144,12 @@ impl Chosen {
         Ok((pixels, height, width))
     }
 
+    /// Returns the name of picture `i` in its set, `rose/12.jpg`; none where there is no such picture.
+    pub fn name(&self, i: usize) -> Option<&str> {
+        let place = *self.places.get(i)?;
+        self.photos.listing.items.get(place as usize).map(|item| item.name.as_str())
+    }
+
     /// Returns those at `range`, cropped to the set's size, `[n, 3, size, size]`; all cores work.
     pub(super) fn crops(&self, range: Range<usize>) -> Result<Vec<u8>> {
         let size = self.photos.size;

@@ -27,6 +27,12 @@ impl Default for SplitRule {
 impl SplitRule {
     /// What is left to train on, and val: the set's own, where it has one (then `val_fraction` says nothing). An error names the key that asks for more than there is.
     pub fn apply(&self, train: &ImageSet) -> Result<(ImageSet, ImageSet)> {
+        let Split { train: taken, val } = self.places(train)?;
+        Ok((train.subset(&taken), train.subset(&val)))
+    }
+
+    /// [`Self::apply`] as places in `train`.
+    pub fn places(&self, train: &ImageSet) -> Result<Split> {
         // The set's own val stands at the end.
         let own_val = train.origin.as_ref().map_or(0, |origin| origin.val);
         let to_train = train.len().saturating_sub(own_val);
@@ -41,7 +47,7 @@ impl SplitRule {
         };
         if own_val > 0 {
             let val: Vec<u32> = (0u32..).take(train.len()).skip(to_train).collect();
-            return Ok((train.subset(&taken), train.subset(&val)));
+            return Ok(Split { train: taken, val });
         }
         let labels: Vec<u16> = taken.iter().filter_map(|&i| labels.get(i as usize).copied()).collect();
         let parts = match &train.origin {
@@ -55,11 +61,11 @@ impl SplitRule {
         let places = |part: &[u32]| -> Vec<u32> {
             part.iter().filter_map(|&i| taken.get(i as usize).copied()).collect()
         };
-        Ok((train.subset(&places(&parts.train)), train.subset(&places(&parts.val))))
+        Ok(Split { train: places(&parts.train), val: places(&parts.val) })
     }
 }
 
-/// Sorted, disjoint, together complete.
+/// Sorted and disjoint; together complete, unless a rule takes fewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// To train on.

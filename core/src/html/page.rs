@@ -64,14 +64,15 @@ impl Page {
         self.push(format!("<figure>{svg}<figcaption>{}</figcaption></figure>", escape(caption)))
     }
 
-    /// Rows of small pictures: PNG files, each with a word below it.
+    /// Adds rows of small pictures: PNG files, each with the lines below it.
     #[cfg(feature = "photos")]
-    pub fn pictures(&mut self, pictures: &[(Vec<u8>, String)]) -> &mut Self {
+    pub fn pictures(&mut self, pictures: &[(Vec<u8>, Vec<String>)]) -> &mut Self {
         use base64::prelude::{BASE64_STANDARD, Engine};
-        let one = |(png, caption): &(Vec<u8>, String)| {
-            let (data, caption) = (BASE64_STANDARD.encode(png), escape(caption));
+        let one = |(png, lines): &(Vec<u8>, Vec<String>)| {
+            let lines: Vec<_> = lines.iter().map(|line| escape(line)).collect();
+            let (data, alt, caption) = (BASE64_STANDARD.encode(png), lines.join(", "), lines.join("<br>"));
             format!(
-                "<figure><img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"><figcaption>{caption}</figcaption></figure>"
+                "<figure><img alt=\"{alt}\" src=\"data:image/png;base64,{data}\"><figcaption>{caption}</figcaption></figure>"
             )
         };
         self.push(format!("<div class=\"sheet\">{}</div>", pictures.iter().map(one).collect::<String>()))

@@ -27,7 +27,7 @@ pub use made::made_pictures;
 #[cfg(feature = "images")]
 pub use read::{Image, check_channels};
 #[cfg(feature = "photos")]
-pub use write::{ending, to_png};
+pub use write::{ending, small_png, to_png};
 
 use std::path::Path;
 

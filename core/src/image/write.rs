@@ -1,5 +1,6 @@
 //! PNG and WebP files of pixels, for pages that show pictures and for pictures that are made.
 
+use super::resize::{self, Side};
 use crate::{Error, Result};
 
 /// This says how a PNG file keeps its pixels.
@@ -78,6 +79,38 @@ pub fn ending(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// [`to_png`] of planar pixels `[channels, height, width]`, grey or RGB, shrunk so that no side has more than `most`
+/// pixels; a smaller picture stays as it is.
+pub fn small_png(
+    pixels: &[u8],
+    channels: usize,
+    (height, width): (usize, usize),
+    most: usize,
+) -> Result<Vec<u8>> {
+    let long = height.max(width);
+    if !matches!(channels, 1 | 3) || height.min(width) == 0 || pixels.len() != channels * height * width {
+        return Err(Error::Failed(format!(
+            "a picture of {channels} channels and {width} x {height} pixels has {} bytes; wanted 1 or 3 channels, a byte \
+             each",
+            pixels.len()
+        )));
+    }
+    let side = |from: usize| {
+        let to = if long > most { (from * most / long).max(1) } else { from };
+        Side { from, to, first: 0, count: to }
+    };
+    let (rows, columns) = (side(height), side(width));
+    let plane = height * width;
+    let row = |y: usize, out: &mut [u8]| {
+        for (out, plane) in out.chunks_mut(width).zip(pixels.chunks(plane)) {
+            let row = plane.get(y * width..(y + 1) * width).unwrap_or_default();
+            out.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+        }
+    };
+    let small = resize::bilinear(channels, (rows, columns), row);
+    to_png(&small, rows.count, columns.count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +138,16 @@ mod tests {
         for wrong in [png(&pixels, 5, 8, Kept::Rgb), webp(&pixels, 5, 8)] {
             assert!(wrong.unwrap_err().to_string().contains("8 x 5"));
         }
+    }
+
+    #[test]
+    fn a_small_picture_stays_and_a_large_one_shrinks() {
+        let pixels: Vec<u8> = (0..20 * 10).map(|i| i as u8).collect();
+        let read = |most| Image::from_bytes(&small_png(&pixels, 1, (20, 10), most).unwrap()).unwrap();
+        let (same, half) = (read(20), read(10));
+        assert_eq!((same.height(), same.width(), same.planar(1).unwrap()), (20, 10, pixels.clone()));
+        assert_eq!((half.height(), half.width()), (10, 5));
+        let error = small_png(&pixels, 2, (10, 10), 8).unwrap_err().to_string();
+        assert!(error.contains("2 channels and 10 x 10"), "{error}");
     }
 }

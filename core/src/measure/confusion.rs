@@ -23,15 +23,8 @@ impl Confusion {
             let what = format!("{} logits of {} images with {classes} classes", logits.len(), labels.len());
             return Err(Error::Failed(what));
         }
-        let answer = |(row, &label): (&[f32], &u16)| {
-            let better = |best: Option<(u16, f32)>, (class, &x): (u16, &f32)| match best {
-                Some((held, most)) if x < most || (x == most && held != label) => Some((held, most)),
-                _ => Some((class, x)),
-            };
-            let best = (0u16..).zip(row).fold(None, better);
-            (label, best.map_or(label, |(class, _)| class))
-        };
-        let mut pairs: Vec<(u16, u16)> = logits.chunks(classes).zip(labels).map(answer).collect();
+        let pair = |(row, &label): (&[f32], &u16)| (label, answer(row, label));
+        let mut pairs: Vec<(u16, u16)> = logits.chunks(classes).zip(labels).map(pair).collect();
         pairs.sort_unstable();
         let mut counts: Vec<(u16, u16, u32)> = Vec::new();
         for (label, answer) in pairs {
@@ -95,6 +88,15 @@ impl Confusion {
         }
         table
     }
+}
+
+/// Returns the class of the largest logit; of equal ones one that is not `label`, as top-1 counts them.
+pub(super) fn answer(row: &[f32], label: u16) -> u16 {
+    let better = |best: Option<(u16, f32)>, (class, &x): (u16, &f32)| match best {
+        Some((held, most)) if x < most || (x == most && held != label) => Some((held, most)),
+        _ => Some((class, x)),
+    };
+    (0u16..).zip(row).fold(None, better).map_or(label, |(class, _)| class)
 }
 
 /// Of a class: images, right answers, all answers.

@@ -17,3 +17,4 @@ pub mod shares;
 pub(crate) mod statistics_peer;
 pub mod stats;
 pub mod warning;
+pub mod worst;

@@ -11,6 +11,7 @@ pub mod save;
 pub mod search;
 pub mod teacher;
 pub mod train;
+pub mod worst;
 
 use crate::cli::{DeviceArgs, RunArgs};
 use crate::engine::device;

@@ -1,6 +1,7 @@
 //! Writes a trained folder: arch.json, weights, golden set, and train.json last (its presence says the
 //! run is finished).
 
+use crate::commands::worst::{WORST, Worst};
 use crate::engine::evaluate::{self, logits};
 use crate::engine::net::Runner;
 use crate::engine::params::{Params, to_vec};
@@ -97,14 +98,24 @@ impl Diverged {
     }
 }
 
+/// The images that a network is judged by.
+#[derive(Clone, Copy)]
+pub struct Judges<'a> {
+    /// What val was cut from.
+    pub train: &'a ImageSet,
+    /// May be empty.
+    pub val: &'a ImageSet,
+    /// Read once, here.
+    pub test: &'a ImageSet,
+}
+
 /// Evaluates the last epoch's weights and writes the folder. Golden images come from val (from test
 /// where there is no val).
 pub fn save(
     out: &Path,
     (runner, params): (&Runner, &Params),
     finished: Finished,
-    test: &ImageSet,
-    val: &ImageSet,
+    Judges { train: whole, val, test }: Judges,
     device: Device,
 ) -> Result<Saved> {
     let Finished { file, method, data, data_sha256, recipe, teacher, outcome, which, ext } = finished;
@@ -113,7 +124,7 @@ pub fn save(
         |set: &str, odd| Ok(Saved::Diverged(format!("on {set}, {odd} after step {steps}, the last")));
     let net = (runner, params);
     let preprocess = &file.preprocess;
-    let (mut accuracy, mut confusion) = (BTreeMap::new(), BTreeMap::new());
+    let (mut accuracy, mut confusion, mut worst) = (BTreeMap::new(), BTreeMap::new(), None);
     for (name, set) in [("val", val), ("test", test)].into_iter().filter(|(_, set)| !set.is_empty()) {
         let logits = logits(net, set, preprocess, device)?;
         match evaluate::accuracy(&logits, &set.labels, set.classes) {
@@ -121,6 +132,11 @@ pub fn save(
             Err(odd) => return diverged(name, odd),
         };
         confusion.insert(name.to_owned(), Confusion::of(&logits, &set.labels, set.classes)?);
+        // Mistakes are looked for on val, which choices are made on; test is only stated.
+        if name == "val" {
+            let places = recipe.split_rule().places(whole)?.val;
+            worst = Some(Worst::of(&logits, val, (whole, &places), &file.labels)?);
+        }
     }
 
     let golden_set = if val.is_empty() { test } else { val };
@@ -158,6 +174,7 @@ pub fn save(
     golden.to_map(&file.arch).write(&out.join("golden.safetensors"))?;
     artifact::write_json(&out.join("arch.json"), &file)?;
     artifact::write_json(&out.join(CLASSES), &Classes { schema: CLASSES_SCHEMA.into(), confusion })?;
+    worst.map_or(Ok(()), |worst| artifact::write_json(&out.join(WORST), &worst))?;
     artifact::write_json(&out.join("train.json"), &train)?;
     Ok(Saved::Finished)
 }

@@ -5,7 +5,7 @@ use crate::commands::finish::{finish, finish_again};
 use crate::commands::init::Init;
 use crate::commands::plan::{Output, Plan};
 use crate::commands::save;
-use crate::commands::save::{Diverged, Finished, Saved};
+use crate::commands::save::{Diverged, Finished, Judges, Saved};
 use crate::commands::teacher::Opened;
 use crate::commands::{resolve_recipe, set_up, warn_of_one_class};
 use crate::engine::device;
@@ -184,7 +184,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     };
     let mut dir = RunDir::open(&run.out, &config, run.resume)?;
     if run.resume && outputs.iter().all(Output::is_written) {
-        return finish_again(&plan, &outputs, &recipe);
+        return finish_again(&plan, &outputs, &recipe, &data.train);
     }
     warn_of_one_class("training", &data.train, &data.label_names);
     warn_of_one_class("test", &data.test, &data.label_names);
@@ -196,8 +196,9 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
         Training { learner: learner.as_dyn(), source, val: &val, recipe: &recipe, device, label: &label };
     let outcome = training.run(&mut dir, run.resume, &Signals::watch()?)?;
     let record = RunRecord { data_sha256, teacher: told };
-    save_all(&plan, &learner, &outputs, (&data.test, &val), &record, (&recipe, &outcome), device)?;
-    finish(&plan, &outputs, &recipe)
+    let judges = Judges { train: &data.train, val: &val, test: &data.test };
+    save_all(&plan, &learner, &outputs, judges, &record, (&recipe, &outcome), device)?;
+    finish(&plan, &outputs, &recipe, &data.train)
 }
 
 /// What a method cannot do with a recipe is an error, and not silently without effect.
@@ -355,7 +356,7 @@ fn save_all(
     plan: &Plan,
     learner: &Trained,
     outputs: &[Output],
-    (test, val): (&ImageSet, &ImageSet),
+    judges: Judges,
     record: &RunRecord,
     (recipe, outcome): (&Recipe, &Outcome),
     device: Device,
@@ -386,7 +387,7 @@ fn save_all(
             which,
             ext: ext.clone(),
         };
-        match save::save(&output.dir, (*runner, learner.params()), finished, test, val, device)? {
+        match save::save(&output.dir, (*runner, learner.params()), finished, judges, device)? {
             Saved::Finished => {}
             Saved::Diverged(why) => {
                 gone += 1;

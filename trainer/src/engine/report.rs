@@ -11,17 +11,29 @@ use std::path::Path;
 /// Points of a curve: more cannot be seen.
 const POINTS: usize = 400;
 
-/// Writes `DIR/report.html`: losses, learning rate and val accuracy over the steps, `summary`, and of each network its
-/// `classes`.
-pub fn write(
-    dir: &Path,
-    title: &str,
-    subtitle: &str,
-    summary: &Table,
-    classes: &[(String, Table)],
-) -> Result<()> {
+/// What val says of one network.
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// A row for each class, the worst first.
+    pub classes: Table,
+    /// The images that it gets most wrong; none where it gets all right, or an older program judged it.
+    pub worst: Option<Worst>,
+}
+
+/// Images that a network gets most wrong.
+pub struct Worst {
+    /// How many there are, and what to do about them.
+    pub text: String,
+    /// PNG files, the worst first, each with the lines below it.
+    pub pictures: Vec<(Vec<u8>, Vec<String>)>,
+}
+
+/// Writes `DIR/report.html`: losses, learning rate and val accuracy over the steps, `summary`, and what val says of the
+/// `networks`.
+pub fn write(dir: &Path, title: &str, subtitle: &str, summary: &Table, networks: &[Network]) -> Result<()> {
     let path = dir.join("loss.jsonl");
-    let html = page(&artifact::read_text(&path)?, &path, (title, subtitle), (summary, classes))?;
+    let html = page(&artifact::read_text(&path)?, &path, (title, subtitle), (summary, networks))?;
     artifact::write_atomic(&dir.join("report.html"), html.as_bytes())
 }
 
@@ -29,7 +41,7 @@ fn page(
     text: &str,
     path: &Path,
     (title, subtitle): (&str, &str),
-    (summary, classes): (&Table, &[(String, Table)]),
+    (summary, networks): (&Table, &[Network]),
 ) -> Result<String> {
     let mut losses: Vec<Series> = Vec::new();
     let mut lr = Series { name: "learning rate".into(), points: Vec::new() };
@@ -65,8 +77,11 @@ fn page(
     let losses: Vec<Series> = losses.into_iter().map(averaged).collect();
     let mut page = Page::new(title, subtitle);
     page.table(summary);
-    for (network, table) in classes {
-        page.heading(&format!("Classes on val: {network}")).table(table);
+    for Network { name, classes, worst } in networks {
+        page.heading(&format!("Classes on val: {name}")).table(classes);
+        if let Some(Worst { text, pictures }) = worst {
+            page.heading(&format!("The worst pictures: {name}")).text(text).pictures(pictures);
+        }
     }
     page.heading("Loss").plot(
         &lines(&losses, "step", "loss", "training losses"),

@@ -48,14 +48,14 @@ pub fn page(survey: &Survey, photos: &Photos, counts: &Table) -> Result<String> 
 }
 
 /// Unlike classes first: those are mistakes.
-fn pair_sheet(pairs: &[Pair], photos: &Photos) -> Result<Vec<(Vec<u8>, String)>> {
+fn pair_sheet(pairs: &[Pair], photos: &Photos) -> Result<Vec<(Vec<u8>, Vec<String>)>> {
     let mut order: Vec<&Pair> = pairs.iter().collect();
     order.sort_by_key(|p| !p.is_unlike());
     let mut all = Vec::new();
     for pair in order.into_iter().take(MOST_PAIRS) {
         for ((&i, name), class) in pair.places.iter().zip(&pair.names).zip(&pair.classes) {
             let mark = if pair.is_unlike() { "!! " } else { "" };
-            all.push((picture(photos, i)?, format!("{mark}{class}: {name}")));
+            all.push((picture(photos, i)?, vec![format!("{mark}{class}: {name}")]));
         }
     }
     Ok(all)
@@ -74,7 +74,8 @@ fn sheet(page: &mut Page, photos: &Photos) -> Result<()> {
             let of_class = labels.get(at as usize).is_some_and(|&l| usize::from(l) == label);
             let Some(&i) = train.get(at as usize).filter(|_| of_class) else { continue };
             let name = photos.listing.items.get(i as usize).map_or("", |item| item.name.as_str());
-            pictures.push((picture(photos, i)?, name.rsplit('/').next().unwrap_or(name).to_owned()));
+            let name = name.rsplit('/').next().unwrap_or(name).to_owned();
+            pictures.push((picture(photos, i)?, vec![name]));
         }
         page.heading(name).pictures(&pictures);
     }
