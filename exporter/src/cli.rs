@@ -169,6 +169,10 @@ pub struct ExportArgs {
     /// Where the test images are: cifar10:DIR, ... (embedded data needs none)
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
+    /// Share of the pictures of --data and --calib that may be unreadable, 0 to 1 (default: as the student's
+    /// training had it, of other pictures 0.01)
+    #[arg(long, value_name = "SHARE", requires = "data")]
+    pub max_bad: Option<f64>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub int8: Int8Args,

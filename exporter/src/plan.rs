@@ -52,11 +52,15 @@ impl ExportPlan {
     /// Makes a plan from the command line. A value that no export has is a usage error that names flag and
     /// value.
     pub fn resolve(args: &ExportArgs) -> Result<Self> {
-        let int8 = Int8Plan::resolve(&args.int8)?;
+        let mut int8 = Int8Plan::resolve(&args.int8)?;
         if args.eval_set == 0 {
             return Err(Error::usage("--eval-set is 0, wanted at least 1: a bundle proves itself"));
         }
-        let data = args.data.as_ref().map(|data| data.parse()).transpose()?;
+        let data = args.data.as_ref().map(|data| data.parse::<DataSource>()).transpose()?;
+        let data = data.map(|data| data.tolerating(args.max_bad)).transpose()?;
+        if let Some(calib) = int8.data.take_if(|data| data.is_photos()) {
+            int8.data = Some(calib.tolerating(args.max_bad)?);
+        }
         for (flag, path) in [("--ort-lib", &args.ort_lib), ("--table", &args.table)] {
             if let Some(path) = path.as_ref().filter(|p| !p.is_file()) {
                 return Err(Error::usage(format!("{flag} {}: no such file", path.display())));

@@ -179,6 +179,7 @@ pub fn random_student(dir: &Path, arch: ArchSpec, data: &str, golden_images: usi
         method: "none".into(),
         data: data.into(),
         data_sha256: None,
+        max_bad: None,
         seed,
         epochs: 0,
         accuracy: BTreeMap::from([(

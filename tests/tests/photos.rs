@@ -151,3 +151,38 @@ fn a_folder_that_cannot_be_trained_on_is_refused_in_a_line() {
         assert!(out.code == Some(0) || out.code == Some(2), "{}", out.stderr);
     }
 }
+
+/// The share of broken files that a training tolerated goes with its folder, and lets no other pictures in.
+#[test]
+fn what_a_training_tolerated_is_tolerated_after_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, root) = (temp.path(), folder(temp.path(), 40));
+    for i in 0..6 {
+        fs::write(root.join(format!("along/{i:03}.png")), "no picture").unwrap();
+    }
+    let (data, student) = (data(&root, 24), dir.join("student").display().to_string());
+    let bundle = dir.join("b.gtn").display().to_string();
+    let list = ["student", "--arch", "pool:res-mini:d111-k333-e111", "--kd", "none", "--set", "max_steps=2"];
+    let train = [&list[..], &["--data", &data, "--out", &student, "--max-bad"]].concat();
+    let wrong = run(dir, "gtn-train", &[&train[..], &["5"]].concat());
+    assert_eq!(wrong.not_refused(2, &["--max-bad 5: wanted a share, 0 to 1"]), None);
+    run(dir, "gtn-train", &[&train[..], &["0.1"]].concat()).ok();
+    let record: Value =
+        serde_json::from_str(&fs::read_to_string(Path::new(&student).join("train.json")).unwrap()).unwrap();
+    assert_eq!(record["max_bad"], 0.1);
+    run(dir, "gtn-train", &["eval", &student, "--data", &data]).ok();
+    let export = ["--target", "host", "--precision", "fp32", "--data", &data, &student, "--out", &bundle];
+    let told = run(dir, "gtn-export", &export);
+    assert!(told.stderr.contains("6 pictures cannot be read and are left out"), "{}", told.stderr);
+    told.ok();
+    let strict = run(dir, "gtn-export", &[&export[..], &["--max-bad", "0.02"]].concat());
+    assert_eq!(strict.not_refused(2, &["at most 2 may be so (--max-bad 0.02)"]), None);
+    // A bundle goes to other people, who say for themselves.
+    let eval = ["eval", &bundle, "--data", &data];
+    assert_eq!(run(dir, "gtn-run", &eval).not_refused(2, &["(--max-bad 0.01)"]), None);
+    run(dir, "gtn-run", &[&eval[..], &["--max-bad", "0.1"]].concat()).ok();
+    // Another picture is broken: the same share, other data.
+    fs::write(root.join("across/001.png"), "no picture").unwrap();
+    let other = run(dir, "gtn-export", &export);
+    assert_eq!(other.not_refused(2, &["images are not those of"]), None);
+}

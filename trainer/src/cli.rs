@@ -42,9 +42,9 @@ pub struct DataArgs {
     /// A published set (fashion-mnist-mini, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR), or pictures of yours:
     /// imagefolder@SIDE:DIR, tiny-imagenet@SIDE:DIR, tar@SIDE:FILES
     pub data: String,
-    /// Share of the pictures that may be unreadable, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = gtn_core::data::photos::MAX_BAD)]
-    pub max_bad: f64,
+    /// Share of the pictures that may be unreadable, 0 to 1 (default: 0.01)
+    #[arg(long, value_name = "SHARE")]
+    pub max_bad: Option<f64>,
     /// Print everything as JSON
     #[arg(long)]
     pub json: bool,
@@ -182,6 +182,9 @@ pub struct RunArgs {
     /// (gtn-train data --help)
     #[arg(long, value_name = "DATA")]
     pub data: String,
+    /// Share of the pictures that may be unreadable, 0 to 1 (default: 0.01); train.json holds it
+    #[arg(long, value_name = "SHARE")]
+    pub max_bad: Option<f64>,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -239,6 +242,9 @@ pub struct EvalArgs {
     /// (gtn-train data --help)
     #[arg(long, value_name = "DATA")]
     pub data: String,
+    /// Share of the pictures that may be unreadable, 0 to 1 (default: as its training had it)
+    #[arg(long, value_name = "SHARE")]
+    pub max_bad: Option<f64>,
     /// Take --data of other content than the network was trained with
     #[arg(long)]
     pub other_data: bool,
@@ -335,6 +341,9 @@ pub struct SearchArgs {
     /// The data it was trained on
     #[arg(long, value_name = "DATA")]
     pub data: String,
+    /// Share of the pictures that may be unreadable, 0 to 1 (default: as its training had it)
+    #[arg(long, value_name = "SHARE")]
+    pub max_bad: Option<f64>,
     /// JSON to write; the plot goes beside it as .html
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

@@ -1,8 +1,8 @@
 //! A teacher's or student's folder: arch.json, weights.safetensors, golden.safetensors, train.json.
 
-use crate::data::DataSha256;
 use crate::data::preprocess::Preprocess;
 use crate::data::split::SplitRule;
+use crate::data::{DataSha256, DataSource};
 use crate::io::artifact;
 use crate::io::tensors::{Tensor, TensorMap};
 use crate::ir::arch::ArchSpec;
@@ -66,6 +66,9 @@ pub struct TrainFile {
     /// What that was, by content (absent in older files).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<DataSha256>,
+    /// Share of the pictures that `--max-bad` allowed to be unreadable; absent where it was not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bad: Option<f64>,
     /// Seed of everything random.
     pub seed: u64,
     /// Epochs trained (the last one is what is saved).
@@ -88,6 +91,15 @@ pub struct TrainFile {
     /// Anything else.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ext: BTreeMap<String, serde_json::Value>,
+}
+
+impl TrainFile {
+    /// Returns `source` with as large a share of unreadable pictures allowed as this training allowed, unless it says its
+    /// own or is data of another name. Which pictures are read is not left to it: `data_sha256` holds those.
+    pub fn tolerated(&self, source: DataSource) -> Result<DataSource> {
+        let same = source.max_bad().is_none() && source.name() == self.data;
+        source.tolerating(self.max_bad.filter(|_| same))
+    }
 }
 
 /// These are images with known answers: at least 16 u8 images, labels, the trainer's logits.

@@ -73,12 +73,14 @@ pub struct Dataset {
 
 /// Where a data set comes from: what `--data` says. `NAME@SIDE:DIR` shrinks the images by averaging
 /// whole pixels: `cifar100@16:DIR` is CIFAR-100 at 16 x 16.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DataSource {
     /// Which data set, and where.
     pub layout: Layout,
     /// Images are shrunk to this side; pictures of any size are brought to it.
     pub side: Option<usize>,
+    /// Share of the pictures that may be unreadable; none: [`photos::MAX_BAD`].
+    max_bad: Option<f64>,
 }
 
 /// A data set's layout on disk.
@@ -120,7 +122,7 @@ impl FromStr for DataSource {
                     format!("data `{text}` lacks its size: wanted `{name}@SIDE:{dir}`, as {name}@96:{dir}");
                 return Err(Error::usage(what));
             }
-            return Ok(Self { layout, side });
+            return Ok(Self { layout, side, max_bad: None });
         }
         let dir = (!dir.is_empty()).then(|| PathBuf::from(dir));
         let layout = match (name, dir) {
@@ -135,7 +137,7 @@ impl FromStr for DataSource {
             }
             _ => return Err(Error::usage(format!("unknown data `{text}`, wanted one of: {KNOWN}"))),
         };
-        Ok(Self { layout, side })
+        Ok(Self { layout, side, max_bad: None })
     }
 }
 
@@ -165,6 +167,34 @@ impl DataSource {
             Layout::Photos(source) => source.kind(),
         };
         self.side.map_or_else(|| name.to_owned(), |side| format!("{name}@{side}"))
+    }
+
+    /// Whether it is pictures of any size, and no published set.
+    pub fn is_photos(&self) -> bool {
+        #[cfg(feature = "photos")]
+        return matches!(self.layout, Layout::Photos(_));
+        #[cfg(not(feature = "photos"))]
+        false
+    }
+
+    /// Share of the pictures that may be unreadable, where one was said.
+    pub fn max_bad(&self) -> Option<f64> {
+        self.max_bad
+    }
+
+    /// Returns the same with so large a share of the pictures allowed to be unreadable (`--max-bad`), where one is said.
+    /// Fails where it is no share, and for the published sets, which are whole.
+    pub fn tolerating(self, max_bad: Option<f64>) -> Result<Self> {
+        match max_bad {
+            None => Ok(self),
+            Some(share) if !(0.0..=1.0).contains(&share) => {
+                Err(Error::usage(format!("--max-bad {share}: wanted a share, 0 to 1")))
+            }
+            Some(_) if !self.is_photos() => {
+                Err(Error::usage(format!("--max-bad is for sets of pictures; `{self}` is a published set")))
+            }
+            Some(_) => Ok(Self { max_bad, ..self }),
+        }
     }
 
     /// One name per class.
@@ -219,7 +249,7 @@ impl DataSource {
     pub fn photos(&self, watch: Watch) -> Result<Arc<photos::Photos>> {
         match (&self.layout, self.side) {
             (Layout::Photos(source), Some(side)) => {
-                photos::Photos::open(source, side, photos::MAX_BAD, watch)
+                photos::Photos::open(source, side, self.max_bad.unwrap_or(photos::MAX_BAD), watch)
             }
             _ => Err(Error::usage(format!("data `{self}` is no picture set"))),
         }
@@ -245,8 +275,7 @@ impl DataSource {
 
 impl Dataset {
     /// Opens what `--data` names; `watch` is told of what takes long.
-    pub fn open(spec: &str, watch: Watch) -> Result<Self> {
-        let source: DataSource = spec.parse()?;
+    pub fn open(source: &DataSource, watch: Watch) -> Result<Self> {
         let (name, resize_short) = (source.name(), source.resize_short());
         #[cfg(feature = "photos")]
         if let Layout::Photos(_) = &source.layout {
@@ -371,7 +400,7 @@ mod tests {
     #[test]
     fn sources_parse_and_mistakes_are_named() {
         let source: DataSource = "cifar10:/a:b".parse().unwrap();
-        assert_eq!(source, DataSource { layout: Layout::Cifar10("/a:b".into()), side: None });
+        assert_eq!(source, DataSource { layout: Layout::Cifar10("/a:b".into()), side: None, max_bad: None });
         let source: DataSource = "cifar100@16:/a".parse().unwrap();
         assert_eq!((source.side, source.name().as_str()), (Some(16), "cifar100@16"));
         for (text, wanted) in [
@@ -383,6 +412,18 @@ mod tests {
             let error = text.parse::<DataSource>().unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }
+    }
+
+    #[cfg(feature = "photos")]
+    #[test]
+    fn a_share_of_broken_pictures_is_for_pictures() {
+        let tolerating = |text: &str, share| text.parse::<DataSource>().unwrap().tolerating(share);
+        let told = |text: &str, share| tolerating(text, Some(share)).unwrap_err().to_string();
+        assert_eq!(tolerating("imagefolder@8:/a", Some(0.5)).unwrap().max_bad(), Some(0.5));
+        assert_eq!(tolerating("cifar10:/a", None).unwrap().max_bad(), None);
+        assert!(told("imagefolder@8:/a", 1.5).contains("--max-bad 1.5: wanted a share, 0 to 1"));
+        assert!(told("imagefolder@8:/a", f64::NAN).contains("wanted a share"));
+        assert!(told("cifar10:/a", 0.5).contains("`cifar10:/a` is a published set"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! ([`crate::data::split::SplitRule`]), unless the set has its own.
 
 use crate::data::augment::crop;
-use crate::data::cache::{self, Pictures, Settings};
+use crate::data::cache::{self, Broken, Pictures, Settings};
 use crate::data::duplicates::{self, Groups, Print};
 use crate::data::listing::{Listing, Part, PhotoSource};
 use crate::data::preprocess::{Preprocess, Resize};
@@ -24,8 +24,10 @@ use std::sync::Arc;
 pub const TEST_FRACTION: f64 = 0.2;
 /// Every run of one set sees the same test pictures, whatever its own seed.
 const TEST_SEED: u64 = 0;
-/// Share of the pictures that may be unreadable.
+/// Share of the pictures that may be unreadable, unless `--max-bad` says another.
 pub const MAX_BAD: f64 = 0.01;
+/// Things about a set's files that are told one by one where they are not what was asked for.
+const NAMED: usize = 10;
 /// Photographs are colour; a grey file has three equal channels.
 const CHANNELS: usize = 3;
 /// Bytes of one part's pixels that are held in memory; a larger part is cropped from the cache when it is looked at.
@@ -84,6 +86,34 @@ impl Photos {
     /// The side of what networks see, pixels.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Returns a sentence about the pictures that cannot be read, with the first of them; none where all can be.
+    pub fn left_out(&self) -> Option<String> {
+        let broken = self.pictures.broken();
+        let told = || {
+            format!("{} pictures cannot be read and are left out ({})", broken.len(), Broken::told(broken))
+        };
+        (!broken.is_empty()).then(told)
+    }
+
+    /// Returns what somebody who trains on the set should know of its files, a line each: of problems and of pictures that
+    /// cannot be read the first ten, and how many more there are.
+    pub fn warnings(&self) -> Vec<String> {
+        let problems = &self.listing.problems;
+        let mut told: Vec<String> = problems.iter().take(NAMED).cloned().collect();
+        if let more @ 1.. = problems.len().saturating_sub(NAMED) {
+            told.push(format!("{more} more things about the set's files: gtn-train data names them"));
+        }
+        let broken = self.pictures.broken();
+        if !broken.is_empty() {
+            told.push(format!("{} pictures cannot be read and are left out", broken.len()));
+            told.extend(broken.iter().take(NAMED).map(|b| format!("{}: {}", b.name, b.why)));
+        }
+        if let more @ 1.. = broken.len().saturating_sub(NAMED) {
+            told.push(format!("{more} more that cannot be read: gtn-train data --json names them"));
+        }
+        told
     }
 
     /// Places in the listing of a part's readable pictures: train, val (empty where it is yet to be cut), test.

@@ -170,7 +170,9 @@ pub fn replay(candidate: &PrecisionCandidate, plan: &Int8Plan) -> String {
     let fp32: Vec<&str> = r.fp32.iter().map(String::as_str).collect();
     let fp32 = if fp32.is_empty() { "none".to_owned() } else { fp32.join(",") };
     let per_tensor = if plan.per_tensor { " --per-tensor" } else { "" };
-    let calib = plan.data.as_ref().map(|data| format!(" --calib {data}")).unwrap_or_default();
+    let max_bad = plan.data.as_ref().and_then(|data| data.max_bad());
+    let max_bad = max_bad.map(|share| format!(" --max-bad {share}")).unwrap_or_default();
+    let calib = plan.data.as_ref().map(|data| format!(" --calib {data}{max_bad}")).unwrap_or_default();
     format!(
         "--precision int8{calib} --calib-images {} --calibration {} --equalise {} --bias-correction {} --keep-fp32 {fp32} \
          --max-drop {}{per_tensor}",

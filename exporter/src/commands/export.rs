@@ -225,7 +225,11 @@ fn data_source(plan: &ExportPlan, student: &ModelDir) -> Result<DataSource> {
         let what = format!("--data is `{}`, the student was trained on `{trained_on}`", source.name());
         return Err(Error::usage(what));
     }
-    source.prepare(&mut bars("pictures"))?;
+    let source = student.train.tolerated(source)?;
+    if source.is_photos() {
+        let warnings = source.photos(&mut bars("pictures"))?.warnings();
+        warnings.iter().for_each(|warning| exit::note(&format!("gtn-export: warning: {warning}")));
+    }
     Ok(source)
 }
 

@@ -38,7 +38,7 @@ pub fn evaluate(subject: &mut Subject, steps: &Steps, watch: Watch) -> Result<Ev
     let mut warnings = Vec::new();
     let (pixels, labels) = match (data, &subject.bundle) {
         (Some(data), bundle) => {
-            let source = data.parse::<DataSource>()?;
+            let source = data.parse::<DataSource>()?.tolerating(steps.max_bad)?;
             source.prepare(watch)?;
             let test = source.test()?;
             let p = subject.preprocess()?;

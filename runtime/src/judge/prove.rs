@@ -29,6 +29,8 @@ pub struct Steps {
     pub bench: Option<Settings>,
     /// Test images from here instead of the bundle's.
     pub data: Option<String>,
+    /// Share of those that may be unreadable, where it is not the usual one.
+    pub max_bad: Option<f64>,
     /// Even if they are not the data that the bundle's network was trained with.
     pub other_data: bool,
     /// Compare the evaluation's logits with these (.npy).

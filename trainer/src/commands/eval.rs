@@ -1,6 +1,6 @@
 //! `gtn-train eval`: a trained folder's accuracy on a data set.
 
-use super::{set_up, warn_of_one_class};
+use super::{set_up, warn_of_one_class, warn_of_pictures};
 use crate::cli::EvalArgs;
 use crate::engine::evaluate;
 use crate::engine::net::Net;
@@ -24,7 +24,8 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
     args.logits.as_deref().map_or(Ok(()), artifact::check_writable)?;
     let (device, _) = set_up(&args.device, cuda)?;
     let dir = ModelDir::read(&args.dir)?;
-    let source = args.data.parse::<DataSource>()?;
+    let source = args.data.parse::<DataSource>()?.tolerating(args.max_bad)?;
+    let source = dir.train.tolerated(source)?;
     source.prepare(&mut bars("pictures"))?;
     let test = source.test()?;
     let arch = &dir.file.arch;
@@ -40,6 +41,7 @@ pub fn eval(args: &EvalArgs, cuda: bool) -> Result<()> {
         let remedy = "give those, or --other-data if these are meant";
         recorded.check(Part::Test, &test, (&args.data, &owner, remedy))?;
     }
+    warn_of_pictures(&test);
     warn_of_one_class("test", &test, &dir.file.labels);
     let net = Net::from_weights(dir.graph.clone(), &dir.weights, device, false)?;
     let logits = evaluate::logits((&net.runner, &net.params), &test, &dir.file.preprocess, device)?;

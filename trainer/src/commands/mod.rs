@@ -44,6 +44,13 @@ pub fn set_up(args: &DeviceArgs, cuda: bool) -> Result<(Device, usize)> {
     Ok((device, threads))
 }
 
+/// What a person should know of a picture set's files; nothing of the published sets.
+pub fn warn_of_pictures(set: &ImageSet) {
+    for warning in set.photos().into_iter().flat_map(|chosen| chosen.photos.warnings()) {
+        exit::note(&format!("gtn-train: warning: {warning}"));
+    }
+}
+
 /// Where every image is of one class, a network that always says it is always right.
 pub fn warn_of_one_class(part: &str, set: &ImageSet, names: &[String]) {
     if let Some(class) = only_class(&set.labels) {

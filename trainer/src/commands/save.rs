@@ -34,6 +34,8 @@ pub struct Finished<'a> {
     pub data: String,
     /// Its content.
     pub data_sha256: &'a DataSha256,
+    /// As `--max-bad` said.
+    pub max_bad: Option<f64>,
     /// Resolved.
     pub recipe: &'a Recipe,
     /// SHA-256 of its weights, and its architecture's name.
@@ -118,7 +120,8 @@ pub fn save(
     Judges { train: whole, val, test }: Judges,
     device: Device,
 ) -> Result<Saved> {
-    let Finished { file, method, data, data_sha256, recipe, teacher, outcome, which, ext } = finished;
+    let Finished { file, method, data, data_sha256, max_bad, recipe, teacher, outcome, which, ext } =
+        finished;
     let steps = outcome.state.step;
     let diverged =
         |set: &str, odd| Ok(Saved::Diverged(format!("on {set}, {odd} after step {steps}, the last")));
@@ -156,6 +159,7 @@ pub fn save(
         method: method.into(),
         data,
         data_sha256: Some(data_sha256.clone()),
+        max_bad,
         seed: recipe.seed,
         epochs: outcome.epochs,
         accuracy,

@@ -12,7 +12,7 @@ use crate::method::supernet::{PathNet, Supernet};
 use gtn_core::artifacts::model_dir::ModelDir;
 use gtn_core::data::preprocess::Preprocess;
 use gtn_core::data::split::stratified;
-use gtn_core::data::{Dataset, ImageSet, Part};
+use gtn_core::data::{DataSource, Dataset, ImageSet, Part};
 use gtn_core::html::page::Page;
 use gtn_core::html::plot;
 use gtn_core::io::artifact;
@@ -142,7 +142,8 @@ impl Judge {
         let (specs, _) = supernet.initial(0)?;
         let weights = Weights::from_map(TensorMap::read(&path)?, &specs, &path)?;
         let tensors = Params::new(specs, &weights, device, false)?;
-        let data = Dataset::open(&args.data, &mut bars("pictures"))?;
+        let source = args.data.parse::<DataSource>()?.tolerating(args.max_bad)?;
+        let data = Dataset::open(&dir.train.tolerated(source)?, &mut bars("pictures"))?;
         if (data.train.input, data.train.classes) != (arch.input, arch.classes) || data.name != dir.train.data
         {
             let what = format!("--data is {}, the teacher was trained on {}", data.name, dir.train.data);

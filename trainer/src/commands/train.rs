@@ -7,7 +7,7 @@ use crate::commands::plan::{Output, Plan};
 use crate::commands::save;
 use crate::commands::save::{Diverged, Finished, Judges, Saved};
 use crate::commands::teacher::Opened;
-use crate::commands::{resolve_recipe, set_up, warn_of_one_class};
+use crate::commands::{resolve_recipe, set_up, warn_of_one_class, warn_of_pictures};
 use crate::engine::device;
 use crate::engine::learner::Learner;
 use crate::engine::loader::Source;
@@ -20,7 +20,7 @@ use crate::recipe::{ClassWeights, Recipe, Sampling};
 use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, TRAIN_SCHEMA};
 use gtn_core::data::feed::Feed;
 use gtn_core::data::preprocess::{Preprocess, Resize};
-use gtn_core::data::{DataSha256, Dataset, ImageSet};
+use gtn_core::data::{DataSha256, DataSource, Dataset, ImageSet};
 use gtn_core::io::artifact;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::weights::Weights;
@@ -136,7 +136,8 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     let recipe = resolve_recipe(run)?;
     check_method(&plan, &recipe)?;
     let (device, threads) = set_up(&run.device, cuda)?;
-    let data = Dataset::open(&run.data, &mut bars("pictures"))?;
+    let data =
+        Dataset::open(&run.data.parse::<DataSource>()?.tolerating(run.max_bad)?, &mut bars("pictures"))?;
     let data_sha256 = data.sha256()?;
     let init = match (&run.init, plan.archs) {
         (None, _) => None,
@@ -186,6 +187,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     if run.resume && outputs.iter().all(Output::is_written) {
         return finish_again(&plan, &outputs, &recipe, &data.train);
     }
+    warn_of_pictures(&data.train);
     warn_of_one_class("training", &data.train, &data.label_names);
     warn_of_one_class("test", &data.test, &data.label_names);
     let label = match names.as_slice() {
@@ -195,7 +197,7 @@ fn train(plan: Plan, cuda: bool) -> Result<()> {
     let mut training =
         Training { learner: learner.as_dyn(), source, val: &val, recipe: &recipe, device, label: &label };
     let outcome = training.run(&mut dir, run.resume, &Signals::watch()?)?;
-    let record = RunRecord { data_sha256, teacher: told };
+    let record = RunRecord { data_sha256, max_bad: run.max_bad, teacher: told };
     let judges = Judges { train: &data.train, val: &val, test: &data.test };
     save_all(&plan, &learner, &outputs, judges, &record, (&recipe, &outcome), device)?;
     finish(&plan, &outputs, &recipe, &data.train)
@@ -347,6 +349,8 @@ impl Trained {
 /// What train.json tells of where a run's networks come from.
 struct RunRecord {
     data_sha256: DataSha256,
+    /// As `--max-bad` said.
+    max_bad: Option<f64>,
     /// SHA-256 of its weights, and its name.
     teacher: Option<(String, String)>,
 }
@@ -381,6 +385,7 @@ fn save_all(
             method: plan.method,
             data: plan.data_name().to_owned(),
             data_sha256: &record.data_sha256,
+            max_bad: record.max_bad,
             recipe,
             teacher: record.teacher.clone(),
             outcome,

@@ -11,7 +11,7 @@ use crate::commands::plan::LAST_FILE;
 use crate::engine::run_dir;
 use crate::recipe::merge;
 use crate::study::cell::name_some;
-use gtn_core::data::Dataset;
+use gtn_core::data::{DataSource, Dataset};
 use gtn_core::io::artifact;
 use gtn_core::nets::pool::Pools;
 use gtn_core::program::exit;
@@ -30,6 +30,9 @@ use toml::Table;
 pub struct Study {
     /// As `--data`.
     pub data: String,
+    /// As `--max-bad`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bad: Option<f64>,
     /// Teacher's architecture.
     pub teacher: String,
     /// Pool of the generic teachers, as `--pool`; students may be of it too.
@@ -187,6 +190,7 @@ impl Study {
                 .iter()
                 .map(|s| (*s).to_owned())
                 .collect();
+            list.extend(self.max_bad.iter().flat_map(|share| ["--max-bad".into(), share.to_string()]));
             list.extend(["--out".into(), out.display().to_string()]);
             list.extend(["--config".into(), recipe.display().to_string()]);
             list.extend(["--device".into(), args.device.device.clone()]);
@@ -273,7 +277,8 @@ pub fn run(args: &StudyArgs) -> Result<()> {
 /// Cells of another recipe, other data or other numerics are named before any work, or with `--retrain`
 /// removed, to be trained anew.
 fn refuse_or_remove(study: &Study, cells: &[&Cell], retrain: bool) -> Result<()> {
-    let data = Dataset::open(&study.data, &mut bars("pictures"))?.sha256()?;
+    let source = study.data.parse::<DataSource>()?.tolerating(study.max_bad)?;
+    let data = Dataset::open(&source, &mut bars("pictures"))?.sha256()?;
     let mut odd = Vec::new();
     for cell in cells {
         let Some(why) = study.odd(cell, Some(&data))? else { continue };

@@ -22,8 +22,6 @@ const VERSION: u32 = 3;
 const CHECKPOINT: u64 = 512;
 /// Pictures that are decoded ahead of the one that is written, for each thread.
 const AHEAD: usize = 16;
-/// Broken pictures that an error names.
-const NAMED: usize = 10;
 
 /// How far the work is. Told after every picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,12 +170,12 @@ fn check_broken(listing: &Listing, broken: &[Broken], settings: &Settings) -> Re
     if broken.len() as f64 <= most {
         return Ok(());
     }
-    let shown: Vec<String> = broken.iter().take(NAMED).map(|b| format!("{}: {}", b.name, b.why)).collect();
     let what = format!(
-        "{} of {total} pictures cannot be read so far, at most {most} may be so (max_bad is {}): {}",
+        "{} of {total} pictures cannot be read so far, at most {most} may be so (--max-bad {}): {}. Mend or delete them \
+         (`gtn-train data DATA --max-bad 1 --json` names all there are), or tolerate more",
         broken.len(),
         settings.max_bad,
-        shown.join("; ")
+        Broken::told(broken)
     );
     Err(Error::input(&listing.root, what))
 }

@@ -48,7 +48,7 @@ impl Settings {
             return Err(Error::usage(format!("the cache's side is {}, wanted 1 to 8192 pixels", self.side)));
         }
         if !(0.0..=1.0).contains(&self.max_bad) {
-            return Err(Error::usage(format!("max_bad is {}, wanted 0 to 1", self.max_bad)));
+            return Err(Error::usage(format!("--max-bad {}: wanted a share, 0 to 1", self.max_bad)));
         }
         Ok(())
     }
@@ -91,6 +91,20 @@ pub struct Broken {
     pub name: String,
     /// Why.
     pub why: String,
+}
+
+/// Broken pictures that a message names before it counts the rest.
+const NAMED: usize = 10;
+
+impl Broken {
+    /// Returns the first ten with their reasons, and how many more there are.
+    pub fn told(all: &[Self]) -> String {
+        let named: Vec<String> = all.iter().take(NAMED).map(|b| format!("{}: {}", b.name, b.why)).collect();
+        match all.len().saturating_sub(NAMED) {
+            0 => named.join("; "),
+            more => format!("{}; and {more} more", named.join("; ")),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ fn broken_pictures_are_tolerated_up_to_a_share() {
     );
     let strict = Settings { max_bad: 0.05, side: 9, ..settings() };
     let error = build(&listing, dir.path(), &strict, &mut quietly).unwrap_err().to_string();
-    assert!(error.contains("3 of 40") && error.contains("at most 2 may be so (max_bad is 0.05)"), "{error}");
+    assert!(error.contains("3 of 40") && error.contains("at most 2 may be so (--max-bad 0.05)"), "{error}");
 }
 
 #[test]

@@ -99,6 +99,9 @@ pub struct EvalArgs {
     /// tiny-imagenet@SIDE:DIR, tar@SIDE:FILES
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
+    /// Share of the pictures of --data that may be unreadable, 0 to 1 (default: 0.01)
+    #[arg(long, value_name = "SHARE", requires = "data")]
+    pub max_bad: Option<f64>,
     /// Take --data of other content than the bundle's network was trained with
     #[arg(long, requires = "data")]
     pub other_data: bool,

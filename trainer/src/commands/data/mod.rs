@@ -5,7 +5,7 @@ mod survey;
 
 use crate::cli::DataArgs;
 use gtn_core::data::photos::Photos;
-use gtn_core::data::{DataSource, Dataset, ImageSet, Layout};
+use gtn_core::data::{DataSource, Dataset, ImageSet};
 use gtn_core::io::artifact;
 use gtn_core::program::exit;
 use gtn_core::program::progress::bars;
@@ -16,18 +16,17 @@ use survey::Survey;
 
 /// Judges the set that is named; of a set of pictures also a page, if one is wanted.
 pub fn run(args: &DataArgs) -> Result<()> {
-    let source: DataSource = args.data.parse()?;
-    match (&source.layout, source.side) {
-        (Layout::Photos(photos), Some(side)) => {
+    let source = args.data.parse::<DataSource>()?.tolerating(args.max_bad)?;
+    match source.is_photos() {
+        true => {
             args.html.as_deref().map_or(Ok(()), artifact::check_writable)?;
-            let photos = Photos::open(photos, side, args.max_bad, &mut bars("pictures"))?;
-            judge(args, &photos)
+            judge(args, &source.photos(&mut bars("pictures"))?)
         }
         _ if args.json || args.html.is_some() => Err(Error::usage(format!(
             "--json and --html are for sets of pictures; `{}` is a published set",
             args.data
         ))),
-        _ => published(&args.data),
+        _ => published(&source),
     }
 }
 
@@ -70,8 +69,8 @@ fn judge(args: &DataArgs, photos: &Arc<Photos>) -> Result<()> {
 }
 
 /// One row for each part.
-fn published(spec: &str) -> Result<()> {
-    let data = Dataset::open(spec, &mut bars("pictures"))?;
+fn published(source: &DataSource) -> Result<()> {
+    let data = Dataset::open(source, &mut bars("pictures"))?;
     let mut table =
         Table::new(["part", "images", "size", "classes", "images per class", "channel means", "std"]);
     for (part, set) in [("train", &data.train), ("test", &data.test)] {

@@ -132,14 +132,7 @@ impl Survey {
 
     fn warn(&mut self, photos: &Photos, one_class: bool) {
         let mut told = Vec::new();
-        if !self.broken.is_empty() {
-            let names = self.broken.iter().map(|b| format!("{}: {}", b.name, b.why));
-            told.push(format!(
-                "{} pictures cannot be read and are left out ({})",
-                self.broken.len(),
-                some(names)
-            ));
-        }
+        told.extend(photos.left_out());
         for (pairs, what) in [(&self.equal, "have the same bytes"), (&self.near, "look alike")] {
             let names =
                 |p: &&Pair| format!("{} ({}) = {} ({})", p.names[0], p.classes[0], p.names[1], p.classes[1]);

@@ -95,6 +95,7 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     let steps = Steps {
         eval: true,
         data: args.data.clone(),
+        max_bad: args.max_bad,
         other_data: args.other_data,
         against: args.against.clone(),
         ..Steps::default()
