@@ -261,7 +261,8 @@ impl Found {
         let used: BTreeSet<&str> = raw.iter().map(|r| r.class.as_str()).collect();
         let empty = declared.iter().map(String::as_str).filter(|c| !used.contains(c));
         if let Some(names) = listed(empty) {
-            return bad(format!("no picture is of class {names}{}", also(&problems)));
+            let wanted = "wanted at least two of each class, or the class removed";
+            return bad(format!("no picture is of class {names}{}; {wanted}", also(&problems)));
         }
         let mut classes: Vec<String> = used.into_iter().map(str::to_owned).collect();
         if numbers && classes.iter().all(|c| c.parse::<u32>().is_ok()) {

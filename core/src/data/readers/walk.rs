@@ -52,7 +52,10 @@ impl Walker {
                 return Err(Error::input(dir, format!("lies more than {DEEPEST} folders deep")));
             }
             if !self.enter(&dir)? {
-                self.problem(format!("{}: links to a folder that was already read", dir.display()));
+                self.problem(format!(
+                    "{}: links to a folder that was already read, and is left out: remove the link",
+                    dir.display()
+                ));
                 continue;
             }
             for Entry { name, path, meta } in self.entries(&dir)? {
