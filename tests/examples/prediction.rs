@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! cargo run --release -p gtn-tests --example prediction -- [--threads N] [--table-seconds S] [--seconds S]
+//!     [--pools A,B] [--input CxHxW]     (res-mini,mbv2-mini and 3x32x32)
 //! ```
 //!
-//! A kit of two pools is measured (`gtn-run table`), then 20 unseen random students of each pool, side by
+//! A kit of the pools is measured (`gtn-run table`), then 20 unseen random students of each pool, side by
 //! side, and every prediction is compared with its measurement. Needs the release programs.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement that cannot be made has no result
 
@@ -50,11 +51,17 @@ fn main() {
     };
     let (threads, seconds) = (number("--threads", 1.0) as usize, number("--seconds", 40.0));
     let table_seconds = number("--table-seconds", 120.0);
+    let text = |flag: &str, default: &str| {
+        let at = args.iter().position(|a| a == flag);
+        at.map_or(default.to_owned(), |i| args[i + 1].clone())
+    };
+    let (pools, input) = (text("--pools", "res-mini,mbv2-mini"), text("--input", "3x32x32"));
+    let pools: String = pools.split(',').map(|pool| format!(" --pool {pool}")).collect();
     let dir = gtn_tests::root().join("target/prediction");
     std::fs::create_dir_all(&dir).unwrap();
     let d = dir.display();
     let kit = |name: &str, more: &str| {
-        let args = "kit --target host --pool res-mini --pool mbv2-mini --input 3x32x32";
+        let args = format!("kit --target host{pools} --input {input}");
         run("gtn-export", &format!("{args} {more} --out {d}/{name}.gtnkit")).ok();
     };
     kit("seen", "");
