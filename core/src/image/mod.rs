@@ -2,6 +2,8 @@
 //! a file for each format, `jpeg`'s markers, its colours from `chroma` and the camera's orientation from `exif`) and resized.
 //! a file for each format, `jpeg`'s markers and the camera's orientation from `exif`) and resized; some are made (`made`).
 
+#[cfg(feature = "photos")]
+mod detail;
 #[cfg(feature = "images")]
 mod chroma;
 #[cfg(feature = "images")]
@@ -22,6 +24,8 @@ mod webp;
 #[cfg(feature = "photos")]
 mod write;
 
+#[cfg(feature = "photos")]
+pub use detail::detail_side;
 #[cfg(feature = "photos")]
 pub use made::made_pictures;
 #[cfg(feature = "images")]

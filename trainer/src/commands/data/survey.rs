@@ -4,6 +4,7 @@ use gtn_core::Result;
 use gtn_core::data::listing::Part;
 use gtn_core::data::photos::{Photos, TEST_FRACTION};
 use gtn_core::data::{Origin, only_class};
+use gtn_core::image::detail_side;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ const IMBALANCE: f64 = 10.0;
 const FEW_TO_TRAIN: usize = 20;
 /// Test pictures: with fewer, an accuracy of 90 % is known to no better than +- 6 points.
 const FEW_TO_TEST: usize = 100;
+/// Pictures that are looked at for how much detail they hold, at even distances.
+const LOOKED_AT: usize = 200;
 /// Names that a warning lists before it counts the rest.
 const NAMED: usize = 8;
 
@@ -31,6 +34,8 @@ pub struct Survey {
     pub parted: String,
     /// Shapes of the readable pictures in the cache: `[smallest, median, largest]` short side, pixels.
     pub short_side: [usize; 3],
+    /// Short side, in pixels, that holds the detail of half the pictures (the cache's are looked at, 200 at most).
+    pub detail: usize,
     /// Long side over short: `[smallest, median, largest]`.
     pub aspect: [f64; 3],
     /// Means of the channels of what is trained on, of x / 255.
@@ -117,6 +122,7 @@ impl Survey {
             classes: counts(photos),
             parted: parted(photos, train.origin.as_deref()),
             short_side,
+            detail: detail(photos),
             aspect,
             mean,
             std,
@@ -189,6 +195,15 @@ impl Survey {
                 "{small} pictures have a side below {size} pixels and are enlarged: a smaller size loses nothing there"
             ));
         }
+        // Two thirds: the sides that are tried are so far apart.
+        let shown = size.min(self.short_side[1]);
+        if 3 * self.detail <= 2 * shown {
+            told.push(format!(
+                "half of the pictures hold no more detail than {} pixels a side can show (enlarged once, or blurred): \
+                 {size} cost more and show no more",
+                self.detail
+            ));
+        }
         self.warnings.extend(told);
     }
 }
@@ -245,4 +260,17 @@ fn shapes(photos: &Photos) -> ([usize; 3], [f64; 3]) {
     let places = [0, short.len() / 2, short.len().saturating_sub(1)];
     let of = |i: usize| short.get(i).copied().unwrap_or(0);
     (places.map(of), places.map(|i| aspect.get(i).copied().unwrap_or(0.0)))
+}
+
+/// The median of what pictures need to show their detail.
+fn detail(photos: &Photos) -> usize {
+    let good = photos.pictures.good();
+    let looked_at = good.iter().step_by(good.len().div_ceil(LOOKED_AT).max(1));
+    let side = |&i: &u32| {
+        let (pixels, width, height) = photos.pictures.get(i as usize)?;
+        detail_side(pixels, height, width)
+    };
+    let mut sides: Vec<usize> = looked_at.filter_map(side).collect();
+    sides.sort_unstable();
+    sides.get(sides.len() / 2).copied().unwrap_or(0)
 }
