@@ -7,7 +7,7 @@
 //!
 //! DIR/NAME.FROM.pth, NAME.FROM.input.npy (`[1, 3, S, S]`), NAME.FROM.logits.npy (`[1, classes]`) each; FROM says whose
 //! names and weights they are.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a measurement that cannot be made has no result
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a measurement that cannot be made has no result
 
 use gtn_core::io::npy;
 use gtn_core::io::tensors::{Data, Tensor};
