@@ -132,9 +132,10 @@ fn both_programs_say_the_same_of_a_folder() {
             fs::write(root.join(format!("along/{i:03}.png")), "no picture").unwrap();
         }
     };
-    type Change<'a> = &'a dyn Fn(&Path);
-    // Pictures of each class, what is done to the folder, more arguments, the status, what is said.
-    let cases: [(&str, u64, Change, &[&str], i32, &[&str]); 8] = [
+    type Texts<'a> = &'a [&'a str];
+    // Its name, pictures of each class, what is done to the folder, more arguments, the status, what is said.
+    type Case<'a> = (&'a str, u64, &'a dyn Fn(&Path), Texts<'a>, i32, Texts<'a>);
+    let cases: [Case; 8] = [
         ("no such folder", 2, &|root| fs::remove_dir_all(root).unwrap(), &[], 2, &["größer: no such folder"]),
         (
             "one class",

@@ -183,7 +183,8 @@ fn hostile_samples_are_refused_in_a_line() {
     let many: Vec<Value> = (0..65).map(|i| json!({"file": format!("samples/{i}.png"), "class": 0})).collect();
     let entry = json!({"size": 1, "sha256": "00"});
     let huge = json!({"size": 1u64 << 40, "sha256": "00"});
-    let edits: [(&str, &dyn Fn(&mut Value)); 13] = [
+    type Edit<'a> = (&'a str, &'a dyn Fn(&mut Value));
+    let edits: [Edit; 13] = [
         ("samples has 65 pictures, wanted at most 64", &|m| m["samples"] = many.clone().into()),
         ("`../key` is not one of the files in samples/", &|m| m["samples"][0]["file"] = "../key".into()),
         ("`samples/../key` is not a plain", &|m| m["files"]["samples/../key"] = entry.clone()),

@@ -1,11 +1,11 @@
 //! Pictures: what training, calibration and the device share. PNG, JPEG and WebP files are read (`read`, with
-//! a file for each format, `jpeg`'s markers, its colours from `chroma` and the camera's orientation from `exif`) and resized.
-//! a file for each format, `jpeg`'s markers and the camera's orientation from `exif`) and resized; some are made (`made`).
+//! a file for each format, `jpeg`'s markers, its colours from `chroma` and the camera's orientation from `exif`) and
+//! resized; some are made (`made`); `detail` tells how many pixels one needs.
 
-#[cfg(feature = "photos")]
-mod detail;
 #[cfg(feature = "images")]
 mod chroma;
+#[cfg(feature = "photos")]
+mod detail;
 #[cfg(feature = "images")]
 mod exif;
 #[cfg(feature = "images")]
