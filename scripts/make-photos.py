@@ -33,18 +33,21 @@ SHAPES = {
     "cross": lambda r, a: r < 0.95 and min(abs(math.sin(a)), abs(math.cos(a))) * r < 0.22,
     "fan": lambda r, a: r < 0.9 and math.sin(a) > -0.15 - 0.5 * abs(math.cos(3 * a)),
 }
+# What its colour is near to: as with flowers, a hint and no proof.
+COLOURS = {"disc": (230, 190, 40), "ring": (235, 235, 225), "star": (215, 90, 170), "cross": (70, 90, 220), "fan": (205, 40, 45)}
 
 
-def picture(shape, rng):
+def picture(shape, colour, rng):
     """One blossom somewhere on a ground of two colours and noise."""
     width, height = rng.randrange(100, 201), rng.randrange(100, 161)
     size = min(width, height)
     radius = size * rng.uniform(0.22, 0.46)
     x0, y0 = (rng.uniform(radius * 0.8, side - radius * 0.8) for side in (width, height))
     turn = rng.uniform(-0.5, 0.5)
-    ground, shade, bloom = ([rng.randrange(256) for _ in range(3)] for _ in range(3))
+    bloom = [max(0, min(255, c + rng.randrange(-60, 61))) for c in colour]
+    shade, ground = ([rng.randrange(256) for _ in range(3)] for _ in range(2))
     while max(abs(g - b) for g, b in zip(ground, bloom)) < 90:
-        bloom = [rng.randrange(256) for _ in range(3)]
+        ground = [rng.randrange(256) for _ in range(3)]
     wave = rng.uniform(0.02, 0.15)
     rows = []
     for y in range(height):
@@ -53,12 +56,12 @@ def picture(shape, rng):
             dx, dy = (x - x0) / radius, (y0 - y) / radius
             r = math.hypot(dx, dy)
             if r < 1 and shape(r, math.atan2(dy, dx) + turn):
-                colour, light = bloom, 1.1 - 0.3 * r
+                tone, light = bloom, 1.1 - 0.3 * r
             else:
                 mix = 0.5 + 0.5 * math.sin(wave * (x + 2 * y))
-                colour, light = [g + (s - g) * mix * 0.4 for g, s in zip(ground, shade)], 1.0
+                tone, light = [g + (s - g) * mix * 0.4 for g, s in zip(ground, shade)], 1.0
             noise = rng.randrange(-14, 15)
-            row += bytes(max(0, min(255, int(c * light) + noise)) for c in colour)
+            row += bytes(max(0, min(255, int(c * light) + noise)) for c in tone)
         rows.append(bytes(row))
     return png(width, height, rows)
 
@@ -72,7 +75,7 @@ def main():
     for name, shape in SHAPES.items():
         (root / name).mkdir(parents=True)
         for k in range(each):
-            (root / name / f"{k:03}.png").write_bytes(picture(shape, random.Random(f"{name} {k}")))
+            (root / name / f"{k:03}.png").write_bytes(picture(shape, COLOURS[name], random.Random(f"{name} {k}")))
     first = (root / "disc" / "000.png").read_bytes()
     (root / "disc" / "copy of 000.png").write_bytes(first)
     (root / "ring" / "is a disc.png").write_bytes(first)

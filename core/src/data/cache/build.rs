@@ -170,12 +170,13 @@ fn check_broken(listing: &Listing, broken: &[Broken], settings: &Settings) -> Re
     if broken.len() as f64 <= most {
         return Ok(());
     }
+    // One alone: the path above all else, and what to do, must find room in a line.
+    let first = Broken::told(broken.get(..1).unwrap_or_default());
     let what = format!(
-        "{} of {total} pictures cannot be read so far, at most {most} may be so (--max-bad {}): {}. Mend or delete them \
-         (`gtn-train data DATA --max-bad 1 --json` names all there are), or tolerate more",
+        "{} of {total} pictures cannot be read so far, at most {most} may be so (--max-bad {}): {first}. Mend or delete \
+         them (`gtn-train data DATA --max-bad 1 --json` names all there are), or tolerate more",
         broken.len(),
         settings.max_bad,
-        Broken::told(broken)
     );
     Err(Error::input(&listing.root, what))
 }
