@@ -66,6 +66,12 @@ seen = v2.Compose(
 judged_as = v2.Compose([v2.Resize(args.size * 8 // 7, antialias=True), v2.CenterCrop(args.size), scaled])
 
 net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=args.weights, num_classes=len(classes))
+# By the same recipe: no dropout, no dropped blocks, and running statistics that follow as fast as ours.
+net._global_params = net._global_params._replace(dropout_rate=0.0, drop_connect_rate=0.0)
+net._dropout.p = 0.0
+for module in net.modules():
+    if isinstance(module, torch.nn.BatchNorm2d):
+        module.momentum = 0.1
 head = list(net._fc.parameters())
 ids = {id(p) for p in head}
 # As ours: weights decay, norms and biases do not; the backbone learns at a share of the head's rate.
