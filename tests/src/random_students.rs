@@ -95,14 +95,15 @@ pub fn survive(dir: &Path, trial: &Trial) -> Result<Outcome> {
 }
 
 /// Export, which compares ONNX Runtime with the reference evaluator's answers, and verify on each of `backends`:
-/// what failed. Random labels: accuracy is no gate here. The samples are test images, as the golden ones and those of
-/// calibration are: of pictures unlike these (the made ones) an untrained int8 network's answers turn on single roundings.
+/// what failed. Random labels: accuracy is no gate here. No samples: an untrained int8 network's answers turn on single
+/// roundings (a residual's sum, which ONNX Runtime fuses and backend rust does not), and each image more is a chance more;
+/// tests/samples.rs holds samples on every backend.
 pub fn chain(dir: &Path, name: &str, target: &str, precision: &str, backends: &[String]) -> Vec<String> {
     let d = dir.display();
     let bundle = format!("{d}/{name}.{target}.{precision}.gtn");
     let export = format!(
         "--target {target} --precision {precision} --calib-images {CALIBRATION} --max-drop 100 --eval-set 20 \
-         --samples own --data fashion-mnist:{d}/data {d}/{name} --out {bundle}"
+         --samples none --data fashion-mnist:{d}/data {d}/{name} --out {bundle}"
     );
     let failed = |program: &str, args: String| {
         let done = run(program, &args);
