@@ -139,7 +139,7 @@ impl Preprocess {
             );
             return Err(Error::usage(what));
         }
-        self.apply_rows(h, w, rows_of(image, h, w))
+        self.apply_rows(h, w, resize::rows_of(image, h, w))
     }
 
     /// Resized and cropped as [`Self::apply`] does it, and not normalised: planar `[C, H, W]`. Only for antialiased
@@ -155,7 +155,7 @@ impl Preprocess {
             return Err(Error::usage(what));
         }
         let window = self.window_as_torchvision(h, w);
-        Ok(resize::bilinear(self.channels, window, rows_of(image, h, w)))
+        Ok(resize::bilinear(self.channels, window, resize::rows_of(image, h, w)))
     }
 
     /// [`Self::apply`] of an image that nobody holds as planes: `row(y, out)` writes its row `y`, plane
@@ -233,15 +233,6 @@ impl Preprocess {
 
 fn scaled(side: usize, scale: f64) -> usize {
     (side as f64 * scale).round() as usize
-}
-
-/// Writes row `y` of a planar image `[C, h, w]`, plane after plane.
-fn rows_of(image: &[u8], h: usize, w: usize) -> impl FnMut(usize, &mut [u8]) {
-    move |y, out| {
-        for (plane, out) in image.chunks_exact(h * w).zip(out.chunks_exact_mut(w)) {
-            out.copy_from_slice(&plane[y * w..(y + 1) * w]);
-        }
-    }
 }
 
 fn check_sides(h: usize, w: usize) -> Result<()> {

@@ -1,6 +1,6 @@
 //! How many pixels a picture's detail needs. A picture that was enlarged once has many pixels and shows little.
 
-use super::resize::{Side, bilinear};
+use super::resize::whole;
 
 /// Sides that are tried, ascending.
 const SIDES: [usize; 10] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
@@ -20,20 +20,12 @@ pub fn detail_side(pixels: &[u8], height: usize, width: usize) -> Option<usize> 
     let short = height.min(width);
     let is_enough = |&side: &usize| {
         let scaled = |long: usize| (long * side / short).max(1);
-        let small = resized(pixels, channels, [height, width], [scaled(height), scaled(width)]);
-        let back = resized(&small, channels, [scaled(height), scaled(width)], [height, width]);
+        let small = whole(pixels, channels, [height, width], [scaled(height), scaled(width)]);
+        let back = whole(&small, channels, [scaled(height), scaled(width)], [height, width]);
         let square = |(&a, &b): (&u8, &u8)| f64::from(a.abs_diff(b)).powi(2);
         pixels.iter().zip(&back).map(square).sum::<f64>() <= CHANGE * pixels.len() as f64
     };
     Some(SIDES.into_iter().take_while(|&side| side < short).find(is_enough).unwrap_or(short))
-}
-
-fn resized(pixels: &[u8], channels: usize, [height, width]: [usize; 2], to: [usize; 2]) -> Vec<u8> {
-    let side = |from, to| Side { from, to, first: 0, count: to };
-    bilinear(channels, (side(height, to[0]), side(width, to[1])), |y, out| {
-        let planes = pixels.chunks_exact(height * width).zip(out.chunks_exact_mut(width));
-        planes.for_each(|(plane, out)| out.copy_from_slice(&plane[y * width..(y + 1) * width]));
-    })
 }
 
 #[cfg(test)]
@@ -49,7 +41,7 @@ mod tests {
         assert_eq!(detail_side(&sharp, 90, 120), Some(90));
         // Twelve pixels wide, enlarged eight times: 40 dB want somewhat more than it came from.
         let small = noise(3 * 12 * 16, &mut rng);
-        let large = resized(&small, 3, [12, 16], [96, 128]);
+        let large = whole(&small, 3, [12, 16], [96, 128]);
         let found = detail_side(&large, 96, 128);
         assert!(found.is_some_and(|side| (24..=64).contains(&side)), "{found:?}");
         assert_eq!(detail_side(&[7; 3 * 50 * 40], 50, 40), Some(16), "of one colour");

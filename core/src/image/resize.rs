@@ -74,6 +74,22 @@ pub fn bilinear(
     (0..channels).flat_map(plane).map(|&sum| byte(sum)).collect()
 }
 
+/// Returns what writes row `y` of a planar picture `[C, h, w]`, plane after plane, as [`bilinear`] asks for it.
+pub fn rows_of(image: &[u8], h: usize, w: usize) -> impl FnMut(usize, &mut [u8]) {
+    move |y, out| {
+        for (plane, out) in image.chunks_exact(h * w).zip(out.chunks_exact_mut(w)) {
+            out.copy_from_slice(&plane[y * w..(y + 1) * w]);
+        }
+    }
+}
+
+/// Returns the whole of a planar picture `[channels, height, width]`, resized to `to`, height and width of 1 and more.
+#[cfg(feature = "photos")]
+pub fn whole(pixels: &[u8], channels: usize, [height, width]: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    let side = |from, to| Side { from, to, first: 0, count: to };
+    bilinear(channels, (side(height, to[0]), side(width, to[1])), rows_of(pixels, height, width))
+}
+
 fn dot(pixels: &[u8], weights: &[i32]) -> i32 {
     HALF + pixels.iter().zip(weights).map(|(&p, &w)| i32::from(p) * w).sum::<i32>()
 }

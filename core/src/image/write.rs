@@ -1,6 +1,6 @@
 //! PNG and WebP files of pixels, for pages that show pictures and for pictures that are made.
 
-use super::resize::{self, Side};
+use super::resize;
 use crate::{Error, Result};
 
 /// This says how a PNG file keeps its pixels.
@@ -95,20 +95,9 @@ pub fn small_png(
             pixels.len()
         )));
     }
-    let side = |from: usize| {
-        let to = if long > most { (from * most / long).max(1) } else { from };
-        Side { from, to, first: 0, count: to }
-    };
-    let (rows, columns) = (side(height), side(width));
-    let plane = height * width;
-    let row = |y: usize, out: &mut [u8]| {
-        for (out, plane) in out.chunks_mut(width).zip(pixels.chunks(plane)) {
-            let row = plane.get(y * width..(y + 1) * width).unwrap_or_default();
-            out.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
-        }
-    };
-    let small = resize::bilinear(channels, (rows, columns), row);
-    to_png(&small, rows.count, columns.count)
+    let side = |from: usize| if long > most { (from * most / long).max(1) } else { from };
+    let to = [side(height), side(width)];
+    to_png(&resize::whole(pixels, channels, [height, width], to), to[0], to[1])
 }
 
 #[cfg(test)]
