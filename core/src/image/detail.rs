@@ -9,8 +9,8 @@ const CHANGE: f64 = 2.55 * 2.55;
 
 /// Returns the smallest of some sides that the picture's short side can be shrunk to, and enlarged again (bilinear,
 /// antialiased), with a peak signal-to-noise ratio of 40 dB or more; its own short side if none is small enough.
-/// Enlarged pictures need far less than they have: sharp photographs of 110 pixels come to about 28 dB at 64, such as were
-/// enlarged from 32 to 41. `pixels` are planar, `[channels, height, width]`. None if they are not so many, or none.
+/// A picture that was enlarged needs far less than it has. `pixels` are planar, `[channels, height, width]`. None if they are
+/// not so many, or none.
 pub fn detail_side(pixels: &[u8], height: usize, width: usize) -> Option<usize> {
     let plane = height.checked_mul(width).filter(|&plane| plane > 0)?;
     let channels = pixels.len() / plane;
