@@ -185,7 +185,7 @@ fn both_programs_say_the_same_of_a_folder() {
             &["--max-bad", "0.11"],
             0,
             &[
-                "12 pictures cannot be read and are left out",
+                "12 pictures left out, cannot be read",
                 "along/000.png: is neither a PNG, a JPEG nor a WebP file",
                 "along/009.png: is neither a PNG, a JPEG nor a WebP file",
                 "2 more",
@@ -281,7 +281,7 @@ fn what_a_training_tolerated_is_tolerated_after_it() {
     run(dir, "gtn-train", &["eval", &student, "--data", &data]).ok();
     let export = ["--target", "host", "--precision", "fp32", "--data", &data, &student, "--out", &bundle];
     let told = run(dir, "gtn-export", &export);
-    assert!(told.stderr.contains("6 pictures cannot be read and are left out"), "{}", told.stderr);
+    assert!(told.stderr.contains("6 pictures left out, cannot be read"), "{}", told.stderr);
     told.ok();
     let strict = run(dir, "gtn-export", &[&export[..], &["--max-bad", "0.02"]].concat());
     assert_eq!(strict.not_refused(2, &["at most 2 may be so (--max-bad 0.02)"]), None);

@@ -15,6 +15,7 @@ use crate::data::split::split_groups;
 use crate::data::{ImageSet, Origin, Pixels};
 use crate::ir::arch::Input;
 use crate::program::progress::Watch;
+use crate::text::format;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -92,7 +93,8 @@ impl Photos {
     pub fn left_out(&self) -> Option<String> {
         let broken = self.pictures.broken();
         let told = || {
-            format!("{} pictures cannot be read and are left out ({})", broken.len(), Broken::told(broken))
+            let some = format::counted(broken.len(), "picture");
+            format!("{some} left out, cannot be read ({})", Broken::told(broken))
         };
         (!broken.is_empty()).then(told)
     }
@@ -107,7 +109,7 @@ impl Photos {
         }
         let broken = self.pictures.broken();
         if !broken.is_empty() {
-            told.push(format!("{} pictures cannot be read and are left out", broken.len()));
+            told.push(format!("{} left out, cannot be read", format::counted(broken.len(), "picture")));
             told.extend(broken.iter().take(NAMED).map(|b| format!("{}: {}", b.name, b.why)));
         }
         if let more @ 1.. = broken.len().saturating_sub(NAMED) {
@@ -270,8 +272,10 @@ fn parted(listing: &Listing, pictures: &Pictures, groups: &Groups) -> Result<[Ve
     let place = |at: Vec<u32>| at.iter().filter_map(|&i| train.get(i as usize).copied()).collect::<Vec<_>>();
     let test = place(cut.val);
     if test.is_empty() {
-        let what =
-            format!("its {} pictures are too few for test: {TEST_FRACTION} of a class is none", train.len());
+        let what = format!(
+            "it has {}, too few for test: {TEST_FRACTION} of a class is none",
+            format::counted(train.len(), "picture")
+        );
         return Err(Error::input(&listing.root, what));
     }
     Ok([place(cut.train), val, test])

@@ -69,19 +69,17 @@ pub(crate) struct Axes {
     x: [f64; 2],
     y: [f64; 2],
     height: f64,
+    /// The legend's height, above the rest.
+    above: f64,
+    title: String,
+    /// What is drawn so far.
     pub(crate) svg: String,
 }
 
 impl Axes {
     pub(crate) fn new(x: [f64; 2], y: [f64; 2], height: f64, title: &str) -> Self {
         let widen = |[low, high]: [f64; 2]| if high > low { [low, high] } else { [low - 0.5, low + 0.5] };
-        let mut svg = String::new();
-        let title = escape(title);
-        let _ = write!(
-            svg,
-            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>"
-        );
-        Self { x: widen(x), y: widen(y), height, svg }
+        Self { x: widen(x), y: widen(y), height, above: 0.0, title: escape(title), svg: String::new() }
     }
 
     fn px(&self, x: f64) -> f64 {
@@ -102,6 +100,26 @@ impl Axes {
             self.svg,
             "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" class=\"{class}\"/>"
         );
+    }
+
+    /// The lines' names, in rows above the frame.
+    fn legend(&mut self, series: &[Series]) {
+        const ROW: f64 = 18.0;
+        let width = |s: &Series| 40.0 + 7.0 * s.name.chars().count() as f64;
+        let (mut x, mut row, mut places) = (LEFT, 0.0, Vec::new());
+        for s in series {
+            if x > LEFT && x + width(s) > WIDTH {
+                (x, row) = (LEFT, row + 1.0);
+            }
+            places.push((x, row));
+            x += width(s);
+        }
+        self.above = ROW * (row + 1.0);
+        for (i, (s, (x, row))) in series.iter().zip(places).enumerate() {
+            let y = TOP + ROW * row - self.above;
+            self.line((x, y - 4.0), (x + 20.0, y - 4.0), &format!("line{}", i % 5));
+            self.text(x + 26.0, y, "tick", &s.name);
+        }
     }
 
     fn frame(&mut self, x_label: &str, y_label: &str) {
@@ -129,9 +147,13 @@ impl Axes {
         );
     }
 
-    pub(crate) fn done(mut self) -> String {
-        self.svg.push_str("</svg>");
-        self.svg
+    pub(crate) fn done(self) -> String {
+        let Self { height, above, title, svg, .. } = self;
+        format!(
+            "<svg viewBox=\"0 {:.0} {WIDTH} {:.0}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>{svg}</svg>",
+            0.0 - above,
+            height + above
+        )
     }
 }
 
@@ -184,7 +206,7 @@ pub fn histogram(samples: &[f64], marks: &[(&str, f64)], x_label: &str, title: &
     axes.done()
 }
 
-/// Plots lines over a common x, with a legend.
+/// Plots lines over a common x; several have a legend, of one the caption tells.
 pub fn lines(series: &[Series], x_label: &str, y_label: &str, title: &str) -> String {
     let all = || series.iter().flat_map(|s| &s.points);
     let (Some(x), Some([low, high])) = (bounds(all().map(|p| p.0)), bounds(all().map(|p| p.1))) else {
@@ -200,13 +222,9 @@ pub fn lines(series: &[Series], x_label: &str, y_label: &str, title: &str) -> St
         }
         let class = i % 5;
         let _ = write!(axes.svg, "<polyline points=\"{}\" class=\"line{class}\"/>", path.trim_end());
-        let y = TOP + 12.0 + 16.0 * i as f64;
-        axes.line(
-            (WIDTH - RIGHT - 130.0, y - 4.0),
-            (WIDTH - RIGHT - 110.0, y - 4.0),
-            &format!("line{class}"),
-        );
-        axes.text(WIDTH - RIGHT - 104.0, y, "tick", &s.name);
+    }
+    if series.len() > 1 {
+        axes.legend(series);
     }
     axes.done()
 }

@@ -8,6 +8,11 @@ pub fn count(n: u64) -> String {
     scaled(n as f64, 1000.0, ["", " k", " M", " G", " T"])
 }
 
+/// Returns how many there are of what `one` names: `1 picture`, `3 pictures`.
+pub fn counted(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Returns a number of bytes with three digits: `512 B`, `241 KiB`, `27.8 MiB`.
 pub fn bytes(n: u64) -> String {
     scaled(n as f64, 1024.0, [" B", " KiB", " MiB", " GiB", " TiB"])

@@ -4,6 +4,7 @@
 use super::walk::Walker;
 use crate::data::listing::{Found, Listing, Part, Place, Raw};
 use crate::io::artifact;
+use crate::text::format;
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -67,7 +68,8 @@ fn val(dir: &Path, wnids: &BTreeSet<String>, walker: &mut Walker) -> Result<Vec<
         raw.push(Raw { name, class: wnid.to_owned(), part: Some(Part::Test), place: Place::File(path) });
     }
     if !there.is_empty() {
-        walker.problem(format!("{}: {} pictures have no label in it", table.display(), there.len()));
+        let some = format::counted(there.len(), "picture");
+        walker.problem(format!("{}: it has no label for {some}", table.display()));
     }
     Ok(raw)
 }

@@ -9,6 +9,7 @@ use gtn_core::data::{DataSource, Dataset, ImageSet};
 use gtn_core::io::artifact;
 use gtn_core::program::exit;
 use gtn_core::program::progress::bars;
+use gtn_core::text::format;
 use gtn_core::text::table::Table;
 use gtn_core::{Error, Result};
 use std::sync::Arc;
@@ -56,10 +57,10 @@ fn judge(args: &DataArgs, photos: &Arc<Photos>) -> Result<()> {
     ));
     text.push_str(&format!("channel means {}, std {}\n", numbers(&survey.mean), numbers(&survey.std)));
     text.push_str(&format!(
-        "{} pairs of equal files, {} pairs that look alike, {} pictures that cannot be read\n",
-        survey.equal.len(),
-        survey.near.len(),
-        survey.broken.len()
+        "{} of equal files, {} that look alike, {} that cannot be read\n",
+        format::counted(survey.equal.len(), "pair"),
+        format::counted(survey.near.len(), "pair"),
+        format::counted(survey.broken.len(), "picture")
     ));
     text.push_str(&format!("cache: {}\n", photos.pictures.dir().display()));
     for warning in &survey.warnings {

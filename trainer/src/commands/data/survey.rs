@@ -5,6 +5,7 @@ use gtn_core::data::listing::Part;
 use gtn_core::data::photos::{Photos, TEST_FRACTION};
 use gtn_core::data::{Origin, only_class};
 use gtn_core::image::detail_side;
+use gtn_core::text::format;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -139,24 +140,22 @@ impl Survey {
     fn warn(&mut self, photos: &Photos, one_class: bool) {
         let mut told = Vec::new();
         told.extend(photos.left_out());
-        for (pairs, what) in [(&self.equal, "have the same bytes"), (&self.near, "look alike")] {
+        for (pairs, what) in [(&self.equal, "of the same bytes"), (&self.near, "that look alike")] {
             let names =
                 |p: &&Pair| format!("{} ({}) = {} ({})", p.names[0], p.classes[0], p.names[1], p.classes[1]);
             let unlike: Vec<&Pair> = pairs.iter().filter(|p| p.is_unlike()).collect();
             if !unlike.is_empty() {
                 told.push(format!(
-                    "{} pairs {what} and are of unlike classes: one of each pair is labelled wrongly, correct or delete \
-                     it ({})",
-                    unlike.len(),
+                    "{} {what} and of unlike classes: one of each pair is labelled wrongly, correct or delete it ({})",
+                    format::counted(unlike.len(), "pair"),
                     some(unlike.iter().map(names))
                 ));
             }
             let across: Vec<&Pair> = pairs.iter().filter(|p| p.across_parts).collect();
             if !across.is_empty() {
                 told.push(format!(
-                    "{} pairs {what} and are in different parts of the set: its accuracy would flatter, delete one of \
-                     each ({})",
-                    across.len(),
+                    "{} {what} and in different parts of the set: its accuracy would flatter, delete one of each ({})",
+                    format::counted(across.len(), "pair"),
                     some(across.iter().map(names))
                 ));
             }
@@ -166,8 +165,11 @@ impl Survey {
         if let (Some(large), Some(small)) = (largest, smallest) {
             if large.train as f64 > IMBALANCE * small.train.max(1) as f64 {
                 told.push(format!(
-                    "class {} has {} pictures to train on, {} has {}: look at the accuracy of each class, not at the mean",
-                    large.name, large.train, small.name, small.train
+                    "class {} has {} to train on, {} has {}: look at the accuracy of each class, not at the mean",
+                    large.name,
+                    format::counted(large.train, "picture"),
+                    small.name,
+                    small.train
                 ));
             }
             if small.train < FEW_TO_TRAIN {
@@ -192,7 +194,8 @@ impl Survey {
         let small = small.count();
         if small > 0 {
             told.push(format!(
-                "{small} pictures have a side below {size} pixels and are enlarged: a smaller size loses nothing there"
+                "{} with a side below {size} pixels, to be enlarged: a smaller size loses nothing there",
+                format::counted(small, "picture")
             ));
         }
         // Two thirds: the sides that are tried are so far apart.
