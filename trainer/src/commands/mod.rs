@@ -14,7 +14,7 @@ pub mod train;
 pub mod worst;
 
 use crate::cli::{DeviceArgs, RunArgs};
-use crate::engine::device;
+use crate::engine::{device, memory};
 use crate::recipe::Recipe;
 use gtn_core::data::{ImageSet, only_class};
 use gtn_core::program::exit;
@@ -34,6 +34,7 @@ pub fn resolve_recipe(run: &RunArgs) -> Result<Recipe> {
 
 /// Sets libtorch's threads and returns (device, threads).
 pub fn set_up(args: &DeviceArgs, cuda: bool) -> Result<(Device, usize)> {
+    memory::keep_freed();
     let device = device::select(&args.device, cuda)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.unwrap_or(cores);

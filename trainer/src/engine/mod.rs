@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod kept;
 pub mod learner;
 pub mod loader;
+pub mod memory;
 pub mod net;
 pub mod optimizer;
 pub mod params;
