@@ -28,6 +28,7 @@
 //! - [`data`]: data sets: labelled u8 images in memory, read from the layouts they are published in, and sets of picture files: listed, cached, parted with their copies together; augmentation
 //! - [`quant`]: static int8 quantisation: what is quantised, and with which scale
 //! - [`latency`]: how long a network takes on a device: predicted from a table of its fused operators that gtn-run measured there, else from the device profile's roofline; with a 90 % band in both cases
+//! - [`fleet`]: the devices that a pool is to serve (`gtn.fleet/1`), and who serves whom
 //! - [`artifacts`]: what one program hands to the next: a student's folder, a bundle, a kit
 //! - [`nets`]: what a command line can name: architectures, the pools of students with their families; weights that others trained
 
@@ -35,6 +36,7 @@ pub mod artifacts;
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod fleet;
 pub mod host;
 pub mod html;
 pub mod image;

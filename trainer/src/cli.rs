@@ -122,8 +122,11 @@ pub struct TeacherArgs {
 #[derive(Debug, Args)]
 pub struct StudentArgs {
     /// Architecture: pool:ID, a name, or an arch file; several share one teacher pass
-    #[arg(long, value_name = "ARCH", required = true)]
+    #[arg(long, value_name = "ARCH", required_unless_present = "fleet")]
     pub arch: Vec<String>,
+    /// Instead: the students that `search --fleet` chose (its --out); they share one teacher pass
+    #[arg(long, value_name = "FILE", conflicts_with = "arch")]
+    pub fleet: Option<PathBuf>,
     /// Pool of your own that --arch pool:ID may be of: its FILE.toml, or the folder of a generic teacher trained
     /// with it; may be repeated (the --teacher's own is known)
     #[arg(long, value_name = "POOL")]
@@ -359,6 +362,12 @@ pub struct SearchArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub latency: LatencyArgs,
+    /// Serve a whole fleet (fleet.toml): for each device its own student within its budget, from one search
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["macs", "params", "latency_ms", "target", "table"])]
+    pub fleet: Option<PathBuf>,
+    /// Serve the fleet with as few students as can be
+    #[arg(long, requires = "fleet")]
+    pub fewest: bool,
     /// Students at the start, half of which survive each generation
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(4..))]
     population: u16,

@@ -6,6 +6,7 @@
 
 use super::readers::{image_folder, tar_shards, tiny_imagenet};
 use crate::io::artifact;
+use crate::text::format;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -320,13 +321,8 @@ fn check_parts(raw: &[Raw], classes: &[String], problems: &mut Vec<String>) -> R
 
 /// `` `a`, `b` and 7 more``; none where there is nothing to name.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
-    let all: Vec<&str> = names.collect();
-    let shown: Vec<String> = all.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
-    match all.len() {
-        0 => None,
-        n if n > NAMED => Some(format!("{} and {} more", shown.join(", "), n - NAMED)),
-        _ => Some(shown.join(", ")),
-    }
+    let some = format::some(names.map(|n| format!("`{n}`")), ", ", NAMED);
+    (!some.is_empty()).then_some(some)
 }
 
 /// What was met on the way explains why nothing was found.

@@ -2,6 +2,7 @@
 //! predictions can be made from the same numbers.
 
 use crate::ir::graph::{Graph, Node, NodeOp};
+use crate::precision::Precision;
 
 /// These are sums over a whole network, per sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +28,16 @@ impl Cost {
             weight_bytes: folded.params().iter().map(|p| 4 * size(&p.shape)).sum(),
             peak_activation_bytes: peak_activation_bytes(&folded),
         }
+    }
+
+    /// Returns the bytes of weights and of live activations in a precision; the runtime itself is not counted.
+    pub fn memory_bytes(&self, precision: Precision) -> u64 {
+        (self.weight_bytes + self.peak_activation_bytes) / 4 * precision.bytes()
+    }
+
+    /// Returns the bytes of all weights in a precision.
+    pub fn model_bytes(&self, precision: Precision) -> u64 {
+        self.weight_bytes / 4 * precision.bytes()
     }
 }
 

@@ -13,6 +13,16 @@ pub fn counted(n: usize, one: &str) -> String {
     format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }
 
+/// Returns the first `most` of the names, and how many more there are: `a, b and 3 more`.
+pub fn some(names: impl IntoIterator<Item = String>, separator: &str, most: usize) -> String {
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names.by_ref().take(most).collect();
+    match names.count() {
+        0 => shown.join(separator),
+        more => format!("{} and {more} more", shown.join(separator)),
+    }
+}
+
 /// Returns a number of bytes with three digits: `512 B`, `241 KiB`, `27.8 MiB`.
 pub fn bytes(n: u64) -> String {
     scaled(n as f64, 1024.0, [" B", " KiB", " MiB", " GiB", " TiB"])

@@ -164,7 +164,7 @@ fn candidate(student: &Student, precision: Precision, latency: Prediction) -> St
         val_top1: student.val.top1,
         val_images: student.val.n,
         latency,
-        memory_bytes: (cost.weight_bytes + cost.peak_activation_bytes) / 4 * precision.bytes(),
+        memory_bytes: cost.memory_bytes(precision),
         params: cost.params,
         macs: cost.macs,
     }

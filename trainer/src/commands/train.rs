@@ -21,6 +21,7 @@ use gtn_core::artifacts::model_dir::{ARCH_SCHEMA, ArchFile, TRAIN_SCHEMA};
 use gtn_core::data::feed::Feed;
 use gtn_core::data::preprocess::{Preprocess, Resize};
 use gtn_core::data::{DataSha256, DataSource, Dataset, ImageSet};
+use gtn_core::fleet::record::FleetSearch;
 use gtn_core::io::artifact;
 use gtn_core::ir::graph::Graph;
 use gtn_core::ir::weights::Weights;
@@ -80,7 +81,9 @@ pub fn student(args: &StudentArgs, cuda: bool) -> Result<()> {
             return Err(Error::usage(format!("--kd {kd} wants --teacher DIR (or say --kd none)")));
         }
     };
-    let (method, archs) = (args.kd.name(), args.arch.as_slice());
+    let chosen = args.fleet.as_deref().map(FleetSearch::read).transpose()?;
+    let chosen = chosen.map(|found| found.students.iter().map(|id| format!("pool:{id}")).collect::<Vec<_>>());
+    let (method, archs) = (args.kd.name(), chosen.as_deref().unwrap_or(&args.arch));
     let mut pools = Pools::with(&args.pool)?;
     if let Some(dir) = args.teacher.teacher.as_deref().filter(|path| path.is_dir()) {
         // A generic teacher's students need no --pool.

@@ -55,7 +55,8 @@ impl Supernet {
         Self { space, input, classes, lowered: HashMap::new() }
     }
 
-    fn graph(&self, path: &Path) -> Result<Graph> {
+    /// The network of a path, without tensors.
+    pub fn graph(&self, path: &Path) -> Result<Graph> {
         Graph::lower(&self.space.pool.arch(path, self.input, self.classes)?)
     }
 

@@ -20,6 +20,7 @@ pub use build::{Progress, build, folder};
 pub use pictures::Pictures;
 
 use crate::data::augment::crop::short_side;
+use crate::text::format;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -99,11 +100,7 @@ const NAMED: usize = 10;
 impl Broken {
     /// Returns the first ten with their reasons, and how many more there are.
     pub fn told(all: &[Self]) -> String {
-        let named: Vec<String> = all.iter().take(NAMED).map(|b| format!("{}: {}", b.name, b.why)).collect();
-        match all.len().saturating_sub(NAMED) {
-            0 => named.join("; "),
-            more => format!("{}; and {more} more", named.join("; ")),
-        }
+        format::some(all.iter().map(|b| format!("{}: {}", b.name, b.why)), "; ", NAMED)
     }
 }
 

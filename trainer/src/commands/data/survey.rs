@@ -148,7 +148,7 @@ impl Survey {
                 told.push(format!(
                     "{} {what} and of unlike classes: one of each pair is labelled wrongly, correct or delete it ({})",
                     format::counted(unlike.len(), "pair"),
-                    some(unlike.iter().map(names))
+                    format::some(unlike.iter().map(names), "; ", NAMED)
                 ));
             }
             let across: Vec<&Pair> = pairs.iter().filter(|p| p.across_parts).collect();
@@ -156,7 +156,7 @@ impl Survey {
                 told.push(format!(
                     "{} {what} and in different parts of the set: its accuracy would flatter, delete one of each ({})",
                     format::counted(across.len(), "pair"),
-                    some(across.iter().map(names))
+                    format::some(across.iter().map(names), "; ", NAMED)
                 ));
             }
         }
@@ -174,7 +174,7 @@ impl Survey {
             }
             if small.train < FEW_TO_TRAIN {
                 let few = self.classes.iter().filter(|c| c.train < FEW_TO_TRAIN);
-                let few = some(few.map(|c| format!("{}: {}", c.name, c.train)));
+                let few = format::some(few.map(|c| format!("{}: {}", c.name, c.train)), "; ", NAMED);
                 told.push(format!(
                     "fewer than {FEW_TO_TRAIN} pictures to train on ({few}): take more of these"
                 ));
@@ -209,12 +209,6 @@ impl Survey {
         }
         self.warnings.extend(told);
     }
-}
-
-fn some(mut all: impl Iterator<Item = String>) -> String {
-    let shown: Vec<String> = all.by_ref().take(NAMED).collect();
-    let rest = all.count();
-    if rest == 0 { shown.join("; ") } else { format!("{}; and {rest} more", shown.join("; ")) }
 }
 
 fn counts(photos: &Photos) -> Vec<ClassCount> {
