@@ -124,7 +124,7 @@ fn refusals(search: &str, temp: &std::path::Path) {
     assert_eq!(partly.unserved(), ["kitchen"]);
     assert!(none.stdout.contains("kitchen: nothing within top-1 from 100.00 % on; the fastest judged"));
     for (from, to, wanted) in [
-        ("\"host\"", "\"toaster\"", "unknown target `toaster`"),
+        ("\"host\"", "\"toaster\"", "fleet.toml: device `desk`: unknown target `toaster`"),
         ("\"host\"", "\"rpi4\"", "device `desk`: device profile rpi4 has no [performance]"),
         ("latency_ms", "latency", "line 9"),
         (

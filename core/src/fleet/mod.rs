@@ -165,8 +165,7 @@ impl Member {
             if let Some(odd) = precisions.iter().find(|p| !device.precisions.contains(p)) {
                 let known: Vec<&str> = device.precisions.iter().map(|p| p.name()).collect();
                 return Err(Error::usage(format!(
-                    "device `{}`: precisions holds {odd}, {} has {}",
-                    self.name,
+                    "precisions holds {odd}, {} has {}",
                     device.name,
                     known.join(", ")
                 )));
@@ -264,7 +263,7 @@ mod tests {
         assert!(none.to_string().contains("has 0 devices, wanted 1 to"), "{none}");
         let odd = TWO.replace("target = \"rpi5\"\n", "target = \"rpi5\"\nprecisions = [\"fp16\"]\n");
         let odd = Fleet::parse(&odd, Path::new("f.toml")).unwrap().devices[0].device();
-        assert!(odd.unwrap_err().to_string().contains("device `pi`: precisions holds fp16, rpi5 has"));
+        assert!(odd.unwrap_err().to_string().contains("precisions holds fp16, rpi5 has"));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use gtn_core::artifacts::bundle::Bundle;
 use gtn_core::artifacts::kit::Kit;
 use gtn_core::artifacts::model_dir::{ArchFile, Golden, ModelDir};
 use gtn_core::data::DataSource;
+use gtn_core::fleet::Fleet;
+use gtn_core::fleet::record::FleetSearch;
 use gtn_core::host::Host;
 use gtn_core::image::Image;
 use gtn_core::io::artifact;
@@ -89,6 +91,8 @@ const RUN: Format = Format { base: "run", programs: &[RESUME], every: 5, codes: 
 /// One step of training.
 const TRAIN_WITH_CONFIG: &str = "gtn-train student --arch pool:res-mini:d111-k333-e111 --kd none --data fashion-mnist-mini \
                                  --config % --set max_steps=1 --set train_images=64 --threads 1 --out @/o";
+const TRAIN_FLEET: &str = "gtn-train student --fleet % --kd none --data fashion-mnist-mini --batch-size 32 \
+                           --set max_steps=1 --set train_images=64 --threads 1 --out @/o";
 const TRAIN_WITH_INIT: &str = "gtn-train student --arch pool:res-mini:d111-k333-e111 --kd none --data fashion-mnist-mini \
                                --init % --batch-size 32 --set max_steps=1 --set train_images=64 --threads 1 --out @/o";
 const TRAIN_ARCH: &str = "gtn-train student --arch % --kd none --data fashion-mnist-mini --set max_steps=1 \
@@ -388,6 +392,22 @@ pub static FORMATS: &[Format] = &[
         ..PLAIN
     },
     Format { name: "recipe.toml", file: "recipe.toml", programs: &[TRAIN_WITH_CONFIG], codes: &[1], ..TEXT },
+    Format {
+        name: "fleet.toml",
+        file: "fleet.toml",
+        read: Some(|_, path| Fleet::read(path).map(drop)),
+        programs: &["gtn-train search --fleet % --teacher @/none --data fashion-mnist-mini --out @/f.json"],
+        // Of one that is taken, the teacher that is not there.
+        names: &["/none/"],
+        ..TEXT
+    },
+    Format {
+        name: "fleet search",
+        file: "found.json",
+        read: Some(|_, path| FleetSearch::read(path).map(drop)),
+        programs: &[TRAIN_FLEET],
+        ..TEXT
+    },
     Format {
         name: "study.toml",
         file: "study.toml",

@@ -81,17 +81,25 @@ pub fn student(args: &StudentArgs, cuda: bool) -> Result<()> {
             return Err(Error::usage(format!("--kd {kd} wants --teacher DIR (or say --kd none)")));
         }
     };
-    let chosen = args.fleet.as_deref().map(FleetSearch::read).transpose()?;
-    let chosen = chosen.map(|found| found.students.iter().map(|id| format!("pool:{id}")).collect::<Vec<_>>());
-    let (method, archs) = (args.kd.name(), chosen.as_deref().unwrap_or(&args.arch));
     let mut pools = Pools::with(&args.pool)?;
     if let Some(dir) = args.teacher.teacher.as_deref().filter(|path| path.is_dir()) {
         // A generic teacher's students need no --pool.
         let path = dir.join("train.json");
         pools.add_of(&artifact::read_schema(&path, TRAIN_SCHEMA)?, &path)?;
     }
+    let chosen = args.fleet.as_deref().map(|path| chosen(path, &pools)).transpose()?;
+    let (method, archs) = (args.kd.name(), chosen.as_deref().unwrap_or(&args.arch));
     let (kd, run) = (args.kd, &args.run);
     train(Plan { command: "student", method, archs, run, teacher, kd, space: None, pools }, cuda)
+}
+
+/// The students that a search chose for a fleet, as `--arch` takes them.
+fn chosen(path: &Path, pools: &Pools) -> Result<Vec<String>> {
+    let arch = |id: &String| match pools.find(id) {
+        Ok(_) => Ok(format!("pool:{id}")),
+        Err(e) => Err(Error::input(path, format!("students: {e}"))),
+    };
+    FleetSearch::read(path)?.students.iter().map(arch).collect()
 }
 
 /// A generic teacher's students, and the content of each pool in use that came from a file, which may change. None

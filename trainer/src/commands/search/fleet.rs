@@ -78,12 +78,13 @@ impl Asked {
         let (mut predictors, mut needs, mut devices) = (Vec::new(), Vec::<Need>::new(), Vec::new());
         let mut known: BTreeMap<(String, Option<PathBuf>), Latencies> = BTreeMap::new();
         for member in &fleet.devices {
-            let device = member.device()?;
+            let at = |e: Error| Error::input(path, format!("device `{}`: {e}", member.name));
+            let device = member.device().map_err(at)?;
             let allowed = device.precisions.iter().map(|p| p.name()).collect::<Vec<_>>().join(" ");
             let key = (format!("{} {allowed}", member.target), member.table.clone());
             if !known.contains_key(&key) {
                 let found = Predictor::known(&device, member.table.as_deref(), &device.precisions);
-                let found = found.map_err(|e| Error::usage(format!("device `{}`: {e}", member.name)))?;
+                let found = found.map_err(at)?;
                 for precision in found.unknown {
                     let from = member.table.as_ref().map_or(device.name.clone(), |t| t.display().to_string());
                     exit::note(&format!(
