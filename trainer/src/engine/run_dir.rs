@@ -140,10 +140,13 @@ impl RunDir {
         write_line(&mut self.loss, &self.path.join("loss.jsonl"), line)
     }
 
-    /// Appends to log.jsonl.
-    pub fn log_line(&mut self, line: &serde_json::Value) -> Result<()> {
-        self.events.line(line)?;
-        write_line(&mut self.log, &self.path.join("log.jsonl"), line)
+    /// Appends to log.jsonl how far the run is, after which seconds and at how many images a second: at the end of each
+    /// epoch, and where a run ends within one.
+    pub fn log_pace(&mut self, epoch: usize, step: usize, (seconds, rate): (f64, f64)) -> Result<()> {
+        let line =
+            serde_json::json!({"epoch": epoch, "step": step, "seconds": seconds, "images_per_s": rate});
+        self.events.line(&line)?;
+        write_line(&mut self.log, &self.path.join("log.jsonl"), &line)
     }
 
     /// Length of loss.jsonl, once it is on disk.

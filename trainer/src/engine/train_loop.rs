@@ -118,6 +118,9 @@ impl Training<'_> {
                 return Err(Error::Interrupted(signal));
             }
         }
+        if !state.step.is_multiple_of(per_epoch) {
+            dir.log_pace(state.step / per_epoch, state.step, (clock.seconds(), clock.rate()))?;
+        }
         state.seconds = clock.seconds();
         bar.finish(&format!("{} steps, {:.0} s", state.step, state.seconds));
         moving.kept.replace(self.learner.params_mut());
@@ -231,9 +234,7 @@ impl Training<'_> {
             record["epoch"] = json!(epoch);
             dir.loss_line(&record)?;
         }
-        dir.log_line(&json!({
-            "epoch": epoch, "step": state.step, "seconds": clock.seconds(), "images_per_s": clock.rate(),
-        }))
+        dir.log_pace(epoch, state.step, (clock.seconds(), clock.rate()))
     }
 
     /// Writes the pending losses and judges them. Returns the last total.
