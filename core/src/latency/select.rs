@@ -146,9 +146,14 @@ pub fn pareto(candidates: &[StudentCandidate]) -> Vec<&StudentCandidate> {
     sorted.sort_by(|a, b| {
         a.latency.ms.total_cmp(&b.latency.ms).then(b.val_top1.total_cmp(&a.val_top1)).then(a.dir.cmp(&b.dir))
     });
-    let mut front: Vec<&StudentCandidate> = Vec::new();
+    rising(sorted, |c| c.val_top1)
+}
+
+/// Returns those that are more accurate than all before them: of candidates sorted by cost, the Pareto front.
+pub fn rising<T>(sorted: impl IntoIterator<Item = T>, accuracy: impl Fn(&T) -> f64) -> Vec<T> {
+    let mut front: Vec<T> = Vec::new();
     for c in sorted {
-        if front.last().is_none_or(|best| c.val_top1 > best.val_top1) {
+        if front.last().is_none_or(|best| accuracy(&c) > accuracy(best)) {
             front.push(c);
         }
     }

@@ -12,6 +12,7 @@ use gtn_core::fleet::{Budget, Fleet, Member, Price};
 use gtn_core::html::page::Page;
 use gtn_core::html::plot;
 use gtn_core::io::artifact;
+use gtn_core::latency::select::rising;
 use gtn_core::latency::{Basis, Predictor};
 use gtn_core::program::exit;
 use gtn_core::text::format;
@@ -183,13 +184,7 @@ fn front(need: &Need, judged: &[(String, Judgement)]) -> Vec<Choice> {
     let mut all: Vec<Choice> = judged.iter().filter_map(told).collect();
     let ms = |c: &Choice| c.price.latency.ms;
     all.sort_by(|a, b| ms(a).total_cmp(&ms(b)).then(b.val_top1.total_cmp(&a.val_top1)));
-    let mut front: Vec<Choice> = Vec::new();
-    for c in all {
-        if front.last().is_none_or(|best| c.val_top1 > best.val_top1) {
-            front.push(c);
-        }
-    }
-    front
+    rising(all, |c| c.val_top1)
 }
 
 fn band(price: &Price) -> String {

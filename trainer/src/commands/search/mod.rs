@@ -13,6 +13,7 @@ use gtn_core::html::page::Page;
 use gtn_core::html::plot;
 use gtn_core::io::artifact;
 use gtn_core::latency::Prediction;
+use gtn_core::latency::select::rising;
 use gtn_core::program::exit;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
@@ -90,13 +91,7 @@ impl Judged {
 pub fn pareto(judged: &[Judged]) -> Vec<Judged> {
     let mut sorted = judged.to_vec();
     sorted.sort_by(|a, b| a.cost().total_cmp(&b.cost()).then(b.val_top1.total_cmp(&a.val_top1)));
-    let mut front: Vec<Judged> = Vec::new();
-    for j in sorted {
-        if front.last().is_none_or(|best| j.val_top1 > best.val_top1) {
-            front.push(j);
-        }
-    }
-    front
+    rising(sorted, |j| j.val_top1)
 }
 
 fn report(args: &SearchArgs, judged: Vec<Judged>) -> Result<()> {
