@@ -13,7 +13,8 @@ use gtn_core::Precision;
 use gtn_core::artifacts::kit::Kit;
 use gtn_core::device;
 use gtn_core::ir::graph::Graph;
-use gtn_core::latency::select::{Budget, StudentCandidate, choose};
+use gtn_core::latency::budget::Budget;
+use gtn_core::latency::select::{StudentCandidate, choose};
 use gtn_core::latency::{Basis, Fitted, LatencyTable, Prediction, Roofline, Time};
 use gtn_core::measure::stats::Summary;
 use gtn_core::rng::Rng;
@@ -198,6 +199,7 @@ fn select(precision: Precision, students: &[Student], predictions: &[Prediction]
             val_images: 1000,
             latency: *p,
             memory_bytes: cost.weight_bytes,
+            model_bytes: cost.weight_bytes,
             params: cost.params,
             macs: cost.macs,
         });
@@ -210,14 +212,14 @@ fn select(precision: Precision, students: &[Student], predictions: &[Prediction]
     let (mut kept, mut within, mut best, mut exactly) = (0, 0, 0, 0);
     for _ in 0..20 {
         let budget = low + (high - low) * rng.unit_f64();
-        let limit = Budget { latency_ms: Some(budget), memory_mib: None };
+        let limit = Budget { latency_ms: Some(budget), ..Budget::default() };
         let chosen =
             choose(&candidates, &limit, &[], |a, b| Ok(a.latency.clearly_below(&b.latency))).unwrap();
         let half = chosen.latency.band[1] / chosen.latency.ms;
         kept += usize::from(measured(chosen) <= budget);
         within += usize::from(measured(chosen) <= budget * half);
         let better = |c: &&StudentCandidate| c.val_top1 > chosen.val_top1;
-        best += usize::from(!candidates.iter().filter(better).any(|c| limit.fits(c)));
+        best += usize::from(!candidates.iter().filter(better).any(|c| c.fits(&limit)));
         exactly += usize::from(!candidates.iter().filter(better).any(|c| measured(c) <= budget));
     }
     assert!(candidates.iter().all(|c| c.latency.basis == Basis::Table));

@@ -3,14 +3,14 @@
 //! `fleet.toml` (`gtn.fleet/1`) names them; [`serve`] chooses for each its student, or for all the fewest students;
 //! [`record`] is what a search found for them.
 
+pub use crate::latency::budget::{Budget, Price};
+
 pub mod record;
 pub mod serve;
 
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
 use crate::io::artifact;
-use crate::ir::cost::Cost;
-use crate::latency::Prediction;
 use crate::precision::Precision;
 use crate::text::format;
 use serde::{Deserialize, Serialize};
@@ -55,38 +55,6 @@ pub struct Member {
     /// What a student may cost there, and what it must reach.
     #[serde(default)]
     pub budget: Budget,
-}
-
-/// This is what a student must keep on a device. Nothing said is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Budget {
-    /// Milliseconds of one inference at batch 1, on the device at rest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency_ms: Option<f64>,
-    /// MiB of weights and live activations; the runtime itself not counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_mib: Option<f64>,
-    /// MiB of weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model_mib: Option<f64>,
-    /// Smallest top-1 on val, 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top1: Option<f64>,
-}
-
-/// This is what a student costs on a device in one precision.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// In which precision.
-    pub precision: Precision,
-    /// At batch 1, on the device at rest.
-    pub latency: Prediction,
-    /// Weights and live activations.
-    pub memory_bytes: u64,
-    /// Weights.
-    pub model_bytes: u64,
 }
 
 fn one() -> u32 {
@@ -145,17 +113,7 @@ impl Member {
                 return Err("precisions wants one or several of fp32, fp16, int8, each once".into());
             }
         }
-        let Budget { latency_ms, memory_mib, model_mib, top1 } = self.budget;
-        for (key, value) in [("latency_ms", latency_ms), ("memory_mib", memory_mib), ("model_mib", model_mib)]
-        {
-            if let Some(value) = value.filter(|v| !(v.is_finite() && *v > 0.0)) {
-                return Err(format!("budget.{key} is {value}, wanted more than 0"));
-            }
-        }
-        match top1.filter(|v| !(0.0..=1.0).contains(v)) {
-            Some(value) => Err(format!("budget.top1 is {value}, wanted 0 to 1")),
-            None => Ok(()),
-        }
+        self.budget.check()
     }
 
     /// Its profile, with the precisions that are said here. A precision that the profile does not name is an error.
@@ -176,45 +134,9 @@ impl Member {
     }
 }
 
-impl Price {
-    /// What a network of that cost takes.
-    pub fn of(cost: &Cost, precision: Precision, latency: Prediction) -> Self {
-        let (memory_bytes, model_bytes) = (cost.memory_bytes(precision), cost.model_bytes(precision));
-        Self { precision, latency, memory_bytes, model_bytes }
-    }
-}
-
-impl Budget {
-    /// Whether a student of that price is within it: a predicted latency by its best estimate, a measured one by the upper
-    /// end of its interval. What is NaN is not.
-    pub fn fits(&self, price: &Price) -> bool {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let within = |found: f64, most: Option<f64>| most.is_none_or(|most| found <= most);
-        price.latency.ms.is_finite()
-            && within(price.latency.to_be_within(), self.latency_ms)
-            && within(mib(price.memory_bytes), self.memory_mib)
-            && within(mib(price.model_bytes), self.model_mib)
-    }
-}
-
-impl std::fmt::Display for Budget {
-    /// `4.00 ms, 8 MiB of memory, a model of 1 MiB, top-1 from 80.00 % on`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts = [
-            self.latency_ms.map(format::ms),
-            self.memory_mib.map(|m| format!("{m} MiB of memory")),
-            self.model_mib.map(|m| format!("a model of {m} MiB")),
-            self.top1.map(|t| format!("top-1 from {} on", format::percent(t))),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        f.write_str(&if parts.is_empty() { "no limit".into() } else { parts.join(", ") })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::latency::Basis;
 
     const TWO: &str = "schema = \"gtn.fleet/1\"\n[[device]]\nname = \"pi\"\ntarget = \"rpi5\"\ncount = 3\n\
                        table = \"t/pi.json\"\n[device.budget]\nlatency_ms = 2.5\ntop1 = 0.8\n\
@@ -264,24 +186,5 @@ mod tests {
         let odd = TWO.replace("target = \"rpi5\"\n", "target = \"rpi5\"\nprecisions = [\"fp16\"]\n");
         let odd = Fleet::parse(&odd, Path::new("f.toml")).unwrap().devices[0].device();
         assert!(odd.unwrap_err().to_string().contains("precisions holds fp16, rpi5 has"));
-    }
-
-    #[test]
-    fn limits_are_inclusive_and_nan_is_within_none() {
-        let price = |ms: f64, memory_bytes: u64| Price {
-            precision: Precision::Int8,
-            latency: Prediction { ms, band: [0.9 * ms, 1.1 * ms], basis: Basis::Table },
-            memory_bytes,
-            model_bytes: 1 << 20,
-        };
-        let budget =
-            Budget { latency_ms: Some(2.0), memory_mib: Some(3.0), model_mib: Some(1.0), top1: None };
-        assert!(budget.fits(&price(2.0, 3 << 20)));
-        assert!(!budget.fits(&price(2.01, 3 << 20)) && !budget.fits(&price(2.0, (3 << 20) + 1)));
-        assert!(!budget.fits(&price(f64::NAN, 1)) && !Budget::default().fits(&price(f64::NAN, 1)));
-        assert!(!Budget { model_mib: Some(0.99), ..budget }.fits(&price(1.0, 1)));
-        let mut measured = price(1.9, 1);
-        measured.latency.basis = Basis::Measured;
-        assert!(!budget.fits(&measured)); // the interval's upper end is 2.09
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! `ops` lists a network's fused operators, `tiny` builds the models that they are timed with, `table` is
 //! what a device's measurement holds, `fit` predicts from it by a `line`; `roofline` predicts from `performance`, the device
-//! profile's own figures.
+//! profile's own figures. `budget` is what a network may cost, `select` chooses among those within it.
 
+pub mod budget;
 mod fit;
 mod line;
 mod ops;

@@ -3,6 +3,7 @@
 //! is never chosen and is on no front.
 
 use crate::latency::Prediction;
+use crate::latency::budget::{Budget, Price};
 use crate::text::format;
 use crate::{Error, Precision, Result};
 use serde::{Deserialize, Serialize};
@@ -26,58 +27,35 @@ pub struct StudentCandidate {
     /// Weights and the activations that must be alive at once, bytes of that precision; the runtime itself
     /// not counted.
     pub memory_bytes: u64,
+    /// Weights alone, bytes of that precision.
+    pub model_bytes: u64,
     /// Trained parameters.
     pub params: u64,
     /// Multiply-accumulates per image.
     pub macs: u64,
 }
 
-/// This is what a student may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Budget {
-    /// Milliseconds of one inference at batch 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency_ms: Option<f64>,
-    /// MiB of weights and live activations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_mib: Option<f64>,
-}
-
 impl StudentCandidate {
+    /// What it costs.
+    pub fn price(&self) -> Price {
+        let Self { precision, latency, memory_bytes, model_bytes, .. } = *self;
+        Price { precision, latency, memory_bytes, model_bytes }
+    }
+
     /// Whether there is a number to judge it by.
     fn is_known(&self) -> bool {
-        let latency = self.latency.to_be_within();
-        (0.0..=1.0).contains(&self.val_top1) && latency.is_finite() && self.latency.ms.is_finite()
-    }
-}
-
-impl Budget {
-    /// Returns whether the candidate is within it: a measured latency with the upper end of its interval, a
-    /// predicted one with its best estimate.
-    pub fn fits(&self, c: &StudentCandidate) -> bool {
-        c.is_known() && self.excess(c) <= 1.0
+        (0.0..=1.0).contains(&self.val_top1) && self.price().is_known()
     }
 
-    /// Returns whether the candidate is within it and its band is not: a latency that was predicted so may turn
-    /// out to be over the limit.
-    pub fn is_doubtful(&self, c: &StudentCandidate) -> bool {
-        self.fits(c) && self.latency_ms.is_some_and(|limit| c.latency.band[1] > limit)
+    /// Whether it costs no more, and is no less accurate, than the budget says.
+    pub fn fits(&self, budget: &Budget) -> bool {
+        let enough = budget.top1.is_none_or(|least| self.val_top1 >= least);
+        self.is_known() && enough && budget.fits(&self.price())
     }
 
-    /// The larger of latency and memory, each over its limit.
-    fn excess(&self, c: &StudentCandidate) -> f64 {
-        let latency = self.latency_ms.map_or(0.0, |limit| c.latency.to_be_within() / limit);
-        latency.max(self.memory_mib.map_or(0.0, |limit| c.memory_bytes as f64 / f64::from(1 << 20) / limit))
-    }
-}
-
-impl std::fmt::Display for Budget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let latency = self.latency_ms.map(format::ms);
-        let memory = self.memory_mib.map(|m| format!("{m} MiB"));
-        let parts: Vec<String> = latency.into_iter().chain(memory).collect();
-        f.write_str(&if parts.is_empty() { "no limit".into() } else { parts.join(", ") })
+    /// Whether it is within the budget and its band is not.
+    pub fn is_doubtful(&self, budget: &Budget) -> bool {
+        self.fits(budget) && budget.is_doubtful(&self.price())
     }
 }
 
@@ -91,7 +69,7 @@ pub fn choose<'a>(
     order: &[Precision],
     clearly_faster: impl FnMut(&&StudentCandidate, &&StudentCandidate) -> Result<bool>,
 ) -> Result<&'a StudentCandidate> {
-    let fitting: Vec<&StudentCandidate> = candidates.iter().filter(|c| budget.fits(c)).collect();
+    let fitting: Vec<&StudentCandidate> = candidates.iter().filter(|c| c.fits(budget)).collect();
     // Finite, all of them: `fits` says so.
     let top = fitting.iter().map(|c| c.val_top1).fold(f64::NEG_INFINITY, f64::max);
     let mut best: Vec<&StudentCandidate> = fitting.into_iter().filter(|c| c.val_top1 >= top).collect();
@@ -103,7 +81,7 @@ pub fn choose<'a>(
         return Ok(chosen);
     }
     let known = candidates.iter().filter(|c| c.is_known());
-    let nearest = known.min_by(|a, b| budget.excess(a).total_cmp(&budget.excess(b)));
+    let nearest = known.min_by(|a, b| budget.excess(&a.price()).total_cmp(&budget.excess(&b.price())));
     Err(Error::Failed(match nearest {
         Some(c) => format!(
             "none of {} students is within {budget}; the nearest is {} ({}, {}): {}, {} of memory, val top-1 {}",
@@ -175,6 +153,7 @@ mod tests {
             val_images: 1000,
             latency: Prediction { ms, band: [0.9 * ms, 1.1 * ms], basis: Basis::Table },
             memory_bytes: mib << 20,
+            model_bytes: 1,
             params: 1,
             macs: 1,
         }
@@ -194,7 +173,7 @@ mod tests {
             candidate("fast", 0.7, 0.5, 1),
         ];
         let pick = |latency_ms, memory_mib| {
-            choose(&all, &Budget { latency_ms, memory_mib }, &[Precision::Fp32], by_band)
+            choose(&all, &Budget { latency_ms, memory_mib, ..Budget::default() }, &[Precision::Fp32], by_band)
                 .map(|c| c.dir.clone())
                 .map_err(|e| e.to_string())
         };
@@ -250,7 +229,7 @@ mod tests {
             for odd in [candidate("bad", bad, 1.0, 1), candidate("bad", 0.9, bad, 1), measured(band)] {
                 let all = [odd.clone(), good.clone(), odd];
                 for latency_ms in [None, Some(2.0)] {
-                    let budget = Budget { latency_ms, memory_mib: Some(9.0) };
+                    let budget = Budget { latency_ms, memory_mib: Some(9.0), ..Budget::default() };
                     assert_eq!(choose(&all, &budget, &[], by_band).unwrap().dir, "good", "{all:?}");
                 }
                 assert_eq!(pareto(&all).len(), 1);
@@ -263,12 +242,12 @@ mod tests {
     #[test]
     fn measurements_are_within_a_limit_as_a_whole_and_doubt_is_told() {
         let mut c = candidate("c", 0.9, 1.0, 1);
-        let budget = Budget { latency_ms: Some(1.05), memory_mib: None };
-        assert!(budget.fits(&c) && budget.is_doubtful(&c));
+        let budget = Budget { latency_ms: Some(1.05), ..Budget::default() };
+        assert!(c.fits(&budget) && c.is_doubtful(&budget));
         c.latency.basis = Basis::Measured;
-        assert!(!budget.fits(&c) && !budget.is_doubtful(&c));
-        let wide = Budget { latency_ms: Some(1.2), memory_mib: None };
-        assert!(wide.fits(&c) && !wide.is_doubtful(&c));
+        assert!(!c.fits(&budget) && !c.is_doubtful(&budget));
+        let wide = Budget { latency_ms: Some(1.2), ..Budget::default() };
+        assert!(c.fits(&wide) && !c.is_doubtful(&wide));
     }
 
     /// For random candidates and budgets: nothing that fits is more accurate, and the front holds every
@@ -286,10 +265,10 @@ mod tests {
         let front: Vec<&str> = pareto(&all).iter().map(|c| c.dir.as_str()).collect();
         let mut chosen = std::collections::BTreeSet::new();
         for _ in 0..200 {
-            let budget = Budget { latency_ms: Some(0.2 + rng.unit_f64()), memory_mib: None };
+            let budget = Budget { latency_ms: Some(0.2 + rng.unit_f64()), ..Budget::default() };
             let Ok(best) = choose(&all, &budget, &[Precision::Fp32], by_band) else { continue };
-            assert!(budget.fits(best));
-            assert!(all.iter().all(|c| !budget.fits(c) || c.val_top1 <= best.val_top1));
+            assert!(best.fits(&budget));
+            assert!(all.iter().all(|c| !c.fits(&budget) || c.val_top1 <= best.val_top1));
             // On the front, or as good as one there for all that noise can tell.
             let equal =
                 |c: &StudentCandidate| c.val_top1 == best.val_top1 && !c.latency.clearly_below(&best.latency);

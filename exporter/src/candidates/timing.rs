@@ -165,6 +165,7 @@ fn candidate(student: &Student, precision: Precision, latency: Prediction) -> St
         val_images: student.val.n,
         latency,
         memory_bytes: cost.memory_bytes(precision),
+        model_bytes: cost.model_bytes(precision),
         params: cost.params,
         macs: cost.macs,
     }

@@ -15,7 +15,8 @@ use gtn_core::html::page::Page;
 use gtn_core::html::plot::{Point, scatter};
 use gtn_core::io::artifact;
 use gtn_core::latency::Basis;
-use gtn_core::latency::select::{Budget, StudentCandidate, choose, pareto, students as students_of};
+use gtn_core::latency::budget::Budget;
+use gtn_core::latency::select::{StudentCandidate, choose, pareto, students as students_of};
 use gtn_core::program::exit;
 use gtn_core::text::format;
 use gtn_core::text::table::Table;
@@ -91,7 +92,7 @@ fn budget(args: &ExportArgs) -> Result<Budget> {
             return Err(Error::usage(format!("{flag} {value}: wanted more than 0")));
         }
     }
-    Ok(Budget { latency_ms: args.latency_ms, memory_mib: args.memory_mb })
+    Ok(Budget { latency_ms: args.latency_ms, memory_mib: args.memory_mb, ..Budget::default() })
 }
 
 impl Selection {
@@ -160,7 +161,7 @@ impl Selection {
     fn document(&self, chosen: &StudentCandidate) -> serde_json::Value {
         let name = |c: &StudentCandidate| json!({"dir": c.dir, "precision": c.precision});
         json!({
-            "schema": "gtn.selection/1.1",
+            "schema": "gtn.selection/1.2",
             "target": self.device.name,
             "threads": self.timed.threads,
             "runtime": self.timed.runtime,
@@ -190,7 +191,7 @@ impl Selection {
             chosen.latency,
             self.whose(chosen)
         ));
-        if self.budget.is_doubtful(chosen) {
+        if chosen.is_doubtful(&self.budget) {
             text.push_str(
                 "the band reaches beyond the limit: measure it on the device before you rely on it\n",
             );
@@ -307,11 +308,12 @@ mod tests {
             val_images: 1000,
             latency: Prediction { ms, band: [ms, ms], basis: Basis::Table },
             memory_bytes: 1,
+            model_bytes: 1,
             params: 1,
             macs: 1,
         };
         let mut selection = Selection {
-            budget: Budget { latency_ms: Some(1.0), memory_mib: None },
+            budget: Budget { latency_ms: Some(1.0), ..Budget::default() },
             device: gtn_core::device::resolve("rpi5").unwrap(),
             precisions: vec![Precision::Int8, Precision::Fp32],
             students: Vec::new(),
