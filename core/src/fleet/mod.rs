@@ -1,11 +1,12 @@
 //! A fleet: the devices that one pool of students is to serve, each with what a student may cost there.
 //!
 //! `fleet.toml` (`gtn.fleet/1`) names them; [`serve`] chooses for each its student, or for all the fewest students;
-//! [`record`] is what a search found for them.
+//! [`record`] is what a search found for them, [`result`] what an export brought about.
 
 pub use crate::latency::budget::{Budget, Price};
 
 pub mod record;
+pub mod result;
 pub mod serve;
 
 use crate::device::{self, Device};
@@ -23,6 +24,12 @@ pub const SCHEMA: &str = "gtn.fleet/1";
 const MOST_DEVICES: usize = 10_000;
 /// Devices of one kind that a `count` may stand for.
 const MOST_ALIKE: u32 = 1_000_000;
+/// Words of a launcher.
+const MOST_WORDS: usize = 64;
+/// Minutes that a device may be asked to be under load.
+const SOAK_MINUTES: std::ops::RangeInclusive<f64> = 0.05..=720.0;
+/// Minutes under load where only a limit for the warm device is said: most boards are warm by then.
+const USUAL_SOAK: f64 = 10.0;
 
 /// This is a fleet, as its file says it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +59,23 @@ pub struct Member {
     /// What `gtn-run table` measured there, from the fleet's folder on (default: the profile predicts).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
+    /// Where gtn-run measures it: `ssh:[USER@]HOST[:PORT]`, `adb:SERIAL` or `local`; none: it is predicted only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+    /// Put before the program there, a word each: `["taskset", "-c", "0"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub launcher: Vec<String>,
+    /// The programs for it (a folder or archive of `make dist`), from the fleet's folder on, where they are not found
+    /// by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dist: Option<PathBuf>,
+    /// Whether what is measured there are the device's times; those of an emulator are not.
+    #[serde(default = "yes")]
+    pub timed: bool,
+    /// Minutes under load until it is known what the warm device does (gtn-run soak); none: not looked at, unless the
+    /// budget has `steady_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak_minutes: Option<f64>,
     /// What a student may cost there, and what it must reach.
     #[serde(default)]
     pub budget: Budget,
@@ -59,6 +83,10 @@ pub struct Member {
 
 fn one() -> u32 {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Fleet {
@@ -91,8 +119,8 @@ impl Fleet {
                 return bad(format!("two devices are called `{name}`"));
             }
             member.check().map_err(|what| Error::input(path, format!("device `{name}`: {what}")))?;
-            if let Some(table) = &mut member.table {
-                *table = folder.join(&*table);
+            for path in member.table.iter_mut().chain(&mut member.dist) {
+                *path = folder.join(&*path);
             }
             if member.target.ends_with(".toml") {
                 member.target = folder.join(&member.target).display().to_string();
@@ -113,7 +141,45 @@ impl Member {
                 return Err("precisions wants one or several of fp32, fp16, int8, each once".into());
             }
         }
+        self.check_reach()?;
         self.budget.check()
+    }
+
+    /// How it is reached; what an address holds is checked by those who call it.
+    fn check_reach(&self) -> Result<(), String> {
+        let Some(on) = &self.on else {
+            let odd = [
+                ("launcher", !self.launcher.is_empty()),
+                ("dist", self.dist.is_some()),
+                ("timed", !self.timed),
+                ("soak_minutes", self.soak_minutes.is_some()),
+            ];
+            return match odd.iter().find(|(_, given)| *given) {
+                Some((key, _)) => Err(format!("{key} without `on`: nothing runs there")),
+                None => Ok(()),
+            };
+        };
+        if on != "local" && !on.starts_with("ssh:") && !on.starts_with("adb:") {
+            let on = format::shorten(on, 60);
+            return Err(format!("on is `{on}`, wanted ssh:[USER@]HOST[:PORT], adb:SERIAL or local"));
+        }
+        if self.launcher.len() > MOST_WORDS || self.launcher.iter().any(String::is_empty) {
+            return Err(format!("launcher wants at most {MOST_WORDS} words, none empty"));
+        }
+        if let Some(minutes) = self.soak_minutes.filter(|m| !SOAK_MINUTES.contains(m)) {
+            let (least, most) = (SOAK_MINUTES.start(), SOAK_MINUTES.end());
+            return Err(format!("soak_minutes is {minutes}, wanted {least} to {most}"));
+        }
+        if !self.timed && (self.soak_minutes.is_some() || self.budget.steady_ms.is_some()) {
+            return Err("timed = false: its times say nothing, and soak_minutes and steady_ms ask for them".into());
+        }
+        Ok(())
+    }
+
+    /// Minutes that it is to be under load: what is said, or [`USUAL_SOAK`] where a limit for the warm device needs it.
+    pub fn soak(&self) -> Option<f64> {
+        let needed = self.budget.steady_ms.filter(|_| self.on.is_some()).map(|_| USUAL_SOAK);
+        self.soak_minutes.or(needed)
     }
 
     /// Its profile, with the precisions that are said here. A precision that the profile does not name is an error.
@@ -176,6 +242,13 @@ mod tests {
             ("[\"fp32\"]", "[\"fp32\", \"fp32\"]", "each once"),
             ("[\"fp32\"]", "[\"fp64\"]", "fp64"),
             ("fleet/1", "fleet/2", "gtn.fleet/2"),
+            ("count = 3", "on = \"usb:1\"", "device `pi`: on is `usb:1`, wanted ssh:"),
+            ("count = 3", "launcher = [\"taskset\"]", "device `pi`: launcher without `on`"),
+            ("count = 3", "timed = false", "timed without `on`"),
+            ("count = 3", "on = \"local\"\nlauncher = [\"\"]", "launcher wants at most 64 words, none empty"),
+            ("count = 3", "on = \"local\"\nsoak_minutes = nan", "soak_minutes is NaN, wanted 0.05 to 720"),
+            ("count = 3", "on = \"local\"\ntimed = false\nsoak_minutes = 1.0", "its times say nothing"),
+            ("top1 = 0.8", "p99_ms = 0.0", "budget.p99_ms is 0, wanted more than 0"),
             ("latency_ms", "latency", "unknown field `latency`"),
         ] {
             let told = with(from, to);

@@ -1,10 +1,10 @@
-//! Where to run: `ssh:[USER@]HOST[:PORT]` or `adb:SERIAL`.
+//! Where to run: `ssh:[USER@]HOST[:PORT]`, `adb:SERIAL`, or `local`.
 
 use gtn_core::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// This is the address of another machine. Nothing in it can be taken for an option by `ssh` or `adb`.
+/// This is the address of a machine. Nothing in it can be taken for an option by `ssh` or `adb`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// By the system's ssh, whose configuration file holds.
@@ -21,6 +21,8 @@ pub enum Address {
         /// As `adb devices` lists it.
         serial: String,
     },
+    /// This machine, as any other: by a shell of its own.
+    Local,
 }
 
 impl FromStr for Address {
@@ -28,13 +30,16 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = |what: &str| Error::usage(format!("`{text}`: {what}"));
+        if text == "local" {
+            return Ok(Self::Local);
+        }
         if let Some(serial) = text.strip_prefix("adb:") {
             if !plain(serial, "._:-") {
                 return Err(bad("wanted adb:SERIAL, as `adb devices` lists it"));
             }
             return Ok(Self::Adb { serial: serial.into() });
         }
-        let wanted = "wanted ssh:[USER@]HOST[:PORT] or adb:SERIAL (an IPv6 address in brackets)";
+        let wanted = "wanted ssh:[USER@]HOST[:PORT] (an IPv6 address in brackets), adb:SERIAL or local";
         let rest = text.strip_prefix("ssh:").ok_or_else(|| bad(wanted))?;
         let (user, rest) = rest.split_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
         let (host, port, marks) = match rest.strip_prefix('[') {
@@ -67,6 +72,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Adb { serial } => write!(f, "adb:{serial}"),
+            Self::Local => f.write_str("local"),
             Self::Ssh { user, host, port } => {
                 let user = user.as_ref().map_or(String::new(), |user| format!("{user}@"));
                 let port = port.map_or(String::new(), |port| format!(":{port}"));
@@ -92,6 +98,7 @@ mod tests {
             "adb:R5CT30ABCDE",
             "adb:192.168.1.5:5555",
             "adb:emulator-5554",
+            "local",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -124,6 +131,8 @@ mod tests {
             "adb:a b",
             "adb:a;b",
             "usb:x",
+            "local:",
+            "Local",
         ] {
             assert_eq!(text.parse::<Address>().map_err(|e| e.exit_code()), Err(2), "{text}");
         }

@@ -8,7 +8,7 @@ use gtn_core::program::signals::Signals;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
 use std::io::Write;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -31,6 +31,7 @@ pub struct Link {
 enum Transport {
     Ssh(Ssh),
     Adb(String),
+    Local,
 }
 
 /// This is what a script did: its exit status and what it wrote.
@@ -65,6 +66,7 @@ impl Link {
         let transport = match address.clone() {
             Address::Ssh { user, host, port } => Transport::Ssh(Ssh::connect(user, host, port, &signals)?),
             Address::Adb { serial } => Transport::Adb(serial),
+            Address::Local => Transport::Local,
         };
         Ok(Self { address: address.clone(), transport, signals })
     }
@@ -97,7 +99,7 @@ impl Link {
     /// connection failed, the answer was too long, or a signal came.
     pub fn exchange(&mut self, script: &str, send: Sender, ears: &mut Listener<'_>) -> Result<Answer> {
         let store = match self.transport {
-            Transport::Ssh(_) => ssh::STORE,
+            Transport::Ssh(_) | Transport::Local => ssh::STORE,
             Transport::Adb(_) => adb::STORE,
         };
         let whole =
@@ -105,6 +107,7 @@ impl Link {
         let (mut command, tool) = match &self.transport {
             Transport::Ssh(ssh) => (ssh.command(&whole), "ssh"),
             Transport::Adb(serial) => (adb::command(serial, &whole), "adb"),
+            Transport::Local => (shell(&whole), "sh"),
         };
         apart(&mut command);
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -125,6 +128,7 @@ impl Link {
                 let reason = match &self.transport {
                     Transport::Ssh(ssh) => ssh.reason(),
                     Transport::Adb(_) => adb::reason(&errors),
+                    Transport::Local => "its shell was ended".to_owned(),
                 };
                 Err(Error::Unavailable(format!("{}: {reason}", self.address)))
             }
@@ -171,6 +175,13 @@ impl Link {
             _ => (heard, errors),
         }
     }
+}
+
+/// This machine's own shell.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
 }
 
 /// What the thread that listened to stdout heard; a read error is a cut.

@@ -1,6 +1,6 @@
 //! The gtn-run that another machine runs: this one where the machines are alike, else what `make dist` made for it.
 
-use super::Address;
+use super::{Address, Programs};
 use crate::backend::ort::library;
 use gtn_core::io::artifact;
 use gtn_core::{Error, Result};
@@ -21,19 +21,22 @@ pub struct Program {
 impl Program {
     /// Chooses the program for the machine that `uname -sm` names: that of `dist` (a folder or archive of
     /// `make dist`), or else what is found here. Fails with an input error where `dist` is for another
-    /// processor, and with [`Error::Unavailable`] where nothing fits.
-    pub fn choose(machine: &str, to: &Address, dist: Option<&Path>) -> Result<Self> {
+    /// processor (unless it is `emulated`), and with [`Error::Unavailable`] where nothing fits.
+    pub fn choose(machine: &str, to: &Address, programs: &Programs, emulated: bool) -> Result<Self> {
+        let Programs { ours, dist } = programs;
         if let Some(dist) = dist {
             let program = Self::of_dist(dist)?;
             return match processor(&program.path)? {
-                Some(found) if machine.rsplit(' ').next() != Some(found) => {
+                Some(found) if !emulated && machine.rsplit(' ').next() != Some(found) => {
                     Err(Error::input(dist, format!("is for {found}, {to} is `{machine}`")))
                 }
                 _ => Ok(program),
             };
         }
-        let ours = std::env::current_exe();
-        let ours = ours.map_err(|e| Error::Failed(format!("this program's own file: {e}")))?;
+        let alike = || Self { path: ours.clone(), library: library::find(None).ok().map(|l| l.path), _unpacked: None };
+        if matches!(to, Address::Local) {
+            return Ok(alike());
+        }
         let phone = matches!(to, Address::Adb { .. });
         let Some(arch) = machine.strip_prefix("Linux ").filter(|arch| ["x86_64", "aarch64"].contains(arch))
         else {
@@ -45,18 +48,14 @@ impl Program {
             && arch == std::env::consts::ARCH
             && (!phone || cfg!(target_env = "musl"))
         {
-            return Ok(Self {
-                path: ours,
-                library: library::find(None).ok().map(|l| l.path),
-                _unpacked: None,
-            });
+            return Ok(alike());
         }
         let libcs: &[&str] = if phone { &["musl"] } else { &["gnu", "musl"] };
         let names: Vec<String> = libcs
             .iter()
             .map(|libc| format!("gtn-run-{}-{arch}-unknown-linux-{libc}.tar.gz", env!("CARGO_PKG_VERSION")))
             .collect();
-        let folders = folders(&ours);
+        let folders = folders(ours);
         let mut archives = names.iter().flat_map(|name| folders.iter().map(move |dir| dir.join(name)));
         match archives.find(|path| path.is_file()) {
             Some(path) => Self::of_dist(&path),
@@ -133,10 +132,12 @@ mod tests {
         let put = |bytes: &[u8]| std::fs::write(dir.path().join("gtn-run"), bytes).unwrap();
         let mut elf = *b"\x7fELF____________\x02\x00\xb7\x00";
         put(&elf);
-        let choose = |machine: &str| Program::choose(machine, &to, Some(dir.path()));
+        let programs = |dist: Option<&Path>| Programs { ours: "gtn-run".into(), dist: dist.map(Path::to_owned) };
+        let choose = |machine: &str| Program::choose(machine, &to, &programs(Some(dir.path())), false);
         assert!(choose("Linux aarch64").unwrap().library.is_none());
         let error = choose("Linux x86_64").unwrap_err();
         assert!(error.to_string().contains("is for aarch64, ssh:pi is `Linux x86_64`"), "{error}");
+        assert!(Program::choose("Linux x86_64", &to, &programs(Some(dir.path())), true).is_ok());
         elf[18] = 243; // RISC-V
         put(&elf);
         assert!(choose("Linux riscv64").is_ok());
@@ -154,8 +155,9 @@ mod tests {
     #[test]
     fn a_machine_without_a_program_is_told() {
         let to: Address = "ssh:pi".parse().unwrap();
+        let programs = |dist: Option<&Path>| Programs { ours: "gtn-run".into(), dist: dist.map(Path::to_owned) };
         for machine in ["Darwin arm64", "Linux armv7l", "", "Linux aarch64; rm"] {
-            let error = Program::choose(machine, &to, None).unwrap_err();
+            let error = Program::choose(machine, &to, &programs(None), false).unwrap_err();
             assert!(error.to_string().starts_with("ssh:pi: is `") && error.exit_code() == 3, "{error}");
         }
         let dir = tempfile::tempdir().unwrap();
@@ -166,7 +168,7 @@ mod tests {
             (&file, "cannot be unpacked"),
             (Path::new("no/such"), "no such file"),
         ] {
-            let error = Program::choose("Linux x86_64", &to, Some(dist)).unwrap_err();
+            let error = Program::choose("Linux x86_64", &to, &programs(Some(dist)), false).unwrap_err();
             assert!(error.to_string().contains(wanted) && error.exit_code() == 2, "{error}");
         }
     }

@@ -1,11 +1,10 @@
 //! One run there: a folder with links into the store, the program, what it wrote, and nothing left of it.
 
-use super::hear;
+use super::{Hearer, hear};
 use super::line::{Came, Line, MAX_WORDS, Telling, most};
 use super::link::{Link, Listener};
 use super::program::Program;
 use super::store::{self, Store};
-use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -28,16 +27,21 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Adds the program and its library to the store, and writes the script.
-    pub fn new(store: &mut Store, program: &Program, line: &Line) -> Result<Self> {
+    /// Adds the program and its library to the store, and writes the script; `launcher` stands before the program there.
+    pub fn new(store: &mut Store, program: &Program, launcher: &[String], line: &Line) -> Result<Self> {
         let executable = store.add_file(&program.path)?;
         let library = program.library.as_deref().map(|path| store.add_file(path)).transpose()?;
-        Ok(Self { script: script(store, &executable, library.as_deref(), line) })
+        Ok(Self { script: script(store, (&executable, library.as_deref()), launcher, line) })
     }
 }
 
 /// In a function, so that a script of which a part is missing does nothing.
-fn script(store: &Store, executable: &str, library: Option<&str>, line: &Line) -> String {
+fn script(
+    store: &Store,
+    (executable, library): (&str, Option<&str>),
+    launcher: &[String],
+    line: &Line,
+) -> String {
     let mut text = String::from("gtn() {\nmkdir w && cd w || return 1\n");
     let mut add = |line: String| {
         let _ = writeln!(text, "{line}"); // a String takes all
@@ -64,7 +68,8 @@ fn script(store: &Store, executable: &str, library: Option<&str>, line: &Line) -
     add("s=; g=; if command -v setsid >/dev/null; then s=setsid; g=-; fi".into());
     add("exec 3<&0".into());
     add(format!("ln -s \"$S/files/{executable}\" ../gtn-run || return 1"));
-    add(format!("$s ../gtn-run {} </dev/null 3<&- >../stdout &", args.join(" ")));
+    let launcher: String = launcher.iter().map(|word| format!("{} ", quoted(word))).collect();
+    add(format!("$s {launcher}../gtn-run {} </dev/null 3<&- >../stdout &", args.join(" ")));
     add("p=\"$g$!\"".into());
     add("( while read -r x; do :; done; kill -TERM $p ) <&3 3<&- >/dev/null 2>&1 &".into());
     add("w=$!; wait ${p#-} 2>/dev/null; e=$?; p=; kill $w 2>/dev/null".into());
@@ -87,11 +92,11 @@ fn quoted(text: &str) -> String {
 
 /// Runs the command there, lets its progress through, and returns what came back. Fails where the run cannot be
 /// set up there, or what came back is not what was sent.
-pub fn run(link: &mut Link, wanted: &Wanted, line: &Line) -> Result<Came> {
+pub fn run(link: &mut Link, wanted: &Wanted, line: &Line, hear: &mut Hearer<'_>) -> Result<Came> {
     let script = wanted.script.clone();
     let command = store::whole(RUN).replace("SIZE", &script.len().to_string());
     let mut tell = |text: String| {
-        exit::note(&line.names.in_words(&text));
+        (hear.line)(&line.names.in_words(&text));
         None
     };
     let bounds = line.outputs.iter().map(|output| most(output.made));

@@ -3,13 +3,11 @@
 use super::line::{Holds, Input};
 use super::link::{Answer, Link, Listener};
 use super::names::Names;
-use super::tar;
+use super::{Hearer, tar};
 use crate::onnx;
 use gtn_core::artifacts::bundle;
 use gtn_core::image::is_picture;
 use gtn_core::io::artifact;
-use gtn_core::program::exit;
-use gtn_core::program::progress::Progress;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
 use std::collections::BTreeMap;
@@ -181,8 +179,8 @@ impl Store {
         hash
     }
 
-    /// Copies what is missing there. Fails where the connection does or the disk there is full.
-    pub fn copy(&self, link: &mut Link) -> Result<()> {
+    /// Copies what is missing there; `hear` is told how far it is. Fails where the connection does or the disk there is full.
+    pub fn copy(&self, link: &mut Link, hear: &mut Hearer<'_>) -> Result<()> {
         let names: Vec<&str> = self.files.keys().map(String::as_str).collect();
         let sums = link.ask(&whole(LOOK), (names.join("\n") + "\n").into_bytes())?;
         // `HASH  NAME`: a damaged file's hash is not its name, and it is copied anew.
@@ -195,11 +193,17 @@ impl Store {
             .collect();
         let bytes: u64 = missing.iter().map(|(.., size)| size).sum();
         let there = format!("{} of {} files are there", names.len() - missing.len(), names.len());
-        exit::note(&format!("{}: {there}, {} to copy", link.address(), format::bytes(bytes)));
-        if missing.is_empty() { Ok(()) } else { self.put(link, missing, bytes) }
+        (hear.line)(&format!("{}: {there}, {} to copy", link.address(), format::bytes(bytes)));
+        if missing.is_empty() { Ok(()) } else { self.put(link, missing, bytes, hear) }
     }
 
-    fn put(&self, link: &mut Link, missing: Vec<(String, PathBuf, u64)>, bytes: u64) -> Result<()> {
+    fn put(
+        &self,
+        link: &mut Link,
+        missing: Vec<(String, PathBuf, u64)>,
+        bytes: u64,
+        hear: &mut Hearer<'_>,
+    ) -> Result<()> {
         let sent = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&sent);
         let send = move |stdin: &mut std::process::ChildStdin| {
@@ -209,8 +213,8 @@ impl Store {
             }
             tar::finish(&mut out)
         };
-        let mut bar = Progress::new("copy", bytes);
-        let mut poll = || bar.tick(sent.load(Ordering::Relaxed).min(bytes), &format::bytes(bytes));
+        // The last byte is heard of when all of it has come there whole.
+        let mut poll = || (hear.copied)(sent.load(Ordering::Relaxed).min(bytes.saturating_sub(1)), bytes);
         let answer = link.exchange(
             &whole(PUT),
             Box::new(send),
@@ -219,7 +223,7 @@ impl Store {
         if answer.code != 0 {
             return Err(link.failed(&Answer { errors: self.told(&answer.errors), ..answer }));
         }
-        bar.finish(&format!("{} copied", format::bytes(bytes)));
+        (hear.copied)(bytes, bytes);
         Ok(())
     }
 

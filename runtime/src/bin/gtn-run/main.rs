@@ -13,8 +13,10 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
 use commands::{answer, classify, compare, infer, info, inspect, prove, table, tune};
 use gtn_core::program::exit;
+use gtn_core::program::progress::Progress;
+use gtn_core::text::format;
 use gtn_core::{Error, Result};
-use gtn_run::remote::{self, Address};
+use gtn_run::remote::{self, Address, Hearer};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,7 +58,16 @@ fn told<T>(e: clap::Error) -> Result<T> {
 fn there(program: &clap::Command, matches: &ArgMatches, to: &Address, dist: Option<&Path>) -> Result<u8> {
     let (mut line, output) = remote_arguments::read(program, matches)?;
     remote_arguments::check_writable(&line, &output)?;
-    remote::run(&mut line, to, dist, |line, came| remote_answer::tell(line, &output, came, to))
+    let mut bar: Option<Progress> = None;
+    let mut copied = |done: u64, of: u64| {
+        let bar = bar.get_or_insert_with(|| Progress::new("copy", of));
+        match done == of {
+            true => bar.finish(&format!("{} copied", format::bytes(of))),
+            false => bar.tick(done, &format::bytes(of)),
+        }
+    };
+    let mut hear = Hearer { line: &mut |text| exit::note(text), copied: &mut copied };
+    remote::run(&mut line, to, dist, &mut hear, |line, came| remote_answer::tell(line, &output, came, to))
 }
 
 fn here(cli: &Cli) -> Result<()> {
