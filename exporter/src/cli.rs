@@ -22,6 +22,34 @@ pub struct Cli {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub export: ExportArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub fleet: FleetArgs,
+}
+
+/// `gtn-export --fleet F --from RUNS --out DIR`
+#[derive(Debug, Args)]
+pub struct FleetArgs {
+    /// Serve every device of this fleet.toml from the students below --from; --out is the result's folder
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires_all = ["from", "out"],
+        conflicts_with_all = ["target", "student", "latency_ms", "memory_mb", "table", "precision"]
+    )]
+    pub fleet: Option<PathBuf>,
+    /// An earlier fleet.json: what became slower since is told, and misses a limit
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    pub against: Option<PathBuf>,
+    /// Programs for devices that are unlike this machine (make dist)
+    #[arg(long, value_name = "DIR", requires = "fleet")]
+    pub dist: Option<PathBuf>,
+    /// Time for a device's latency table
+    #[arg(long, value_name = "S", requires = "fleet", default_value_t = 150.0)]
+    pub table_seconds: f64,
+    /// Time for each of the five runs that prove a bundle on its device
+    #[arg(long, value_name = "S", requires = "fleet", default_value_t = 2.0)]
+    pub run_seconds: f64,
 }
 
 /// What else to do.
@@ -158,7 +186,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     pub table: Option<PathBuf>,
     /// Device profile (gtn-export targets), or a path to a .toml
-    #[arg(long, value_name = "TARGET", required = true)]
+    #[arg(long, value_name = "TARGET", required_unless_present = "fleet")]
     pub target: Option<String>,
     /// NAME.gtn to write, or a folder that STUDENT-TARGET.gtn is written to
     #[arg(long, value_name = "DIR", required_unless_present = "from")]
@@ -204,8 +232,12 @@ pub struct KitArgs {
     #[arg(long, value_name = "TARGET")]
     pub target: String,
     /// Student pool: its name, its FILE.toml, or the folder of a generic teacher; several make one kit
-    #[arg(long, value_name = "POOL", required = true)]
+    #[arg(long, value_name = "POOL", required_unless_present = "arch")]
     pub pool: Vec<String>,
+    /// A network of no pool: a name (mobilenetv2), an arch file, or a trained network's folder; several make
+    /// one kit
+    #[arg(long, value_name = "NETWORK")]
+    pub arch: Vec<String>,
     /// The students' input as CxHxW
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     pub input: String,

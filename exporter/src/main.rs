@@ -4,7 +4,7 @@ use clap::Parser;
 use gtn_core::Result;
 use gtn_core::program::exit;
 use gtn_export::cli::{Cli, Command};
-use gtn_export::commands::{check, export, kit, select, targets};
+use gtn_export::commands::{check, export, fleet, kit, select, targets};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     exit::run("gtn-export", || {
         let cli = parse()?;
         match &cli.command {
+            None if cli.fleet.fleet.is_some() => fleet::run(&cli.export, &cli.fleet),
             None if cli.export.selects() => select::run(&cli.export),
             None => export::run(&cli.export),
             Some(Command::Check(args)) => check::run(args),

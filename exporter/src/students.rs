@@ -23,6 +23,8 @@ pub struct Student {
     pub arch: ArchSpec,
     /// Its lowering.
     pub graph: Graph,
+    /// The built-in pool that it is of, or the name of one of somebody's own; none: of no pool.
+    pub pool: Option<String>,
     /// Last epoch, on val.
     pub val: SplitAccuracy,
     data: String,
@@ -154,7 +156,8 @@ fn read(dir: &Path) -> Result<std::result::Result<Student, String>> {
         return Err(Error::input(&train_path, format!("accuracy.val.top1 is {}, wanted 0 to 1", val.top1)));
     }
     let graph = Graph::lower(&file.arch)?;
-    Ok(Ok(Student { dir: dir.to_owned(), arch: file.arch, graph, val, data: train.data }))
+    let pool = file.pool_id.as_deref().and_then(|id| Some(id.split_once(':')?.0.to_owned()));
+    Ok(Ok(Student { dir: dir.to_owned(), arch: file.arch, graph, pool, val, data: train.data }))
 }
 
 /// Checks that the student's golden answers are finite: a network that diverged may have any accuracy in its

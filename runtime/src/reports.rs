@@ -54,7 +54,20 @@ fn json_files(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<Result<Report>>> {
-    let list = match artifact::parse_json(&artifact::read_text(path)?, path)? {
+    each(&artifact::read_text(path)?, path)
+}
+
+/// Reads a text that holds one report or a list, all of them sound; `path` is for messages.
+pub fn parse(text: &str, path: &Path) -> Result<Vec<Report>> {
+    let reports = each(text, path)?.into_iter().collect::<Result<Vec<_>>>()?;
+    match reports.is_empty() {
+        true => Err(Error::input(path, "holds no report")),
+        false => Ok(reports),
+    }
+}
+
+fn each(text: &str, path: &Path) -> Result<Vec<Result<Report>>> {
+    let list = match artifact::parse_json(text, path)? {
         Value::Array(list) => list,
         one => vec![one],
     };

@@ -7,6 +7,7 @@ pub mod mutants;
 pub mod pictures;
 pub mod random_students;
 pub mod sshd;
+pub mod stand_in;
 pub mod wgpu_students;
 
 use gtn_core::Result;

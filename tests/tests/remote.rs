@@ -242,7 +242,7 @@ fn wrong_addresses_and_arguments_are_named() {
         ("--on ssh:-oProxyCommand=x verify @".to_owned(), "ssh:-oProxyCommand=x"),
         ("verify @ --on adb:-s".to_owned(), "adb:-s"),
         ("verify @ --on ssh:h:70000".to_owned(), "ssh:h:70000"),
-        ("verify @ --on telnet:h".to_owned(), "wanted ssh:[USER@]HOST[:PORT] or adb:SERIAL"),
+        ("verify @ --on telnet:h".to_owned(), "wanted ssh:[USER@]HOST[:PORT] (an IPv6"),
         ("verify @ --dist x".to_owned(), "--on"),
         ("verify no.gtn --on ssh:h".to_owned(), "no.gtn"),
         ("verify @ --on ssh:h --json no/such/r.json".to_owned(), "no/such/r.json"),

@@ -19,6 +19,8 @@ pub mod split;
 pub use identity::{DataSha256, Part, short};
 pub use pixels::Pixels;
 
+#[cfg(feature = "photos")]
+pub use readers::tar_shards::expand as tar_files;
 use readers::{cifar, fashion_mini, idx};
 
 use crate::ir::arch::Input;

@@ -171,7 +171,9 @@ impl Member {
             return Err(format!("soak_minutes is {minutes}, wanted {least} to {most}"));
         }
         if !self.timed && (self.soak_minutes.is_some() || self.budget.steady_ms.is_some()) {
-            return Err("timed = false: its times say nothing, and soak_minutes and steady_ms ask for them".into());
+            return Err(
+                "timed = false: its times say nothing, and soak_minutes and steady_ms ask for them".into()
+            );
         }
         Ok(())
     }

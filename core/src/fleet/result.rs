@@ -235,11 +235,13 @@ pub struct Gate {
 pub struct Change {
     /// When the earlier one was measured, seconds since 1970, UTC.
     pub then_unix_time: u64,
-    /// The earlier median, ms.
-    pub then_ms: f64,
+    /// Medians of earlier days of the same model on such a machine, the last of them then's, ms.
+    pub days_ms: Vec<f64>,
     /// Now over then; none: they are not of one model and one kind of machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Ratio>,
+    /// Whether it is slower beyond what runs and days differ by.
+    pub slower: bool,
     /// A sentence.
     pub verdict: String,
 }

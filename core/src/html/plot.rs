@@ -249,7 +249,8 @@ pub fn scatter(points: &[Point], x_label: &str, y_label: &str, title: &str) -> S
     let (Some(x), Some([low, high])) = (bounds(points.iter().map(|p| p.x)), bounds(ys)) else {
         return String::new();
     };
-    let pad = (0.1 * (high - low)).max(1e-6);
+    // Points of one height are no reason for ticks of a millionth.
+    let pad = (0.1 * (high - low)).max(0.005 * high.abs()).max(1e-6);
     // From zero: that one model is twice as fast as another must show as twice the distance.
     let mut axes = Axes::new([0.0, x[1] * 1.25], [low - pad, high + pad], 280.0, title);
     axes.frame(x_label, y_label);

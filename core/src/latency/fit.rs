@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// Fewest networks that a 90 % band can be taken from: with n errors, the largest bounds the next one in
 /// n of n + 1 cases.
-const MIN_NETWORKS: usize = 9;
+pub const MIN_NETWORKS: usize = 9;
 /// The band's ends lie further out, at least, by this share: two sessions on one machine at rest differ by up
 /// to 5 % (clocks, placement in memory), which one session cannot see.
 const SESSIONS: f64 = 0.05;

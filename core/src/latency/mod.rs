@@ -14,7 +14,7 @@ pub mod select;
 mod table;
 mod tiny;
 
-pub use fit::Fitted;
+pub use fit::{Fitted, MIN_NETWORKS};
 pub use line::Line;
 pub use ops::{FusedOp, fused_ops};
 pub use roofline::Roofline;

@@ -138,7 +138,12 @@ impl Time {
 impl LatencyTable {
     /// Reads and checks a table. A number that no measurement gives is an error that names it.
     pub fn read(path: &Path) -> Result<Self> {
-        let table: Self = artifact::read_schema(path, SCHEMA)?;
+        Self::parse(&artifact::read_text(path)?, path)
+    }
+
+    /// Does so with a text; `path` is for messages.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let table: Self = artifact::parse_schema(text, path, SCHEMA)?;
         let bad = |what: String| Err(Error::input(path, what));
         let mut seen = BTreeSet::new();
         for row in &table.ops {

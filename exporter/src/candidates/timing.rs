@@ -53,11 +53,16 @@ pub struct Timed {
 /// Tells every student's latency from the table where one is given, by measuring where the target is this
 /// machine, else from the profile. A student whose latency cannot be told is skipped.
 pub fn timed(plan: &ExportPlan, students: &[Student]) -> Result<Timed> {
-    let device = &plan.device;
-    if plan.table.is_none() && device.is_host() {
-        return measured(plan, students);
+    match plan.table.is_none() && plan.device.is_host() {
+        true => measured(plan, students),
+        false => predicted(plan, plan.table.as_deref(), &students.iter().collect::<Vec<_>>()),
     }
-    let Known { predictors, unknown } = Predictor::known(device, plan.table.as_deref(), &plan.precisions)?;
+}
+
+/// Tells them from `table`, or else from the profile. A student whose latency cannot be told is skipped.
+pub fn predicted(plan: &ExportPlan, table: Option<&Path>, students: &[&Student]) -> Result<Timed> {
+    let device = &plan.device;
+    let Known { predictors, unknown } = Predictor::known(device, table, &plan.precisions)?;
     let runtime = predictors.first().and_then(|(_, p)| p.runtime()).cloned();
     if let (Some(runtime), Some(first)) = (&runtime, device.backends.first())
         && runtime.name != *first

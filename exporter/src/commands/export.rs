@@ -58,9 +58,19 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     export(&plan, student, &target, None)
 }
 
-/// Exports one student to one bundle, `target`. `decided` says why the precision is decided already, where
+/// Exports one student to one bundle, `target`, and tells of it. `decided` says why the precision is decided already, where
 /// `--from` chose it. Nothing is put at `target` before the bundle has been proved.
 pub fn export(plan: &ExportPlan, student_dir: &Path, target: &Path, decided: Option<&str>) -> Result<()> {
+    let exported = make(plan, student_dir, target, decided)?;
+    if plan.json {
+        exit::print(&artifact::to_json(&exported.export_report)?)
+    } else {
+        exported.print(&plan.device, target)
+    }
+}
+
+/// Exports one student to one bundle, `target`, without a word on stdout.
+pub fn make(plan: &ExportPlan, student_dir: &Path, target: &Path, decided: Option<&str>) -> Result<Exported> {
     let ExportPlan { device, precisions, .. } = plan;
     let student = ModelDir::read(student_dir)?;
     students::check_finite(&student, student_dir)?;
@@ -91,8 +101,7 @@ pub fn export(plan: &ExportPlan, student_dir: &Path, target: &Path, decided: Opt
     let export_report = export_report(plan, &outlook, &student, &choice, &report);
     draft.add_sealed(EXPORT_REPORT, &export_report)?;
     draft.publish()?;
-    let done = Done { device, outlook: &outlook, student: &student, choice: &choice, report: &report };
-    if plan.json { exit::print(&artifact::to_json(&export_report)?) } else { done.print(target) }
+    Ok(Exported { outlook, student, choice, report, export_report })
 }
 
 /// What a bundle is filled with beside the student's own files.
@@ -166,22 +175,22 @@ fn export_report(
     })
 }
 
-/// What there is to tell.
-struct Done<'a> {
-    device: &'a Device,
-    outlook: &'a Outlook,
-    student: &'a ModelDir,
-    choice: &'a Winner,
-    report: &'a Report,
+/// This is what there is to tell of an export.
+pub struct Exported {
+    outlook: Outlook,
+    student: ModelDir,
+    choice: Winner,
+    report: Report,
+    export_report: serde_json::Value,
 }
 
-impl Done<'_> {
-    fn print(&self, target: &Path) -> Result<()> {
+impl Exported {
+    fn print(&self, device: &Device, target: &Path) -> Result<()> {
         let shipped = &self.choice.candidate;
         let mut text = format!(
             "{}\n{}\n",
-            overview::without_latency(self.report).render(),
-            self.outlook.table(self.device, shipped.precision, self.report).render()
+            overview::without_latency(&self.report).render(),
+            self.outlook.table(device, shipped.precision, &self.report).render()
         );
         if let Some(trainer) = self.student.train.accuracy.get("test") {
             let top1 = format::percent(trainer.top1);

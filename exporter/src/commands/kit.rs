@@ -1,4 +1,4 @@
-//! `gtn-export kit`: a pool's distinct fused operators as tiny models, and a few whole networks.
+//! `gtn-export kit`: the distinct fused operators of pools and networks as tiny models, and a few whole networks.
 
 use crate::bundle::draft::Draft;
 use crate::cli::KitArgs;
@@ -8,11 +8,35 @@ use gtn_core::device::{self, Device};
 use gtn_core::ir::arch::{ArchSpec, Input};
 use gtn_core::ir::fold::fold_graph;
 use gtn_core::ir::graph::Graph;
-use gtn_core::latency::{FusedOp, fused_ops};
-use gtn_core::nets::pool;
+use gtn_core::latency::{FusedOp, MIN_NETWORKS, fused_ops};
+use gtn_core::nets::pool::{self, Pool};
+use gtn_core::nets::resolve;
 use gtn_core::program::exit;
+use gtn_core::text::format;
 use gtn_core::{Error, Precision, Result};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// This is what a kit is to hold.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whose profile it is written for.
+    pub device: Device,
+    /// Student pools whose operators it covers.
+    pub pools: Vec<Pool>,
+    /// Networks of no pool: their operators, and they themselves.
+    pub archs: Vec<ArchSpec>,
+    /// What the pools' students take in.
+    pub input: Input,
+    /// What the pools' students tell apart.
+    pub classes: usize,
+    /// What its models compute in.
+    pub precisions: BTreeSet<Precision>,
+    /// Whole students of each pool, at random.
+    pub networks: u8,
+    /// Draws them.
+    pub seed: u64,
+}
 
 /// Runs `gtn-export kit --target T --pool P --out K.gtnkit`.
 pub fn run(args: &KitArgs) -> Result<()> {
@@ -21,37 +45,24 @@ pub fn run(args: &KitArgs) -> Result<()> {
     }
     let device = device::resolve(&args.target)?;
     let input: Input = args.input.parse()?;
-    let pools = args.pool.iter().map(|text| pool::resolve(text)).collect::<Result<Vec<_>>>()?;
-    let mut draft = Draft::start(&args.out)?;
-    let mut manifest = KitManifest {
-        schema: SCHEMA.into(),
-        target: device.name.clone(),
-        pools: pools.iter().map(|pool| pool.name.clone()).collect(),
-        ops: Vec::new(),
-        networks: Vec::new(),
-        files: BTreeMap::new(),
-    };
     let precisions = precisions(args, &device);
-    let mut ops: BTreeMap<String, FusedOp> = BTreeMap::new();
-    let mut networks = Vec::new();
-    for pool in &pools {
-        for path in pool.coverage() {
-            let graph = fold_graph(&Graph::lower(&pool.arch(&path, input, args.classes)?)?);
-            ops.extend(fused_ops(&graph).into_iter().map(|op| (op.shape_key(), op)));
-        }
-        networks.extend(drawn(pool, args, input)?);
-    }
-    for precision in precisions {
-        add_ops(&mut draft, &mut manifest, (&device, precision), ops.values())?;
-        for (i, arch) in networks.iter().enumerate() {
-            let model = format!("net-{i:03}-{precision}.onnx");
-            draft.add(&model, &untrained::write(&Graph::lower(arch)?, &arch.name, precision, &device)?)?;
-            manifest.networks.push(KitNetwork { arch: arch.clone(), precision, model });
-        }
-    }
-    manifest.files.clone_from(draft.files());
-    draft.seal(&manifest)?;
-    draft.publish()?;
+    let manifest = make(
+        &Request {
+            pools: args.pool.iter().map(|text| pool::resolve(text)).collect::<Result<Vec<_>>>()?,
+            archs: args
+                .arch
+                .iter()
+                .map(|text| arch(text, input, args.classes))
+                .collect::<Result<Vec<_>>>()?,
+            device,
+            input,
+            classes: args.classes,
+            precisions,
+            networks: args.networks,
+            seed: args.seed,
+        },
+        &args.out,
+    )?;
     exit::print(&format!(
         "{} operators, {} networks, {} models\n{}\n",
         manifest.ops.len(),
@@ -61,18 +72,74 @@ pub fn run(args: &KitArgs) -> Result<()> {
     ))
 }
 
+/// Makes the kit, `NAME.gtnkit`. Fewer whole networks than a table's band is taken from are a usage error.
+pub fn make(request: &Request, out: &Path) -> Result<KitManifest> {
+    let Request { device, pools, input, classes, .. } = request;
+    let whole = pools.len() * usize::from(request.networks) + request.archs.len();
+    if whole < MIN_NETWORKS {
+        return Err(Error::usage(format!(
+            "a kit of {}, wanted at least {MIN_NETWORKS}: name more with --arch, or a pool, whose students show how far off a \
+             prediction may be",
+            format::counted(whole, "whole network")
+        )));
+    }
+    let mut draft = Draft::start(out)?;
+    let mut manifest = KitManifest {
+        schema: SCHEMA.into(),
+        target: device.name.clone(),
+        pools: pools.iter().map(|pool| pool.name.clone()).collect(),
+        ops: Vec::new(),
+        networks: Vec::new(),
+        files: BTreeMap::new(),
+    };
+    let mut ops: BTreeMap<String, FusedOp> = BTreeMap::new();
+    let mut cover = |graph: &Graph| {
+        ops.extend(fused_ops(&fold_graph(graph)).into_iter().map(|op| (op.shape_key(), op)));
+    };
+    let mut networks = Vec::new();
+    for pool in pools {
+        for path in pool.coverage() {
+            cover(&Graph::lower(&pool.arch(&path, *input, *classes)?)?);
+        }
+        networks.extend(drawn(pool, request)?);
+    }
+    for arch in &request.archs {
+        cover(&Graph::lower(arch)?);
+        networks.push(arch.clone());
+    }
+    for &precision in &request.precisions {
+        add_ops(&mut draft, &mut manifest, (device, precision), ops.values())?;
+        for (i, arch) in networks.iter().enumerate() {
+            let model = format!("net-{i:03}-{precision}.onnx");
+            draft.add(&model, &untrained::write(&Graph::lower(arch)?, &arch.name, precision, device)?)?;
+            manifest.networks.push(KitNetwork { arch: arch.clone(), precision, model });
+        }
+    }
+    manifest.files.clone_from(draft.files());
+    draft.seal(&manifest)?;
+    draft.publish()?;
+    Ok(manifest)
+}
+
 /// Different students of the pool, at random.
-fn drawn(pool: &pool::Pool, args: &KitArgs, input: Input) -> Result<Vec<ArchSpec>> {
-    let wanted = usize::from(args.networks);
+fn drawn(pool: &Pool, request: &Request) -> Result<Vec<ArchSpec>> {
+    let wanted = usize::from(request.networks);
     let mut paths = Vec::with_capacity(wanted);
     // A pool is far larger than any kit: a second draw of one student is rare.
-    for index in 0..20 * u64::from(args.networks) {
-        let path = pool.sample(args.seed, index);
+    for index in 0..20 * u64::from(request.networks) {
+        let path = pool.sample(request.seed, index);
         if paths.len() < wanted && !paths.contains(&path) {
             paths.push(path);
         }
     }
-    paths.iter().map(|path| pool.arch(path, input, args.classes)).collect()
+    paths.iter().map(|path| pool.arch(path, request.input, request.classes)).collect()
+}
+
+/// A network by its name, or a trained one by its folder.
+fn arch(text: &str, input: Input, classes: usize) -> Result<ArchSpec> {
+    let file = Path::new(text).join("arch.json");
+    let text = if file.is_file() { file.display().to_string() } else { text.to_owned() };
+    resolve(&text, input, classes)
 }
 
 /// Those asked for, else those that the profile thinks worth trying.

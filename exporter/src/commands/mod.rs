@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod export;
+pub mod fleet;
 pub mod kit;
 pub mod select;
 pub mod targets;

@@ -29,6 +29,7 @@ pub use names::Names;
 use gtn_core::{Error, Result};
 use link::Link;
 use program::Program;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use store::Store;
 
@@ -54,8 +55,11 @@ pub struct Machine {
     address: Address,
     link: Link,
     program: Program,
+    /// The program and its library, hashed once.
+    base: session::Base,
+    /// Hashes of files that are there: found, or copied, over this connection.
+    there: BTreeSet<String>,
     boot_id: Option<String>,
-    launcher: Vec<String>,
 }
 
 impl Machine {
@@ -64,12 +68,15 @@ impl Machine {
     /// reached or there is no program for it.
     pub fn reach(address: &Address, programs: &Programs, launcher: &[String]) -> Result<Self> {
         let mut link = Link::open(address)?;
-        let told = link.ask("uname -sm; cat /proc/sys/kernel/random/boot_id 2>/dev/null; true", Vec::new())?;
+        let told =
+            link.ask("uname -sm; cat /proc/sys/kernel/random/boot_id 2>/dev/null; true", Vec::new())?;
         let mut lines = told.lines().map(str::trim);
         let machine = lines.next().unwrap_or_default();
         let program = Program::choose(machine, address, programs, !launcher.is_empty())?;
         let boot_id = lines.next().filter(|id| !id.is_empty()).map(str::to_owned);
-        Ok(Self { address: address.clone(), link, program, boot_id, launcher: launcher.to_vec() })
+        let base = session::Base::new(&program, launcher)?;
+        let (address, there) = (address.clone(), BTreeSet::new());
+        Ok(Self { address, link, program, base, there, boot_id })
     }
 
     /// Tells one start of one machine from all others, also where several addresses lead to it; none: it does not say.
@@ -86,8 +93,8 @@ impl Machine {
     }
 
     fn run_with(&mut self, mut store: Store, line: &Line, hear: &mut Hearer<'_>) -> Result<Came> {
-        let wanted = session::Wanted::new(&mut store, &self.program, &self.launcher, line)?;
-        store.copy(&mut self.link, hear)?;
+        let wanted = session::Wanted::new(&mut store, &self.base, line);
+        store.copy(&mut self.link, &mut self.there, hear)?;
         session::run(&mut self.link, &wanted, line, hear)
     }
 

@@ -33,7 +33,11 @@ impl Program {
                 _ => Ok(program),
             };
         }
-        let alike = || Self { path: ours.clone(), library: library::find(None).ok().map(|l| l.path), _unpacked: None };
+        let alike = || Self {
+            path: ours.clone(),
+            library: library::find(None).ok().map(|l| l.path),
+            _unpacked: None,
+        };
         if matches!(to, Address::Local) {
             return Ok(alike());
         }
@@ -132,7 +136,8 @@ mod tests {
         let put = |bytes: &[u8]| std::fs::write(dir.path().join("gtn-run"), bytes).unwrap();
         let mut elf = *b"\x7fELF____________\x02\x00\xb7\x00";
         put(&elf);
-        let programs = |dist: Option<&Path>| Programs { ours: "gtn-run".into(), dist: dist.map(Path::to_owned) };
+        let programs =
+            |dist: Option<&Path>| Programs { ours: "gtn-run".into(), dist: dist.map(Path::to_owned) };
         let choose = |machine: &str| Program::choose(machine, &to, &programs(Some(dir.path())), false);
         assert!(choose("Linux aarch64").unwrap().library.is_none());
         let error = choose("Linux x86_64").unwrap_err();
@@ -155,7 +160,8 @@ mod tests {
     #[test]
     fn a_machine_without_a_program_is_told() {
         let to: Address = "ssh:pi".parse().unwrap();
-        let programs = |dist: Option<&Path>| Programs { ours: "gtn-run".into(), dist: dist.map(Path::to_owned) };
+        let programs =
+            |dist: Option<&Path>| Programs { ours: "gtn-run".into(), dist: dist.map(Path::to_owned) };
         for machine in ["Darwin arm64", "Linux armv7l", "", "Linux aarch64; rm"] {
             let error = Program::choose(machine, &to, &programs(None), false).unwrap_err();
             assert!(error.to_string().starts_with("ssh:pi: is `") && error.exit_code() == 3, "{error}");

@@ -1,10 +1,10 @@
 //! One run there: a folder with links into the store, the program, what it wrote, and nothing left of it.
 
-use super::{Hearer, hear};
 use super::line::{Came, Line, MAX_WORDS, Telling, most};
 use super::link::{Link, Listener};
 use super::program::Program;
 use super::store::{self, Store};
+use super::{Hearer, hear};
 use gtn_core::{Error, Result};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -26,22 +26,35 @@ pub struct Wanted {
     script: String,
 }
 
+/// This is what every run on a machine has: the program, its library, and what stands before the program there.
+pub struct Base {
+    files: Store,
+    executable: String,
+    library: Option<String>,
+    launcher: Vec<String>,
+}
+
+impl Base {
+    /// Hashes the program and its library.
+    pub fn new(program: &Program, launcher: &[String]) -> Result<Self> {
+        let mut files = Store::default();
+        let executable = files.add_file(&program.path)?;
+        let library = program.library.as_deref().map(|path| files.add_file(path)).transpose()?;
+        Ok(Self { files, executable, library, launcher: launcher.to_vec() })
+    }
+}
+
 impl Wanted {
-    /// Adds the program and its library to the store, and writes the script; `launcher` stands before the program there.
-    pub fn new(store: &mut Store, program: &Program, launcher: &[String], line: &Line) -> Result<Self> {
-        let executable = store.add_file(&program.path)?;
-        let library = program.library.as_deref().map(|path| store.add_file(path)).transpose()?;
-        Ok(Self { script: script(store, (&executable, library.as_deref()), launcher, line) })
+    /// Adds the program and its library to the store, and writes the script.
+    pub fn new(store: &mut Store, base: &Base, line: &Line) -> Self {
+        store.add_all(&base.files);
+        Self { script: script(store, base, line) }
     }
 }
 
 /// In a function, so that a script of which a part is missing does nothing.
-fn script(
-    store: &Store,
-    (executable, library): (&str, Option<&str>),
-    launcher: &[String],
-    line: &Line,
-) -> String {
+fn script(store: &Store, base: &Base, line: &Line) -> String {
+    let Base { executable, library, launcher, .. } = base;
     let mut text = String::from("gtn() {\nmkdir w && cd w || return 1\n");
     let mut add = |line: String| {
         let _ = writeln!(text, "{line}"); // a String takes all

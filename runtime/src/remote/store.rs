@@ -10,7 +10,7 @@ use gtn_core::image::is_picture;
 use gtn_core::io::artifact;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
@@ -99,8 +99,8 @@ impl Store {
                 self.names.insert(there.clone(), hash);
                 Ok(())
             }
-            Holds::Pictures if is_dir => self.folder((here, there), names, &is_picture, 0),
-            Holds::Data if is_dir => self.folder((here, there), names, &|_| true, 0),
+            Holds::Pictures if is_dir => self.folder((here, there), names, (&is_picture, false), 0),
+            Holds::Data if is_dir => self.folder((here, there), names, (&|_| true, true), 0),
             _ => {
                 let hash = self.add_file(here)?;
                 self.names.insert(there.clone(), hash);
@@ -136,12 +136,12 @@ impl Store {
         Ok(())
     }
 
-    /// Those of a folder and of the folders below it that are wanted.
+    /// Those of a folder and of the folders below it that are wanted; whether they must `keep` their names.
     fn folder(
         &mut self,
         (dir, there): (&Path, &str),
         names: &mut Names,
-        wanted: &dyn Fn(&Path) -> bool,
+        (wanted, keep): (&dyn Fn(&Path) -> bool, bool),
         depth: usize,
     ) -> Result<()> {
         let unreadable = |e| Error::io(dir, "read", e);
@@ -155,9 +155,16 @@ impl Store {
             if !is_dir && !wanted(&path) {
                 continue;
             }
-            let there = format!("{there}/{}", names.name(&entry.file_name()));
+            let name = names.name(&entry.file_name());
+            // Classes are called what folders are called, and splits by files' names.
+            if keep && entry.file_name() != name.as_str() {
+                let what = "--on: a name with `@`, or one that no terminal shows as it is, is another one there, and a data \
+                            set's names mean something: rename it";
+                return Err(Error::input(path, what));
+            }
+            let there = format!("{there}/{name}");
             match is_dir {
-                true => self.folder((&path, &there), names, wanted, depth + 1)?,
+                true => self.folder((&path, &there), names, (wanted, keep), depth + 1)?,
                 false => self.found(&path, there)?,
             }
             if self.names.len() > MAX_FILES {
@@ -172,6 +179,11 @@ impl Store {
         Ok(self.keep(path, &artifact::read(path)?))
     }
 
+    /// Adds the files of another, without names there.
+    pub fn add_all(&mut self, other: &Self) {
+        self.files.extend(other.files.iter().map(|(hash, file)| (hash.clone(), file.clone())));
+    }
+
     /// A file that holds these bytes; their hash.
     fn keep(&mut self, path: &Path, bytes: &[u8]) -> String {
         let hash = artifact::sha256(bytes);
@@ -179,22 +191,30 @@ impl Store {
         hash
     }
 
-    /// Copies what is missing there; `hear` is told how far it is. Fails where the connection does or the disk there is full.
-    pub fn copy(&self, link: &mut Link, hear: &mut Hearer<'_>) -> Result<()> {
-        let names: Vec<&str> = self.files.keys().map(String::as_str).collect();
+    /// Copies what is missing there, and is not known to be (`there`); `hear` is told how far it is. Fails where the connection does or the disk there is full.
+    pub fn copy(&self, link: &mut Link, there: &mut BTreeSet<String>, hear: &mut Hearer<'_>) -> Result<()> {
+        let names: Vec<&str> =
+            self.files.keys().map(String::as_str).filter(|hash| !there.contains(*hash)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
         let sums = link.ask(&whole(LOOK), (names.join("\n") + "\n").into_bytes())?;
         // `HASH  NAME`: a damaged file's hash is not its name, and it is copied anew.
         let sound = |hash: &str| sums.lines().any(|l| l.split_whitespace().eq([hash, hash]));
         let missing: Vec<(String, PathBuf, u64)> = self
             .files
             .iter()
-            .filter(|(hash, _)| !sound(hash))
+            .filter(|(hash, _)| !there.contains(*hash) && !sound(hash))
             .map(|(hash, (path, size))| (hash.clone(), path.clone(), *size))
             .collect();
         let bytes: u64 = missing.iter().map(|(.., size)| size).sum();
-        let there = format!("{} of {} files are there", names.len() - missing.len(), names.len());
-        (hear.line)(&format!("{}: {there}, {} to copy", link.address(), format::bytes(bytes)));
-        if missing.is_empty() { Ok(()) } else { self.put(link, missing, bytes, hear) }
+        let told = format!("{} of {} files are there", names.len() - missing.len(), names.len());
+        (hear.line)(&format!("{}: {told}, {} to copy", link.address(), format::bytes(bytes)));
+        if !missing.is_empty() {
+            self.put(link, missing, bytes, hear)?;
+        }
+        there.extend(self.files.keys().cloned());
+        Ok(())
     }
 
     fn put(

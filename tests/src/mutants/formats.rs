@@ -8,6 +8,7 @@ use gtn_core::artifacts::model_dir::{ArchFile, Golden, ModelDir};
 use gtn_core::data::DataSource;
 use gtn_core::fleet::Fleet;
 use gtn_core::fleet::record::FleetSearch;
+use gtn_core::fleet::result::FleetResult;
 use gtn_core::host::Host;
 use gtn_core::image::Image;
 use gtn_core::io::artifact;
@@ -406,6 +407,23 @@ pub static FORMATS: &[Format] = &[
         file: "found.json",
         read: Some(|_, path| FleetSearch::read(path).map(drop)),
         programs: &[TRAIN_FLEET],
+        ..TEXT
+    },
+    Format {
+        name: "fleet result",
+        file: "fleet.json",
+        read: Some(|_, path| FleetResult::read(path).map(drop)),
+        programs: &[
+            "gtn-export --fleet @/fleet.toml --from @/none --out @/fleet-out --data fashion-mnist-mini --against %",
+        ],
+        // Of one that is taken, the students that are not there.
+        names: &["/none"],
+        ..TEXT
+    },
+    Format {
+        name: "fleet ledger",
+        file: "ledger.json",
+        read: Some(|_, path| gtn_export::commands::fleet::Done::read(path).map(drop)),
         ..TEXT
     },
     Format {

@@ -1,14 +1,13 @@
 //! The good files that mutants are made of, each format's in a folder with what its reader wants beside it.
 
+use super::fleets::{brought_about, found, ledger};
 use crate::{command, root, run, small_bundle, small_fashion};
-use gtn_core::fleet::record::{self, Choice, Fewest, FleetSearch, Judged, Served};
-use gtn_core::fleet::{Budget, Price};
 use gtn_core::host::{Conditions, Host};
 use gtn_core::io::artifact;
 use gtn_core::io::npy;
 use gtn_core::io::tensors::Tensor;
 use gtn_core::ir::arch::Input;
-use gtn_core::latency::{self, Basis, LatencyTable, NetworkRow, OpRow, Prediction, Runtime, Time};
+use gtn_core::latency::{self, LatencyTable, NetworkRow, OpRow, Runtime, Time};
 use gtn_core::nets::pool;
 use gtn_core::{Error, Precision, Result, device};
 use gtn_run::settings::{self, Threading, TriedThreading, TunedSettings};
@@ -122,38 +121,14 @@ fn texts(dir: &Path) -> Result<()> {
     let texts =
         [("arch.toml", arch.as_str()), ("recipe.toml", recipe), ("study.toml", study), ("fleet.toml", fleet)];
     artifact::write_json(&dir.join("loose/found.json"), &found())?;
+    artifact::write_json(&dir.join("loose/fleet.json"), &brought_about())?;
+    artifact::write_json(&dir.join("loose/ledger.json"), &ledger())?;
     for (name, text) in texts {
         artifact::write_atomic(&dir.join("loose").join(name), text.as_bytes())?;
     }
     let names: Vec<String> = (0..100).map(|i| format!("class {i}\n")).collect();
     fs::create_dir_all(dir.join("cifar")).map_err(failed)?;
     artifact::write_atomic(&dir.join("cifar/fine_label_names.txt"), names.concat().as_bytes())
-}
-
-/// What a search for a fleet of one found.
-fn found() -> FleetSearch {
-    let student = || "res-mini:d111-k333-e111".to_owned();
-    let latency = Prediction { ms: 0.5, band: [0.25, 1.0], basis: Basis::Roofline };
-    let price = Price { precision: Precision::Int8, latency, memory_bytes: 90_000, model_bytes: 44_000 };
-    let choice = Choice { student: student(), val_top1: 0.75, price };
-    FleetSearch {
-        schema: record::SCHEMA.into(),
-        fleet_sha256: artifact::sha256(b"fleet"),
-        seed: 0,
-        students: vec![student()],
-        fewest: Some(Fewest { proven: true, gives_up: 0.0 }),
-        devices: vec![Served {
-            name: "pi".into(),
-            target: "rpi5".into(),
-            count: 3,
-            budget: Budget { latency_ms: Some(0.9), ..Budget::default() },
-            basis: Basis::Roofline,
-            best: Some(choice.clone()),
-            chosen: Some(choice.clone()),
-            front: vec![choice],
-        }],
-        judged: vec![Judged { student: student(), macs: 5_280_000, params: 44_000, val_top1: 0.75 }],
-    }
 }
 
 fn zipped(from: &Path, to: &Path) -> Result<()> {

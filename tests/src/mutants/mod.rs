@@ -3,6 +3,7 @@
 //! its format, the seed and its number.
 
 pub mod change;
+mod fleets;
 pub mod formats;
 pub mod ground;
 pub mod repair;

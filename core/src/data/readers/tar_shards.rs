@@ -161,8 +161,9 @@ fn part_of(name: &str) -> Option<Part> {
     name.split(|c: char| !c.is_ascii_alphabetic()).find_map(Part::named)
 }
 
-/// Commas outside braces separate files; `{0000..0003}` counts (with the first number's width), `{a,b}` lists.
-fn expand(text: &str) -> Result<Vec<String>, String> {
+/// Returns the files that a text names. Commas outside braces separate them; `{0000..0003}` counts (with the first number's
+/// width), `{a,b}` lists.
+pub fn expand(text: &str) -> Result<Vec<String>, String> {
     let (mut all, mut depth, mut start) = (Vec::new(), 0usize, 0);
     for (i, letter) in text.char_indices().chain([(text.len(), ',')]) {
         match letter {

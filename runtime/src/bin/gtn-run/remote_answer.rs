@@ -14,6 +14,7 @@ use gtn_core::measure::report::{self, Report};
 use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use gtn_run::remote::{Address, Came, Line, Made, Output, Telling};
+use gtn_run::reports;
 use gtn_run::settings::{self, TunedSettings};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::path::Path;
@@ -139,15 +140,7 @@ impl Checked<'_> {
     }
 
     fn reports(&self, text: &str) -> Result<Vec<Report>> {
-        let wrong = |e: &dyn std::fmt::Display| odd(self.from, &format!("no {}", report::SCHEMA), e);
-        let reports: Vec<Report> = match text.trim_start().starts_with('[') {
-            true => serde_json::from_str(text).map_err(|e| wrong(&e))?,
-            false => vec![serde_json::from_str(text).map_err(|e| wrong(&e))?],
-        };
-        match reports.iter().find(|report| report.schema != report::SCHEMA) {
-            None if reports.is_empty() => Err(wrong(&"a list of none")),
-            Some(other) => Err(wrong(&format!("schema is `{}`", other.schema))),
-            None => Ok(reports),
-        }
+        reports::parse(text, Path::new(&self.output.there))
+            .map_err(|e| odd(self.from, &format!("no {}", report::SCHEMA), &e))
     }
 }

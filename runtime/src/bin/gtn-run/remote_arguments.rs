@@ -7,6 +7,7 @@ use crate::cli::OutputArgs;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use gtn_core::artifacts::bundle::MANIFEST;
+use gtn_core::data::tar_files;
 use gtn_core::io::artifact;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
@@ -167,6 +168,11 @@ impl Reading {
                 Ok(Some(there))
             }
             Role::Data => match text()?.split_once(':') {
+                Some((kind, files)) if kind.split('@').next() == Some("tar") => {
+                    let files = tar_files(files).map_err(Error::usage)?;
+                    let there = files.iter().map(|file| self.input(file.as_ref(), Holds::File));
+                    Ok(Some(format!("{kind}:{}", there.collect::<Result<Vec<_>>>()?.join(","))))
+                }
                 Some((kind, dir)) => Ok(Some(format!("{kind}:{}", self.input(dir.as_ref(), Holds::Data)?))),
                 None => Ok(Some(text()?.to_owned())),
             },
@@ -246,6 +252,18 @@ mod tests {
             let error = line(text).unwrap_err();
             assert!(error.to_string().contains(wanted) && error.exit_code() == 2, "{error}");
         }
+    }
+
+    /// Shards travel one by one, whatever short form names them.
+    #[test]
+    fn shards_are_told_one_by_one() {
+        let (line, _) =
+            line("gtn-run --on ssh:h eval b.gtn --data tar@64:s/a-{08..10}.tar,/d/test.tar").unwrap();
+        let wanted = "--data=tar@64:s/a-08.tar,s/a-09.tar,s/a-10.tar,@0/test.tar";
+        assert!(line.args.iter().any(|arg| arg == wanted), "{:?}", line.args);
+        let here: Vec<_> = line.inputs.iter().map(|p| (p.here.to_str().unwrap(), p.holds)).collect();
+        assert_eq!(here.len(), 5);
+        assert!(here.contains(&("s/a-09.tar", Holds::File)) && here.contains(&("/d/test.tar", Holds::File)));
     }
 
     /// A new argument that holds a path in a text would be taken for no path: it must be thought of here.
