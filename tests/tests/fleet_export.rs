@@ -5,6 +5,7 @@
 
 use gtn_core::fleet::result::{FleetResult, Outcome, State, Verdict};
 use gtn_core::ir::arch::Input;
+use gtn_core::measure::robust::median;
 use gtn_core::nets::pool;
 use gtn_tests::sshd::script;
 use gtn_tests::stand_in::Shelf;
@@ -119,11 +120,11 @@ fn every_device_gets_its_student_or_a_reason() {
     let desk = device(&found, "desk").delivery.as_ref().unwrap();
     let measured = desk.measured.as_ref().unwrap();
     assert!(
-        measured.p50_ms.len() == 5 && measured.latency.is_some() && measured.images == 50,
+        measured.rest_ms.len() == 5 && measured.latency.is_some() && measured.images == 50,
         "{measured:?}"
     );
     let answers = device(&found, "answers").delivery.as_ref().unwrap().measured.as_ref().unwrap();
-    assert!(answers.p50_ms.is_empty() && answers.latency.is_none() && answers.images == 50, "{answers:?}");
+    assert!(answers.rest_ms.is_empty() && answers.latency.is_none() && answers.images == 50, "{answers:?}");
     assert!(device(&found, "away").why.as_ref().unwrap().contains("device 'AWAY' not found"));
     // Three students for one profile each: the shared bundle is made once.
     let bundles = fs::read_dir(dir.join("out/bundles")).unwrap().count();
@@ -155,7 +156,7 @@ fn every_device_gets_its_student_or_a_reason() {
     assert!(!same.slower && same.ratio.is_some_and(|r| r.ratio == 1.0), "{same:?}");
     let mut faster: Value = serde_json::from_str(&earlier).unwrap();
     for d in faster["devices"].as_array_mut().unwrap() {
-        let times = d.pointer_mut("/delivery/measured/p50_ms").and_then(Value::as_array_mut);
+        let times = d.pointer_mut("/delivery/measured/rest_ms").and_then(Value::as_array_mut);
         times.into_iter().flatten().for_each(|ms| *ms = json!(ms.as_f64().unwrap() / 100.0));
     }
     fs::write(dir.join("faster.json"), faster.to_string()).unwrap();
@@ -240,6 +241,35 @@ fn kills_and_cuts_change_nothing() {
     let again: Done = shelf.gtn_export(&arguments(&shelf, dir, "cut", 0.11, "")).output().unwrap().into();
     again.ok();
     assert_eq!(shelf.leftovers(), Vec::<PathBuf>::new());
+}
+
+/// Fifty real sittings of five runs each, of one bundle on a machine where builds ran beside: a pair of days in which nothing
+/// but the day is different is hardly ever told apart, and the shift that is found is printed.
+#[test]
+fn days_are_not_regressions() {
+    let path = gtn_tests::root().join("tests/fixtures/fleet/sittings.json");
+    let sittings: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let sittings: Vec<Vec<f64>> = serde_json::from_value(sittings["rest_ms"].clone()).unwrap();
+    assert!(sittings.len() >= 50 && sittings.iter().all(|s| s.len() == 5));
+    let found = |shift: f64, history: usize| -> usize {
+        let mut rng = gtn_core::rng::Rng::new(0, "fleet days", 0);
+        let mut draw = || sittings[rng.below(sittings.len() as u64) as usize].clone();
+        let pairs = (0..100).filter(|_| {
+            let (then, mut now) = (draw(), draw());
+            let mut days: Vec<f64> = (0..history).map(|_| median(&draw())).collect();
+            days.push(median(&then));
+            now.iter_mut().for_each(|ms| *ms *= 1.0 + shift);
+            gtn_export::commands::fleet::is_slower(&then, &now, &days)
+        });
+        pairs.count()
+    };
+    println!("shift   of 100 found slower, no earlier days   five earlier days");
+    for percent in [0, 5, 10, 20, 50, 75, 100, 150] {
+        let shift = f64::from(percent) / 100.0;
+        println!("{percent:>4} %   {:>30}   {:>25}", found(shift, 0), found(shift, 5));
+    }
+    assert!(found(0.0, 0) <= 5 && found(0.0, 5) <= 5, "{} and {}", found(0.0, 0), found(0.0, 5));
+    assert!(found(1.5, 0) >= 95, "{}", found(1.5, 0));
 }
 
 /// Eight devices whose commands wait, and hardly compute: all together take hardly longer than one.

@@ -2,18 +2,19 @@
 #![allow(clippy::unwrap_used)] // in a test, what cannot be is a failure
 
 use gtn_core::Precision;
-use gtn_core::artifacts::kit::{Kit, KitOp};
+use gtn_core::artifacts::kit::{Kit, KitManifest, KitOp};
+use gtn_core::artifacts::model_dir::ArchFile;
 use gtn_core::host::{Conditions, Host};
 use gtn_core::io::artifact;
 use gtn_core::ir::arch::{ArchSpec, Input};
-use gtn_core::ir::fold;
+use gtn_core::ir::fold::fold_graph;
 use gtn_core::ir::graph::Graph;
 use gtn_core::latency::{Fitted, LatencyTable, NetworkRow, OpRow, Runtime, SCHEMA, Time, fused_ops};
 use gtn_core::nets::pool;
 use gtn_tests::mutants::repair::vouch;
-use gtn_tests::{Done, command, random_student, run};
+use gtn_tests::{Done, command, random_student, run, small_student};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -98,6 +99,44 @@ fn a_killed_table_goes_on() {
     assert_eq!(nothing.not_refused(2, &["t.json.part", "nothing to resume"]), None);
 }
 
+/// Networks of no pool: their operators are there, and they themselves; alone they must be enough for a band.
+#[test]
+fn a_kit_covers_named_networks() {
+    let temp = tempfile::tempdir().unwrap();
+    let d = temp.path().display();
+    let own = small_student(temp.path());
+    let named = format!("--arch resnet8 --arch {}", own.display());
+    let few = run("gtn-export", &format!("kit --target host {named} --input 1x28x28 --out {d}/k.gtnkit"));
+    assert_eq!(
+        few.not_refused(2, &["a kit of 2 whole networks, wanted at least 9: name more with --arch"]),
+        None
+    );
+    let kit = |more: &str, name: &str| {
+        let line = format!(
+            "kit --target host {more} --input 1x28x28 --precision fp32 --networks 9 --out {d}/{name}"
+        );
+        run("gtn-export", &line).ok();
+        Kit::open(&temp.path().join(name)).unwrap().manifest
+    };
+    let (pool, both) =
+        (kit("--pool res-tiny", "p.gtnkit"), kit(&format!("--pool res-tiny {named}"), "b.gtnkit"));
+    let keys = |m: &KitManifest| -> BTreeSet<String> { m.ops.iter().map(|o| o.op.clone()).collect() };
+    let own = ArchFile::read(&own.join("arch.json")).unwrap().arch;
+    let resnet8 = gtn_core::nets::resolve("resnet8", GREY, 10).unwrap();
+    for arch in [&own, &resnet8] {
+        assert!(both.networks.iter().any(|n| n.arch == *arch), "{}", arch.name);
+        let graph = fold_graph(&Graph::lower(arch).unwrap());
+        let missing = |keys: &BTreeSet<String>| {
+            fused_ops(&graph).iter().filter(|op| !keys.contains(&op.key(Precision::Fp32))).count()
+        };
+        assert!(missing(&keys(&pool)) > 0 && missing(&keys(&both)) == 0, "{}", arch.name);
+    }
+    assert_eq!(both.networks.len(), pool.networks.len() + 2);
+    let other =
+        run("gtn-export", &format!("kit --target host --arch no-such --input 1x28x28 --out {d}/k.gtnkit"));
+    assert_eq!(other.not_refused(2, &["unknown architecture `no-such`"]), None);
+}
+
 /// A model of the kit that this device does not run costs its own row only, and the exit status.
 #[test]
 fn a_model_that_does_not_run_costs_its_row() {
@@ -109,7 +148,7 @@ fn a_model_that_does_not_run_costs_its_row() {
     // An operator that fewest networks have.
     let with = |op: &KitOp| {
         let has = |arch: &ArchSpec| {
-            let graph = fold::fold_graph(&Graph::lower(arch).unwrap());
+            let graph = fold_graph(&Graph::lower(arch).unwrap());
             fused_ops(&graph).iter().any(|o| o.key(Precision::Fp32) == op.op)
         };
         manifest.networks.iter().filter(|n| has(&n.arch)).count()
@@ -174,7 +213,7 @@ fn a_table_is_measured_with_each_backend() {
 /// so many times as long.
 fn table_by_rule(precisions: &[(Precision, f64)]) -> LatencyTable {
     let pool = pool::named("res-mini").unwrap();
-    let folded = |arch: &ArchSpec| fold::fold_graph(&Graph::lower(arch).unwrap());
+    let folded = |arch: &ArchSpec| fold_graph(&Graph::lower(arch).unwrap());
     let us = |op: &gtn_core::latency::FusedOp| 2.0 + op.macs() as f64 / 1e4;
     let time = |us: f64| Time { p50_us: us, rest_us: us, spread_us: 0.0, n: 9 };
     let (mut ops, mut networks) = (BTreeMap::new(), Vec::new());

@@ -142,11 +142,15 @@ pub struct Measured {
     pub reports: String,
     /// Seconds since 1970, UTC, of the first.
     pub unix_time: u64,
-    /// Median inference of each run, ms; none: its times say nothing.
-    pub p50_ms: Vec<f64>,
+    /// Median inference of each run with the device at rest, ms ([`crate::measure::samples::at_rest`]); none: its times say
+    /// nothing.
+    pub rest_ms: Vec<f64>,
     /// The median of those, with a 95 % interval over runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Prediction>,
+    /// Median of all inferences, whatever else the device did: the median over runs, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<f64>,
     /// 99th percentile: the median over runs, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_ms: Option<f64>,
@@ -253,8 +257,8 @@ impl FleetResult {
         let odd = |ms: &f64| !(ms.is_finite() && *ms > 0.0);
         for d in &found.devices {
             let measured = d.delivery.iter().filter_map(|d| d.measured.as_ref());
-            if let Some(ms) = measured.flat_map(|m| &m.p50_ms).find(|ms| odd(ms)) {
-                let what = format!("device `{}`: measured.p50_ms holds {ms}, wanted a time above 0", d.name);
+            if let Some(ms) = measured.flat_map(|m| &m.rest_ms).find(|ms| odd(ms)) {
+                let what = format!("device `{}`: measured.rest_ms holds {ms}, wanted a time above 0", d.name);
                 return Err(Error::input(path, what));
             }
         }

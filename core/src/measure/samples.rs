@@ -2,7 +2,7 @@
 
 use crate::host::{Conditions, Disturbance};
 use crate::measure::quantiles::quantiles_ci95;
-use crate::measure::robust::mad;
+use crate::measure::robust::{mad, median};
 use crate::measure::stats::Summary;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,25 @@ impl std::fmt::Display for Io {
             Self::Copied => "copied",
         })
     }
+}
+
+/// Blocks that a run's samples are divided into where the machine at rest is looked for.
+const REST_BLOCKS: usize = 20;
+
+/// Returns the median inference of the machine at rest, from samples in the order in which they were taken: the second lowest of
+/// the medians of twenty blocks. Other work on the machine only ever adds time, and it spoils some blocks, not all. Of
+/// fewer than twenty samples it is their median. It is `None` of no samples, and where one is not finite.
+pub fn at_rest(samples: &[f64]) -> Option<f64> {
+    if samples.is_empty() || samples.iter().any(|x| !x.is_finite()) {
+        return None;
+    }
+    let size = samples.len() / REST_BLOCKS;
+    if size == 0 {
+        return Some(median(samples));
+    }
+    let mut medians: Vec<f64> = samples.chunks_exact(size).take(REST_BLOCKS).map(median).collect();
+    medians.sort_by(f64::total_cmp);
+    medians.get(1).copied()
 }
 
 /// These are 95 % intervals (batch means) and a robust spread, in the samples' unit. An interval is absent
@@ -207,6 +226,16 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Half of the time something else runs, and an inference takes twice as long.
+    #[test]
+    fn other_work_is_not_the_machine_at_rest() {
+        let busy = |i: usize| if (i / 300).is_multiple_of(2) { 2.0 } else { 1.0 };
+        let samples: Vec<f64> = (0..2000).map(|i| busy(i) + 0.001 * (i % 7) as f64).collect();
+        assert!((at_rest(&samples).unwrap() - 1.003).abs() < 1e-9, "{:?}", at_rest(&samples));
+        assert_eq!((at_rest(&[3.0, 1.0, 2.0]), at_rest(&[])), (Some(2.0), None));
+        assert_eq!(at_rest(&[f64::NAN; 40]), None);
+    }
 
     #[test]
     fn every_sample_counts_and_memory_is_bounded() {

@@ -26,7 +26,7 @@ impl Earlier {
         let Some(then) = self.0.devices.iter().find(|d| d.name == now.name) else { return };
         let measured = |o: &Outcome| o.delivery.as_ref().and_then(|d| d.measured.clone());
         let (Some(a), Some(b)) = (measured(then), measured(now)) else { return };
-        if a.p50_ms.is_empty() || b.p50_ms.is_empty() {
+        if a.rest_ms.is_empty() || b.rest_ms.is_empty() {
             return;
         }
         let mut days = then.change.as_ref().map_or_else(Vec::new, |c| c.days_ms.clone());
@@ -82,7 +82,7 @@ fn is_settled(ratio: &Ratio) -> bool {
 /// `days`: medians of earlier days, the last of them then's, ms.
 fn change(then: &Measured, now: &Measured, days: Vec<f64>) -> Change {
     let date = format::date(then.unix_time);
-    let ratio = Ratio::of_runs(&then.p50_ms, &now.p50_ms, MIN_EFFECT).ok();
+    let ratio = Ratio::of_runs(&then.rest_ms, &now.rest_ms, MIN_EFFECT).ok();
     let percent = |r: f64| 100.0 * (r - 1.0);
     let (mut slower, mut verdict) = (false, format!("cannot tell what it takes beside {date}"));
     if let Some(Ratio { ratio, ci95: Some([low, high]), verdict: found, .. }) = ratio {
@@ -92,7 +92,7 @@ fn change(then: &Measured, now: &Measured, days: Vec<f64>) -> Change {
         let is_settled =
             is_settled(&Ratio { ratio, ci95: Some([low, high]), min_effect: MIN_EFFECT, verdict: found });
         verdict = match found {
-            compare::Verdict::Slower if !is_slower(&then.p50_ms, &now.p50_ms, &days) => {
+            compare::Verdict::Slower if !is_slower(&then.rest_ms, &now.rest_ms, &days) => {
                 format!(
                     "cannot tell: {by:+.1} % since {date} ({ci}), and earlier days differ by {:.1} %",
                     percent(apart.exp())
@@ -110,7 +110,7 @@ fn change(then: &Measured, now: &Measured, days: Vec<f64>) -> Change {
     Change { then_unix_time: then.unix_time, days_ms: days, ratio, slower, verdict }
 }
 
-/// Whether a bundle is slower now than then, by the medians of the runs of both days, ms; `days`: medians of earlier days, the
+/// Whether a bundle is slower now than then, by the runs of both days with the device at rest, ms; `days`: medians of earlier days, the
 /// last of them then's. This is what a device's limit `regression` judges by.
 pub fn is_slower(then: &[f64], now: &[f64], days: &[f64]) -> bool {
     let slower = Ratio::of_runs(then, now, MIN_EFFECT).is_ok_and(|r| r.verdict == compare::Verdict::Slower);
@@ -129,11 +129,12 @@ fn apart(days: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    fn measured(p50_ms: &[f64]) -> Measured {
+    fn measured(rest_ms: &[f64]) -> Measured {
         Measured {
             reports: "r.json".into(),
             unix_time: 1_700_000_000,
-            p50_ms: p50_ms.to_vec(),
+            rest_ms: rest_ms.to_vec(),
+            p50_ms: None,
             latency: None,
             p99_ms: None,
             top1: 0.8,
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn slower_is_beyond_runs_and_days() {
         let then = measured(&[1.0, 1.01, 0.99, 1.0, 1.0]);
-        let now = |factor: f64| measured(&then.p50_ms.iter().map(|x| factor * x).collect::<Vec<_>>());
+        let now = |factor: f64| measured(&then.rest_ms.iter().map(|x| factor * x).collect::<Vec<_>>());
         for (factor, days, slower, wanted) in [
             (1.0, vec![1.0], false, "as fast as on 2023-11-14"),
             (1.1, vec![1.0], true, "10.0 % slower than on 2023-11-14"),

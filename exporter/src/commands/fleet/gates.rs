@@ -141,7 +141,8 @@ mod tests {
         Measured {
             reports: "r.json".into(),
             unix_time: 1,
-            p50_ms: vec![1.0; 5],
+            rest_ms: vec![1.0; 5],
+            p50_ms: Some(1.1),
             latency: Some(Prediction { ms: 1.0, band: [0.9, 1.1], basis: Basis::Measured }),
             p99_ms: Some(1.5),
             top1: 0.8,

@@ -17,6 +17,7 @@ use gtn_core::latency::select::{StudentCandidate, choose};
 use gtn_core::latency::{Basis, Prediction};
 use gtn_core::measure::report::Report;
 use gtn_core::measure::robust::median;
+use gtn_core::measure::samples::at_rest;
 use gtn_core::measure::stats::mean_ci95;
 use gtn_core::program::exit;
 use gtn_core::program::signals::Signals;
@@ -300,14 +301,16 @@ fn measured(reports: &[Report], name: String) -> Result<Measured> {
     let accuracy =
         accuracy.ok_or_else(|| Error::Failed(format!("{name}: accuracy was not measured there")))?;
     let latencies: Vec<_> = reports.iter().filter_map(|r| r.latency.as_ref()).collect();
-    let p50_ms: Vec<f64> = latencies.iter().map(|l| l.summary.p50).collect();
+    let rest_ms: Vec<f64> = latencies.iter().filter_map(|l| at_rest(&l.samples_ms)).collect();
+    let p50: Vec<f64> = latencies.iter().map(|l| l.summary.p50).collect();
     let p99: Vec<f64> = latencies.iter().map(|l| l.summary.p99).collect();
     Ok(Measured {
         reports: name,
         unix_time: first.unix_time,
-        latency: latency(&p50_ms),
+        latency: latency(&rest_ms),
+        rest_ms,
+        p50_ms: (!p50.is_empty()).then(|| median(&p50)),
         p99_ms: (!p99.is_empty()).then(|| median(&p99)),
-        p50_ms,
         top1: accuracy.top1,
         top1_ci95: accuracy.top1_ci95,
         images: accuracy.n,
@@ -318,11 +321,11 @@ fn measured(reports: &[Report], name: String) -> Result<Measured> {
 }
 
 /// The median over runs, and an interval of their mean by Student's t, both of logarithms: times differ by factors.
-fn latency(p50_ms: &[f64]) -> Option<Prediction> {
-    let logs: Vec<f64> = p50_ms.iter().map(|ms| ms.ln()).collect();
+fn latency(rest_ms: &[f64]) -> Option<Prediction> {
+    let logs: Vec<f64> = rest_ms.iter().map(|ms| ms.ln()).collect();
     let (mean, half) = mean_ci95(&logs)?;
     let band = [(mean - half).exp(), (mean + half).exp()];
-    let ms = median(p50_ms);
+    let ms = median(rest_ms);
     (ms.is_finite() && band.iter().all(|ms| ms.is_finite())).then_some(Prediction {
         ms,
         band,
