@@ -16,5 +16,6 @@ pub mod shares;
 #[cfg(test)]
 pub(crate) mod statistics_peer;
 pub mod stats;
+pub mod steady;
 pub mod warning;
 pub mod worst;

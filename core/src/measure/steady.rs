@@ -1,0 +1,4 @@
+//! When does latency become steady under load?
+
+#[cfg(test)]
+mod corpus;
