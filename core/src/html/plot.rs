@@ -82,11 +82,11 @@ impl Axes {
         Self { x: widen(x), y: widen(y), height, above: 0.0, title: escape(title), svg: String::new() }
     }
 
-    fn px(&self, x: f64) -> f64 {
+    pub(crate) fn px(&self, x: f64) -> f64 {
         LEFT + (x - self.x[0]) / (self.x[1] - self.x[0]) * (WIDTH - LEFT - RIGHT)
     }
 
-    fn py(&self, y: f64) -> f64 {
+    pub(crate) fn py(&self, y: f64) -> f64 {
         self.height - BOTTOM - (y - self.y[0]) / (self.y[1] - self.y[0]) * (self.height - BOTTOM - TOP)
     }
 
@@ -122,7 +122,7 @@ impl Axes {
         }
     }
 
-    fn frame(&mut self, x_label: &str, y_label: &str) {
+    pub(crate) fn frame(&mut self, x_label: &str, y_label: &str) {
         let (xs, ys) = (ticks(self.x[0], self.x[1]), ticks(self.y[0], self.y[1]));
         let step = |t: &[f64]| if let [a, b, ..] = t { b - a } else { 1.0 };
         let (x_step, y_step) = (step(&xs), step(&ys));

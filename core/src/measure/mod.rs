@@ -13,6 +13,7 @@ pub mod robust;
 pub(crate) mod sample_report;
 pub mod samples;
 pub mod shares;
+pub mod soak;
 #[cfg(test)]
 pub(crate) mod statistics_peer;
 pub mod stats;

@@ -1,6 +1,6 @@
 //! What disturbed a measurement, as typed values: a reader must know before trusting the numbers.
 
-use crate::host::Disturbance;
+use crate::host::{Conditions, Disturbance};
 use crate::measure::robust::{MAD_TO_SD, median, trend};
 use crate::measure::samples::{Latency, Pace};
 use serde::{Deserialize, Serialize};
@@ -290,25 +290,34 @@ impl Latency {
     }
 
     fn clock_warnings(&self) -> Vec<Warning> {
-        let mut found = Vec::new();
-        let seen =
-            [self.before.mhz, self.after.mhz].into_iter().chain(self.during.iter().map(|m| m.mhz)).flatten();
-        let (low, high) = seen.fold((f64::INFINITY, 0.0), |(l, h): (f64, f64), m| (l.min(m), h.max(m)));
-        if high > 1.1 * low {
-            found.push(Warning::Clock { low, high });
-        }
-        found.extend(self.after.capped_mhz.or(self.before.capped_mhz).map(|mhz| Warning::Capped { mhz }));
-        if let Some(flags) = self.after.throttled.filter(|&f| f & 0xf != 0) {
-            found.push(Warning::Throttled { flags });
-        }
-        let grew = |f: fn(&crate::host::Conditions) -> Option<u64>| {
-            f(&self.before).zip(f(&self.after)).map(|(a, b)| b.saturating_sub(a)).filter(|&n| n > 0)
-        };
-        let cooling = self.after.cooling.filter(|&n| n > 0).map(u64::from);
-        found.extend(grew(|c| c.throttle_events).or(cooling).map(|events| Warning::Heat { events }));
-        found.extend(grew(|c| c.quota_stops).map(|periods| Warning::Quota { periods }));
-        found
+        clocks(&self.before, &self.after, self.during.iter().filter_map(|m| m.mhz))
     }
+}
+
+/// Returns what clocks, caps, throttling, heat and quotas between two moments are worth telling; `between` holds the clocks
+/// that were seen meanwhile, MHz.
+pub(crate) fn clocks(
+    before: &Conditions,
+    after: &Conditions,
+    between: impl Iterator<Item = f64>,
+) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let seen = [before.mhz, after.mhz].into_iter().flatten().chain(between);
+    let (low, high) = seen.fold((f64::INFINITY, 0.0), |(l, h): (f64, f64), m| (l.min(m), h.max(m)));
+    if high > 1.1 * low {
+        found.push(Warning::Clock { low, high });
+    }
+    found.extend(after.capped_mhz.or(before.capped_mhz).map(|mhz| Warning::Capped { mhz }));
+    if let Some(flags) = after.throttled.filter(|&f| f & 0xf != 0) {
+        found.push(Warning::Throttled { flags });
+    }
+    let grew = |f: fn(&Conditions) -> Option<u64>| {
+        f(before).zip(f(after)).map(|(a, b)| b.saturating_sub(a)).filter(|&n| n > 0)
+    };
+    let cooling = after.cooling.filter(|&n| n > 0).map(u64::from);
+    found.extend(grew(|c| c.throttle_events).or(cooling).map(|events| Warning::Heat { events }));
+    found.extend(grew(|c| c.quota_stops).map(|periods| Warning::Quota { periods }));
+    found
 }
 
 /// Returns what of the machine's other activity is worth telling on `cores` cores.
@@ -324,7 +333,6 @@ pub fn activity(d: &Disturbance, cores: usize) -> Vec<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Conditions;
     use crate::measure::samples::{Io, Moment, Robust};
     use crate::measure::stats::Summary;
 

@@ -151,7 +151,8 @@ fn wait(due: &mut Instant, interval: Duration) -> bool {
     true
 }
 
-fn ms(d: Duration) -> f64 {
+/// Returns a duration in milliseconds.
+pub(super) fn ms(d: Duration) -> f64 {
     d.as_secs_f64() * 1e3
 }
 

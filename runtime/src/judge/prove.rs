@@ -69,13 +69,7 @@ pub fn prove(subject: &mut Subject, steps: &Steps, program: &str, watch: Watch) 
         parity.extend(found.parity);
         logits = found.logits;
     }
-    if let Some(target) = subject.model.target.as_ref().filter(|t| latency.is_some() && *t != HOST) {
-        warnings.push(Warning::OtherTarget { target: target.clone() });
-    }
-    let nodes = &subject.backend.info().nodes;
-    if let Some(&on_cpu) = nodes.get(providers::CPU).filter(|&&n| n > 0) {
-        warnings.push(Warning::OnCpu { nodes: on_cpu, of: nodes.values().sum() });
-    }
+    warnings.extend(context(subject, latency.is_some()));
     let mut report = Report { parity, accuracy, latency, ..blank(subject, program) };
     report.warnings.extend(warnings);
     Ok(Proof { report, logits })
@@ -87,6 +81,17 @@ pub fn known(subject: &Subject) -> Vec<Warning> {
     let unlisted = subject.bundle.as_ref().map(|b| &b.unlisted).filter(|files| !files.is_empty());
     let unlisted = unlisted.map(|files| Warning::Unlisted { files: files.clone() });
     subject.backend.info().warnings().into_iter().chain(unlisted).collect()
+}
+
+/// Returns what a reader must know of what ran: whether it was made for another machine, where it was timed, and what an
+/// execution provider left to the CPU.
+pub(super) fn context(subject: &Subject, is_timed: bool) -> Vec<Warning> {
+    let target = subject.model.target.as_ref().filter(|t| is_timed && *t != HOST);
+    let nodes = &subject.backend.info().nodes;
+    let on_cpu = nodes.get(providers::CPU).filter(|&&n| n > 0);
+    let other = target.map(|target| Warning::OtherTarget { target: target.clone() });
+    let left = on_cpu.map(|&nodes_there| Warning::OnCpu { nodes: nodes_there, of: nodes.values().sum() });
+    other.into_iter().chain(left).collect()
 }
 
 /// Returns a report of a loaded model in which nothing is measured yet but this process's memory.

@@ -62,6 +62,8 @@ pub enum Telling {
     Reports,
     /// `gtn.compare/1`.
     Comparison,
+    /// `gtn.soak/1`.
+    Soak,
     /// Classes of pictures.
     Pictures,
     /// What it printed: lines for people.

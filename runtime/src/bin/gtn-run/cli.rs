@@ -33,6 +33,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Latency of one inference, or of a sweep over threads and batch sizes
     Bench(BenchCommand),
+    /// Latency over minutes under load: when is it steady, and how much slower than at first?
+    Soak(SoakArgs),
     /// Where the time goes: each node's time, work and rate
     Profile(ProfileArgs),
     /// Find the best threads, spinning and cores for a model here, for --settings
@@ -134,6 +136,29 @@ pub struct BenchCommand {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub settings: BenchSettings,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub backend: BackendArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// `gtn-run soak`
+#[derive(Debug, Args)]
+pub struct SoakArgs {
+    /// Bundle or model
+    #[arg(value_name = "BUNDLE|MODEL.onnx")]
+    pub model: PathBuf,
+    /// Keep the load up so long, 0.1 to 720
+    #[arg(long, value_name = "M", default_value_t = 30.0)]
+    pub minutes: f64,
+    /// Begin an inference every so often, as a camera does, instead of back to back
+    #[arg(long, value_name = "MS")]
+    pub interval_ms: Option<f64>,
+    /// Copy inputs and outputs each time instead of binding them once
+    #[arg(long)]
+    pub copy_io: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub backend: BackendArgs,

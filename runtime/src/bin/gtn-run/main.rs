@@ -11,7 +11,7 @@ mod remote_arguments;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
-use commands::{answer, classify, compare, infer, info, inspect, prove, table, tune};
+use commands::{answer, classify, compare, infer, info, inspect, prove, soak, table, tune};
 use gtn_core::program::exit;
 use gtn_core::program::progress::Progress;
 use gtn_core::text::format;
@@ -76,6 +76,7 @@ fn here(cli: &Cli) -> Result<()> {
         Some(Command::Verify(args)) => prove::verify(args),
         Some(Command::Eval(args)) => prove::eval(args),
         Some(Command::Bench(args)) => prove::bench(args),
+        Some(Command::Soak(args)) => soak::run(args),
         Some(Command::Profile(args)) => inspect::profile(args),
         Some(Command::Tune(args)) => tune::run(args),
         Some(Command::Compare(args)) => compare::compare(args),

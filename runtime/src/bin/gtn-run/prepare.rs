@@ -1,8 +1,8 @@
 //! From flags to how a model is run: what clap cannot check, settings files, pinning.
 
-use crate::cli::{BackendArgs, BenchSettings, Int8Switch, Switch};
+use crate::cli::{BackendArgs, BenchSettings, Int8Switch, SoakArgs, Switch};
 use gtn_core::host::{self, Host};
-use gtn_core::measure::report::Report;
+use gtn_core::measure::report::{Model, Report};
 use gtn_core::measure::samples::{Io, Pace};
 use gtn_core::measure::warning::Warning;
 use gtn_core::program::exit;
@@ -10,8 +10,8 @@ use gtn_core::{Error, Result};
 use gtn_run::affinity;
 use gtn_run::backend::ort::providers::Providers;
 use gtn_run::backend::{Int8, Kernels, Kind, Options, OrtOptions, WgpuOptions};
-use gtn_run::judge::bench;
 use gtn_run::judge::prove::known;
+use gtn_run::judge::{bench, soak};
 use gtn_run::settings::TunedSettings;
 use gtn_run::subject::Subject;
 use std::num::NonZeroUsize;
@@ -128,8 +128,13 @@ fn providers(names: &[String]) -> Result<Providers> {
 impl Prepared {
     /// Adds what a reader must know of the settings.
     pub fn note(&self, report: &mut Report) {
-        let other = self.settings.as_ref().filter(|s| s.model_sha256 != report.model.sha256);
-        report.warnings.extend(other.map(|s| Warning::OtherSettings { model: s.model.clone() }));
+        report.warnings.extend(self.other_settings(&report.model));
+    }
+
+    /// Returns a warning where the settings were tuned for another model.
+    pub fn other_settings(&self, model: &Model) -> Option<Warning> {
+        let other = self.settings.as_ref().filter(|s| s.model_sha256 != model.sha256);
+        other.map(|s| Warning::OtherSettings { model: s.model.clone() })
     }
 }
 
@@ -161,6 +166,26 @@ pub fn seconds(flag: &str, value: f64) -> Result<()> {
     Err(Error::usage(format!("{flag} {value}: wanted 0 to 3600")))
 }
 
+/// Checks `--interval-ms` and returns the pace that it asks for.
+fn pace(interval_ms: Option<f64>) -> Result<Pace> {
+    match interval_ms {
+        Some(ms) if !(0.01..=60_000.0).contains(&ms) => {
+            Err(Error::usage(format!("--interval-ms {ms}: wanted 0.01 to 60000")))
+        }
+        Some(interval_ms) => Ok(Pace::Paced { interval_ms, late: 0 }),
+        None => Ok(Pace::BackToBack),
+    }
+}
+
+/// Checks the flags and returns how long the load lasts, and how it is made.
+pub fn soak_settings(args: &SoakArgs) -> Result<soak::Settings> {
+    if !(0.1..=720.0).contains(&args.minutes) {
+        return Err(Error::usage(format!("--minutes {}: wanted 0.1 to 720", args.minutes)));
+    }
+    let io = if args.copy_io { Io::Copied } else { Io::Bound };
+    Ok(soak::Settings { minutes: args.minutes, pace: pace(args.interval_ms)?, io })
+}
+
 /// MLPerf Mobile's rules for a single stream.
 const MLPERF: (f64, usize) = (60.0, 1024);
 
@@ -172,14 +197,8 @@ pub fn bench_settings(args: &BenchSettings) -> Result<bench::Settings> {
     if args.warmup_runs > 1_000_000 {
         return Err(Error::usage(format!("--warmup-runs {}: wanted 0 to 1000000", args.warmup_runs)));
     }
-    if let Some(ms) = args.interval_ms.filter(|ms| !(0.01..=60_000.0).contains(ms)) {
-        return Err(Error::usage(format!("--interval-ms {ms}: wanted 0.01 to 60000")));
-    }
-    let pace = match args.interval_ms {
-        _ if args.mlperf => Pace::SingleStream,
-        Some(interval_ms) => Pace::Paced { interval_ms, late: 0 },
-        None => Pace::BackToBack,
-    };
+    let pace = pace(args.interval_ms)?;
+    let pace = if args.mlperf { Pace::SingleStream } else { pace };
     let (seconds, min_runs) = if args.mlperf { MLPERF } else { (args.seconds, args.runs) };
     let io = if args.copy_io { Io::Copied } else { Io::Bound };
     Ok(bench::Settings { warmup_s: args.warmup, warmup_runs: args.warmup_runs, seconds, min_runs, pace, io })

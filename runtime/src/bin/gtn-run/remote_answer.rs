@@ -4,13 +4,14 @@
 //! writes, and tables and pages are made here from that.
 
 use crate::cli::OutputArgs;
-use crate::commands::{classify, compare as compare_command};
+use crate::commands::{classify, compare as compare_command, soak as soak_command};
 use crate::output;
 use gtn_core::io::artifact;
 use gtn_core::io::npy;
 use gtn_core::latency::LatencyTable;
 use gtn_core::measure::compare::{self, Comparison};
 use gtn_core::measure::report::{self, Report};
+use gtn_core::measure::soak::Soak;
 use gtn_core::program::exit;
 use gtn_core::{Error, Result};
 use gtn_run::remote::{Address, Came, Line, Made, Output, Telling};
@@ -126,6 +127,14 @@ impl Checked<'_> {
                 self.json::<Comparison>(&text, compare::SCHEMA)?;
                 let comparison = self.json(&self.line.names.in_json(&text), compare::SCHEMA)?;
                 compare_command::deliver(&comparison, output)
+            }
+            Telling::Soak => {
+                let parse = |text: &str| {
+                    Soak::parse(text, Path::new(&self.output.there))
+                        .map_err(|e| odd(self.from, &format!("no {}", gtn_core::measure::soak::SCHEMA), &e))
+                };
+                parse(&text)?;
+                soak_command::deliver(&parse(&self.line.names.in_json(&text))?, output)
             }
             Telling::Pictures => {
                 let parse = |text: &str| {

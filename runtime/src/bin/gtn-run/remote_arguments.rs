@@ -51,6 +51,7 @@ fn role(command: &str, arg: &Arg) -> Result<Role> {
 fn telling(command: &str, matches: &ArgMatches) -> Telling {
     match command {
         "compare" => Telling::Comparison,
+        "soak" => Telling::Soak,
         "classify" => Telling::Pictures,
         "info" if matches.get_flag("json") => Telling::Json,
         "info" | "tune" | "table" => Telling::Words,
@@ -120,7 +121,7 @@ impl Reading {
         let (positional, flags): (Vec<&Arg>, Vec<&Arg>) =
             args.filter(given).partition(|arg| arg.is_positional());
         flags.into_iter().try_for_each(|arg| self.take(arg, name, matches))?;
-        if matches!(self.line.telling, Telling::Reports | Telling::Comparison | Telling::Pictures) {
+        if !matches!(self.line.telling, Telling::Words | Telling::Json) {
             self.line.args.push(format!("--json={ANSWER}"));
             self.line.outputs.push(Output { here: None, there: ANSWER.into(), made: Made::Answer });
         }

@@ -1,6 +1,7 @@
 //! `gtn-run compare A B` and `gtn-run report R...`: which is faster, and pages about saved reports.
 
 use crate::cli::{CompareArgs, OutputArgs, ReportArgs};
+use crate::commands::soak;
 use crate::output::{PROGRAM, check_outputs, deliver_html, deliver_json};
 use crate::prepare::{Prepared, prepare, seconds};
 use gtn_core::host::{Activity, Conditions, Host};
@@ -168,6 +169,9 @@ fn comparison(how: How, [a, b]: [Side; 2], host: Host, result: Ratio, warnings: 
 /// Runs `gtn-run report`: prints the overview of saved reports, and writes a page about them.
 pub fn report(args: &ReportArgs) -> Result<()> {
     args.html.as_deref().map_or(Ok(()), artifact::check_writable)?;
+    if soak::report(&args.reports, args.html.as_deref())?.is_some() {
+        return Ok(());
+    }
     let (mut all, mut failed) = (Vec::new(), None);
     for path in &args.reports {
         match reports::read(path) {

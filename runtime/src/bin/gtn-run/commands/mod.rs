@@ -7,5 +7,6 @@ pub mod infer;
 pub mod info;
 pub mod inspect;
 pub mod prove;
+pub mod soak;
 pub mod table;
 pub mod tune;
