@@ -123,6 +123,8 @@ fn every_device_gets_its_student_or_a_reason() {
         measured.rest_ms.len() == 5 && measured.latency.is_some() && measured.images == 50,
         "{measured:?}"
     );
+    let warm = measured.steady.as_ref().unwrap();
+    assert!(dir.join("out").join(&warm.soak).is_file() && !warm.verdict.is_empty(), "{warm:?}");
     let answers = device(&found, "answers").delivery.as_ref().unwrap().measured.as_ref().unwrap();
     assert!(answers.rest_ms.is_empty() && answers.latency.is_none() && answers.images == 50, "{answers:?}");
     assert!(device(&found, "away").why.as_ref().unwrap().contains("device 'AWAY' not found"));

@@ -129,6 +129,8 @@ fn every_command_that_measures_runs_there() {
     assert!(ok("memory @/b.gtn --runs 10").contains("resident memory"));
     assert!(ok("info @/b.gtn").contains("golden images"));
     assert!(ok("compare @/b.gtn @/b.gtn --rounds 6 --seconds 1").contains("cannot tell"));
+    assert!(ok("soak @/b.gtn --minutes 0.1 --threads 1 --json @/s30.json").contains("steady"));
+    gtn_core::measure::soak::Soak::read(&temp.path().join("s30.json")).unwrap();
     let told = ok("tune @/b.gtn --seconds 0.5 --out @/s.json");
     assert!(told.ends_with(&format!("\n{dir}/s.json\n")), "{told}");
     ok("bench @/b.gtn --settings @/s.json --seconds 0 --runs 10 --warmup 0");

@@ -27,7 +27,7 @@ const MOST_ALIKE: u32 = 1_000_000;
 /// Words of a launcher.
 const MOST_WORDS: usize = 64;
 /// Minutes that a device may be asked to be under load.
-const SOAK_MINUTES: std::ops::RangeInclusive<f64> = 0.05..=720.0;
+const SOAK_MINUTES: std::ops::RangeInclusive<f64> = 0.1..=720.0;
 /// Minutes under load where only a limit for the warm device is said: most boards are warm by then.
 const USUAL_SOAK: f64 = 10.0;
 
@@ -248,7 +248,7 @@ mod tests {
             ("count = 3", "launcher = [\"taskset\"]", "device `pi`: launcher without `on`"),
             ("count = 3", "timed = false", "timed without `on`"),
             ("count = 3", "on = \"local\"\nlauncher = [\"\"]", "launcher wants at most 64 words, none empty"),
-            ("count = 3", "on = \"local\"\nsoak_minutes = nan", "soak_minutes is NaN, wanted 0.05 to 720"),
+            ("count = 3", "on = \"local\"\nsoak_minutes = nan", "soak_minutes is NaN, wanted 0.1 to 720"),
             ("count = 3", "on = \"local\"\ntimed = false\nsoak_minutes = 1.0", "its times say nothing"),
             ("top1 = 0.8", "p99_ms = 0.0", "budget.p99_ms is 0, wanted more than 0"),
             ("latency_ms", "latency", "unknown field `latency`"),

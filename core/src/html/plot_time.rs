@@ -16,7 +16,13 @@ pub struct Reach {
 
 /// Plots stairs, a level across some of them, and marks at moments. Single stairs far above the others are cut off, so that
 /// the rest can be read.
-pub fn staircase(stairs: &[Reach], level: Option<Reach>, marks: &[f64], x_label: &str, y_label: &str) -> String {
+pub fn staircase(
+    stairs: &[Reach],
+    level: Option<Reach>,
+    marks: &[f64],
+    x_label: &str,
+    y_label: &str,
+) -> String {
     let x = bounds(stairs.iter().flat_map(|s| [s.from, s.to]));
     let (Some(x), Some([low, high])) = (x, range(stairs)) else { return String::new() };
     let pad = 0.08 * (high - low).max(1e-3 * high.abs());

@@ -35,24 +35,30 @@ fn section(page: &mut Page, s: &Soak) {
         s.settings.block_s
     );
     page.plot(&staircase(s), &caption);
-    let lines = [("p99", (|b| Some(b.p99_ms)) as fn(&Block) -> Option<f64>), ("fastest", |b| Some(b.min_ms))];
+    let lines = [("p99", (|b| Some(b.p99_ms)) as Value), ("fastest", |b| Some(b.min_ms))];
     let series = lines.map(|(name, of)| Series { name: name.into(), points: points(s, of) });
-    page.plot(&plot::lines(&series, "minutes", "ms", "tail and fastest"), "p99 and the fastest inference of each block.");
-    let known: [(&str, &str, fn(&Block) -> Option<f64>); 3] = [
-        ("clock", "MHz", |b| b.mhz),
-        ("temperature", "°C", |b| b.celsius),
-        ("power", "W", |b| b.watts),
-    ];
+    page.plot(
+        &plot::lines(&series, "minutes", "ms", "tail and fastest"),
+        "p99 and the fastest inference of each block.",
+    );
+    let known: [(&str, &str, Value); 3] =
+        [("clock", "MHz", |b| b.mhz), ("temperature", "°C", |b| b.celsius), ("power", "W", |b| b.watts)];
     for (what, unit, of) in known {
         let points = points(s, of);
         if points.len() > 1 {
             let series = [Series { name: what.into(), points }];
-            page.plot(&plot::lines(&series, "minutes", unit, what), &format!("The {what} of each block: {unit}."));
+            page.plot(
+                &plot::lines(&series, "minutes", unit, what),
+                &format!("The {what} of each block: {unit}."),
+            );
         }
     }
     page.heading("States").table(&s.stretches());
     page.heading("How it was measured").table(&s.details());
 }
+
+/// What is plotted of a block.
+type Value = fn(&Block) -> Option<f64>;
 
 fn tiles(s: &Soak) -> Vec<(String, String)> {
     let mut tiles = vec![(s.verdict(), "verdict".to_owned())];
@@ -105,7 +111,9 @@ mod tests {
     fn the_page_tells_the_verdict_and_shows_the_stairs() {
         let s = soak();
         let one = page(std::slice::from_ref(&s));
-        for wanted in ["steady from minute 1.0", "+19.9 %", "steady beside minute 1", "MHz", "°C", "class=\"mark\""] {
+        for wanted in
+            ["steady from minute 1.0", "+19.9 %", "steady beside minute 1", "MHz", "°C", "class=\"mark\""]
+        {
             assert!(one.contains(wanted), "{wanted}");
         }
         assert_eq!(one.matches("<svg").count(), 4, "stairs, tails, clock, temperature");

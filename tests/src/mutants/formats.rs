@@ -17,6 +17,7 @@ use gtn_core::ir::arch::Input;
 use gtn_core::ir::cost::Cost;
 use gtn_core::ir::graph::Graph;
 use gtn_core::latency::LatencyTable;
+use gtn_core::measure::soak::Soak;
 use gtn_core::{Error, Result, device};
 use gtn_run::backend::{Kind, Options, WgpuOptions};
 use gtn_run::judge::bench;
@@ -418,6 +419,13 @@ pub static FORMATS: &[Format] = &[
         ],
         // Of one that is taken, the students that are not there.
         names: &["/none"],
+        ..TEXT
+    },
+    Format {
+        name: "soak.json",
+        file: "soak.json",
+        read: Some(|_, path| Soak::read(path).map(drop)),
+        programs: &["gtn-run report %"],
         ..TEXT
     },
     Format {

@@ -123,6 +123,8 @@ fn texts(dir: &Path) -> Result<()> {
     artifact::write_json(&dir.join("loose/found.json"), &found())?;
     artifact::write_json(&dir.join("loose/fleet.json"), &brought_about())?;
     artifact::write_json(&dir.join("loose/ledger.json"), &ledger())?;
+    let soak = format!("soak {0}/b.gtn --minutes 0.1 --threads 1 --json {0}/loose/soak.json", dir.display());
+    run("gtn-run", &soak).ok();
     for (name, text) in texts {
         artifact::write_atomic(&dir.join("loose").join(name), text.as_bytes())?;
     }

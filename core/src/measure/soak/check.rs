@@ -58,7 +58,9 @@ impl Soak {
             }
             if b.inferences == 0 || b.late > b.inferences {
                 let (n, late) = (b.inferences, b.late);
-                return Some(format!("blocks[{i}] has {n} inferences, {late} late; wanted 1 or more, no more late"));
+                return Some(format!(
+                    "blocks[{i}] has {n} inferences, {late} late; wanted 1 or more, no more late"
+                ));
             }
             sum = sum.saturating_add(b.inferences);
         }
@@ -71,7 +73,8 @@ impl Soak {
             let [low, high] = l.ci95.unwrap_or([l.ms, l.ms]);
             low > 0.0 && low <= high && high.is_finite() && l.ms > 0.0 && l.ms.is_finite()
         };
-        let levels = [("first_minute", Some(&self.first_minute)), ("steady.steady", self.steady.steady.as_ref())];
+        let levels =
+            [("first_minute", Some(&self.first_minute)), ("steady.steady", self.steady.steady.as_ref())];
         if let Some((key, level)) = levels.iter().find(|(_, l)| l.is_some_and(|l| !sound(l))) {
             return Some(format!("{key} is {level:?}, wanted times above 0"));
         }
@@ -90,7 +93,11 @@ impl Soak {
             return Some(format!("steady.segments[{i}] is {:?}, wanted numbers from 0", segments.get(i)));
         }
         if segments.len() > n || s.from_s.is_some_and(odd) {
-            return Some(format!("steady has {} segments from {:?} s, wanted at most {n}", segments.len(), s.from_s));
+            return Some(format!(
+                "steady has {} segments from {:?} s, wanted at most {n}",
+                segments.len(),
+                s.from_s
+            ));
         }
         None
     }

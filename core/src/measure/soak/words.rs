@@ -108,7 +108,7 @@ impl Soak {
         }
         row("steady", self.steady.steady.as_ref().map_or_else(|| "not by the end".into(), level));
         let blocks = || self.blocks.iter();
-        row("block p99", range(blocks().map(|b| b.p99_ms), |x| number(x), " ms").unwrap_or_default());
+        row("block p99", range(blocks().map(|b| b.p99_ms), number, " ms").unwrap_or_default());
         let known = [
             ("clock", range(blocks().filter_map(|b| b.mhz), |x| format!("{x:.0}"), " MHz")),
             ("temperature", range(blocks().filter_map(|b| b.celsius), |x| format!("{x:.0}"), " °C")),
@@ -171,7 +171,10 @@ mod tests {
         let s = soak();
         let text = s.terminal();
         let first = text.lines().next().unwrap();
-        assert!(first.starts_with("minute 1: 5.03 ms; steady from minute 1.0: 6.03 ms, +19.9 % (95 % CI "), "{first}");
+        assert!(
+            first.starts_with("minute 1: 5.03 ms; steady from minute 1.0: 6.03 ms, +19.9 % (95 % CI "),
+            "{first}"
+        );
         for line in text.lines().skip(1) {
             assert!(line.chars().count() <= 80, "{line}");
         }
@@ -192,7 +195,11 @@ mod tests {
             (Verdict::FromTheStart, false, "steady from the start: 6.03 ms"),
             (Verdict::Later, true, "ended early; minute 1"),
             (Verdict::Cycles { period_s: 45.0, cycles: 4, range_ms: [5.0, 6.0] }, false, "cycles of 45 s"),
-            (Verdict::Drifting { ratio: 1.12 }, false, "not steady by the end (minute 3.0): the last ramp is +12.0 %"),
+            (
+                Verdict::Drifting { ratio: 1.12 },
+                false,
+                "not steady by the end (minute 3.0): the last ramp is +12.0 %",
+            ),
             (Verdict::TooFew { blocks: 7 }, false, "7 blocks, wanted 20"),
         ] {
             let text = say(verdict, early);

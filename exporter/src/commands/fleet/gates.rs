@@ -74,7 +74,7 @@ fn of_times(budget: &Budget, predicted: Option<&Prediction>, measured: Option<&M
         None => not_run(),
         Some(warm) => match warm.steady_ms.zip(warm.steady_ci95) {
             Some((ms, [_, high])) => {
-                Found::Measured { told: format!("{}: {}", format::ms(ms), warm.verdict), at_most: high }
+                Found::Measured { told: format!("{} ({})", format::ms(ms), warm.verdict), at_most: high }
             }
             None => Found::Never(warm.verdict.clone()),
         },
@@ -172,7 +172,11 @@ mod tests {
             (Budget { p99_ms: Some(1.4), ..none }, measured(), Some("p99: 1.50 ms, wanted 1.40 ms")),
             (Budget { steady_ms: Some(1.2), ..none }, measured(), None),
             (Budget { steady_ms: Some(1.2), ..none }, warmed(Some(1.1)), None),
-            (Budget { steady_ms: Some(1.2), ..none }, warmed(Some(1.19)), Some("steady: 1.19 ms")),
+            (
+                Budget { steady_ms: Some(1.2), ..none },
+                warmed(Some(1.19)),
+                Some("steady: 1.19 ms (steady from"),
+            ),
             (Budget { steady_ms: Some(1.2), ..none }, warmed(None), Some("steady: steady from")),
             (Budget { energy_mj: Some(1.0), ..none }, measured(), None),
             (

@@ -186,6 +186,9 @@ fn card(page: &mut Page, d: &Outcome) {
             delivery.predicted
         ));
     }
+    if let Some(warm) = d.delivery.as_ref().and_then(|d| d.measured.as_ref()?.steady.as_ref()) {
+        page.text(&format!("Under load: {} ({}).", warm.verdict, warm.soak.replace(".json", ".html")));
+    }
     let mut gates = Table::new(["limit", "wanted", "found", ""]);
     for gate in &d.gates {
         let verdict = match gate.verdict {

@@ -6,10 +6,13 @@ use super::turns::Turns;
 use gtn_core::artifacts::kit::Kit;
 use gtn_core::device::Device;
 use gtn_core::fleet::Member;
+use gtn_core::fleet::result::Warm;
 use gtn_core::host::Host;
+use gtn_core::html;
 use gtn_core::io::artifact;
 use gtn_core::latency::LatencyTable;
 use gtn_core::measure::report::Report;
+use gtn_core::measure::soak::Soak;
 use gtn_core::program::exit;
 use gtn_core::text::format;
 use gtn_core::{Error, Result};
@@ -259,15 +262,51 @@ impl<'a> Station<'a> {
         }
     }
 
-    /// Minutes under load: not there yet.
+    /// What the bundle does under a load of `minutes`, and the seconds that this took, whenever that was. A load on the machine
+    /// that bundles are made on (`here`) waits until no device wants one.
     pub fn soak(
         &mut self,
-        _: &Path,
-        _: &str,
-        _: f64,
-        _: &str,
-    ) -> Result<(gtn_core::fleet::result::Warm, f64)> {
-        Err(Error::Failed("soak is not here yet".into()))
+        (bundle, sha256): (&Path, &str),
+        minutes: f64,
+        here: &str,
+        stopped: &dyn Fn() -> Option<Error>,
+    ) -> Result<(Warm, f64)> {
+        let hash = short_hash(&[self.name, &self.fingerprint, sha256, &minutes.to_string()]);
+        let name = format!("devices/{}/soak-{hash}.json", self.name);
+        let (path, step) = (self.shop.out.join(&name), format!("soak {hash}"));
+        if !path.exists() {
+            if self.turn == here {
+                self.shop.turns.until_idle(stopped)?;
+            }
+            exit::note(&format!("{}: {minutes} min under load", self.name));
+            let soak = self.timed(&step, |station| {
+                let mut line = Line { telling: Telling::Soak, ..Line::default() };
+                let there = line.names.path(bundle);
+                line.args =
+                    words(&["soak", "--minutes", &minutes.to_string(), "--json", ANSWER, "--", &there]);
+                line.inputs.push(Input { here: bundle.to_owned(), there, holds: Holds::Model });
+                line.outputs.push(Output { here: None, there: ANSWER.into(), made: Made::Answer });
+                let came = station.run(&mut line)?;
+                let text = station.answer(&line, came)?;
+                Soak::parse(&text, Path::new(ANSWER)).map_err(|e| station.odd(&e))
+            })?;
+            if soak.model.sha256 != sha256 {
+                return Err(self.odd(&"a soak of another model"));
+            }
+            artifact::create_dir(path.parent().unwrap_or(Path::new("")))?;
+            artifact::write_json(&path, &soak)?;
+            artifact::write_atomic(&path.with_extension("html"), html::soak::page(&[soak]).as_bytes())?;
+        }
+        let soak = Soak::read(&path)?;
+        let steady = soak.steady.steady;
+        let warm = Warm {
+            soak: name,
+            verdict: soak.sentence(),
+            steady_ms: steady.map(|level| level.ms),
+            steady_ci95: steady.map(|level| level.ci95.unwrap_or([level.ms; 2])),
+            over_first: soak.change.map(|change| change.ratio),
+        };
+        Ok((warm, self.shop.ledger.seconds(&step)))
     }
 
     /// The file that came, as text in which paths are those of here.

@@ -38,7 +38,7 @@ impl Turns {
 
     /// Waits until no device wants a bundle made here, so that long work may load this machine. `stopped` is asked
     /// now and then, and ends the wait with its error.
-    pub fn until_idle(&self, stopped: impl Fn() -> Option<Error>) -> Result<()> {
+    pub fn until_idle(&self, stopped: &dyn Fn() -> Option<Error>) -> Result<()> {
         let mut busy = held(&self.busy);
         while *busy > 0 {
             if let Some(error) = stopped() {
@@ -91,12 +91,12 @@ mod tests {
     #[test]
     fn long_work_waits_for_those_who_want_bundles() {
         let turns = Turns::default();
-        turns.until_idle(|| None).unwrap();
+        turns.until_idle(&|| None).unwrap();
         let busy = turns.busy();
-        let stopped = turns.until_idle(|| Some(Error::Stopped(15))).unwrap_err();
+        let stopped = turns.until_idle(&|| Some(Error::Stopped(15))).unwrap_err();
         assert_eq!(stopped.exit_code(), Error::Stopped(15).exit_code());
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| turns.until_idle(|| None));
+            let waiting = scope.spawn(|| turns.until_idle(&|| None));
             std::thread::sleep(Duration::from_millis(20));
             assert!(!waiting.is_finished());
             drop(busy);

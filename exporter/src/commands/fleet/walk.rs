@@ -275,8 +275,10 @@ impl<'b> Walk<'_, 'b> {
         // A limit that is missed at rest is not looked at for minutes.
         if let Some(minutes) = member.soak().filter(|_| gates::misses(&member.budget, &measured).is_none()) {
             self.busy = None;
-            let (warm, seconds) =
-                station.soak(&bundle.path, &bundle.model_sha256, minutes, self.stock.here)?;
+            let signals = self.signals;
+            let stopped = || signals.received().map(Error::Stopped);
+            let bundle = (bundle.path.as_path(), bundle.model_sha256.as_str());
+            let (warm, seconds) = station.soak(bundle, minutes, self.stock.here, &stopped)?;
             self.busy = Some(self.stock.shop.turns.busy());
             self.outcome.seconds.soak += seconds;
             measured.steady = Some(warm);

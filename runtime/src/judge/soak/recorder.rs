@@ -130,7 +130,8 @@ impl Recorder {
         let from_s = self.index as f64 * self.block_s;
         let mut block = Block {
             from_s,
-            to_s: (from_s + self.block_s).min(end_s),
+            // The next block begins at this very number.
+            to_s: ((self.index + 1) as f64 * self.block_s).min(end_s),
             inferences,
             median_ms: summary.p50,
             p90_ms: summary.p90,
@@ -158,7 +159,8 @@ impl Recorder {
         block.celsius = block.celsius.or(now.celsius);
         block.throttled = now.throttled;
         block.cooling = now.cooling;
-        block.throttle_events = now.throttle_events.zip(self.events).map(|(now, then)| now.saturating_sub(then));
+        block.throttle_events =
+            now.throttle_events.zip(self.events).map(|(now, then)| now.saturating_sub(then));
         block.disturbance = self.activity.since();
         self.events = now.throttle_events;
         self.activity = Activity::read();

@@ -62,7 +62,8 @@ pub fn report(files: &[PathBuf], html: Option<&Path>) -> Result<Option<()>> {
         return Ok(None);
     }
     if let Some(other) = others.first() {
-        let what = format!("{}: is no {SCHEMA} as the others are: make a page of each kind", format::path(other));
+        let what =
+            format!("{}: is no {SCHEMA} as the others are: make a page of each kind", format::path(other));
         return Err(Error::usage(what));
     }
     let soaks = soaks.into_iter().map(|path| Soak::read(path)).collect::<Result<Vec<Soak>>>()?;
