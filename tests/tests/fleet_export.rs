@@ -91,7 +91,7 @@ fn every_device_gets_its_student_or_a_reason() {
         &[
             (
                 "desk",
-                "target = \"host\"\non = \"local\"\nprecisions = [\"fp32\"]\nlauncher = [\"nice\", \"-n\", \"0\"]",
+                "target = \"host\"\non = \"local\"\nprecisions = [\"fp32\"]\nlauncher = [\"nice\", \"-n\", \"0\"]\nsoak_minutes = 0.1",
             ),
             // What takes that long at the median takes longer at the tail: measured, and passed over.
             (

@@ -85,7 +85,7 @@ fn of_times(budget: &Budget, predicted: Option<&Prediction>, measured: Option<&M
         (_, Some([best, low, high])) => {
             Found::Measured { told: format!("{} ({} to {})", mj(best), mj(low), mj(high)), at_most: high }
         }
-        (Some(_), None) => Found::Nothing("no power meter was found there".into()),
+        (Some(_), None) => Found::Nothing("gtn-run reads no power meter yet".into()),
         (None, None) => not_run(),
     };
     gate("energy", budget.energy_mj, &mj, energy);

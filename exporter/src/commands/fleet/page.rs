@@ -37,23 +37,30 @@ pub fn verdict(result: &FleetResult) -> String {
     format!("{} of {all} devices have their student: {}", proved + predicted, parts.join(", "))
 }
 
-/// What the terminal shows.
+/// What the terminal shows: the verdict, the table, and what is to be known of a device, a line each for the first
+/// few.
 pub fn terminal(result: &FleetResult) -> String {
     let mut text = format!("{}\n\n{}", verdict(result), table(result, false).render_within(WIDTH));
-    for d in &result.devices {
-        if let Some(why) = d.why.as_ref().filter(|_| d.state != State::Proved) {
-            text.push_str(&format!("{}: {}: {why}\n", d.name, d.state));
-        }
-        let doubt = d.gates.iter().filter(|g| g.verdict == Verdict::Unknown && g.limit.is_some());
-        for gate in doubt {
-            let limit = gate.limit.clone().unwrap_or_default();
-            text.push_str(&format!("{}: {} within {limit}? {}\n", d.name, gate.name, gate.found));
-        }
-        if let Some(change) = &d.change {
-            text.push_str(&format!("{}: {}\n", d.name, change.verdict));
-        }
+    let lines: Vec<String> = result.devices.iter().flat_map(remarks).collect();
+    lines.iter().take(NAMED).for_each(|line| text.push_str(&format!("{line}\n")));
+    if let more @ 1.. = lines.len().saturating_sub(NAMED) {
+        text.push_str(&format!("and {more} more such lines: the page has them\n"));
     }
     text
+}
+
+/// What kept a device from being served, what nobody can tell yet, what changed.
+fn remarks(d: &Outcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(why) = d.why.as_ref().filter(|_| d.state != State::Proved) {
+        lines.push(format!("{}: {}: {why}", d.name, d.state));
+    }
+    for gate in d.gates.iter().filter(|g| g.verdict == Verdict::Unknown && g.limit.is_some()) {
+        let limit = gate.limit.clone().unwrap_or_default();
+        lines.push(format!("{}: {} within {limit}? {}", d.name, gate.name, gate.found));
+    }
+    lines.extend(d.change.iter().map(|change| format!("{}: {}", d.name, change.verdict)));
+    lines
 }
 
 fn short(delivery: &Delivery) -> String {

@@ -80,7 +80,9 @@ pub fn walk(case: &Case, stock: &Stock, signals: &Signals) -> Result<Outcome> {
     if outcome.state == State::Proved && outcome.gates.iter().any(gates::is_missed) {
         outcome.state = State::Missed;
     }
-    exit::note(&format!("{}: {}{}", outcome.name, outcome.state, told(&outcome)));
+    if outcome.state != State::Predicted {
+        exit::note(&format!("{}: {}{}", outcome.name, outcome.state, told(&outcome)));
+    }
     Ok(outcome)
 }
 
