@@ -4,6 +4,7 @@
 
 mod conditions;
 mod cpu;
+pub mod power;
 mod process;
 mod sysfs;
 

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod confusion;
 pub mod distributions;
+pub mod energy;
 pub mod op_profile;
 pub mod overview;
 pub mod parity;
