@@ -48,10 +48,11 @@ impl Battery {
         }
     }
 
-    /// Watts of one battery. Makers disagree about the sign of a current that flows out.
+    /// Watts of one battery. Makers disagree about the sign of a current that flows out; 0 is what some say
+    /// before they know.
     fn power(&self, name: &str) -> Option<f64> {
         let pair = || Some(self.at(name, "current_now")? * self.at(name, "voltage_now")? * 1e-12);
-        self.at(name, "power_now").map(|uw| uw * 1e-6).or_else(pair).map(f64::abs)
+        self.at(name, "power_now").map(|uw| uw * 1e-6).or_else(pair).map(f64::abs).filter(|&w| w > 0.0)
     }
 
     /// Joules left in one battery.

@@ -164,7 +164,9 @@ fn hwmon_channel(root: &Path, dir: &str, i: usize) -> Option<Channel> {
 fn iio_channels(root: &Path) -> Vec<Channel> {
     let mut channels = Vec::new();
     for chip in names(root, IIO, |n| n.contains('-')) {
-        for device in names(root, &format!("{IIO}/{chip}"), |n| n.starts_with("iio:device")) {
+        for device in
+            names(root, &format!("{IIO}/{chip}"), |n| n.starts_with("iio:device") || n == "iio_device")
+        {
             let dir = format!("{IIO}/{chip}/{device}");
             for i in 0..3 {
                 let power = format!("{dir}/in_power{i}_input");

@@ -9,6 +9,7 @@ mod powercap;
 mod sampler;
 
 pub use pmic::parse as parse_pmic;
+pub(crate) use sampler::total;
 pub use sampler::{Point, Sampler, Samples, Segment};
 
 use serde::{Deserialize, Serialize};
@@ -118,13 +119,17 @@ enum Reader {
     Battery(battery::Battery),
 }
 
-/// Files whose numbers, each times its scale, multiply to watts: one of power, or volts and amperes.
+/// Files whose numbers, each times its scale, multiply to watts: one of power, or first volts and then amperes.
 #[derive(Debug)]
 struct Rail(Vec<(PathBuf, f64)>);
 
 impl Rail {
     fn watts(&self) -> Option<f64> {
-        self.0.iter().try_fold(1.0, |product, (path, scale)| Some(product * number(path)? * scale))
+        let value = |(path, scale): &(PathBuf, f64)| number(path).map(|n| n * scale);
+        let (first, rest) = self.0.split_first()?;
+        let first = value(first).filter(|&n| n >= 0.0)?;
+        // The current of a rail at rest may be a step below 0; power and volts may not.
+        rest.iter().try_fold(first, |product, factor| Some(product * value(factor)?))
     }
 }
 
@@ -201,7 +206,9 @@ impl Meter {
         let watts = match &mut self.reader {
             Reader::Counters(counters) => return counters.joules().map(Reading::Joules),
             Reader::Rails(rails) => rails.iter().map(Rail::watts).sum::<Option<f64>>(),
-            Reader::Pmic(command) => pmic::run(command).ok().and_then(|text| pmic::parse(&text)),
+            Reader::Pmic(command) => {
+                pmic::run(command, pmic::PATIENCE).ok().and_then(|text| pmic::parse(&text))
+            }
             Reader::Battery(battery) => match battery.read()? {
                 Reading::Watts(watts) => Some(watts),
                 joules => return Some(joules),
@@ -249,3 +256,6 @@ fn unreadable(path: &Path, error: &std::io::Error) -> String {
     };
     format!("{} cannot be read: {error}{right}", crate::text::format::path(path))
 }
+
+#[cfg(test)]
+mod tests;

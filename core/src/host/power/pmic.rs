@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Where Raspberry Pi OS has the program.
 const PROGRAM: &str = "usr/bin/vcgencmd";
 /// The program answers in a few milliseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of an answer at most; it has about 1,000.
 const LONGEST: u64 = 1 << 16;
 
@@ -49,8 +49,8 @@ pub fn parse(text: &str) -> Option<f64> {
         .filter(|watts| watts.is_finite())
 }
 
-/// Runs `command pmic_read_adc` and returns what it says; it is stopped after one second.
-pub(super) fn run(command: &Path) -> Result<String, String> {
+/// Runs `command pmic_read_adc` and returns what it says; it is stopped after `patience`.
+pub(super) fn run(command: &Path, patience: Duration) -> Result<String, String> {
     let shown = crate::text::format::path(command);
     let mut child = Command::new(command)
         .arg("pmic_read_adc")
@@ -68,14 +68,14 @@ pub(super) fn run(command: &Path) -> Result<String, String> {
             sender.send(read.map(|_| bytes)).ok()
         });
     }
-    let answer = answer.recv_timeout(PATIENCE);
+    let answer = answer.recv_timeout(patience);
     // Whoever has answered has ended, or has nothing more to say; its status says no more than its text does.
     child.kill().ok();
     child.wait().ok();
     match answer {
         Ok(Ok(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Ok(Err(error)) => Err(format!("{shown} cannot be read: {error}")),
-        Err(_) => Err(format!("{shown} gave no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("{shown} gave no answer within {} s", patience.as_secs_f64())),
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) fn find(root: &Path) -> Result<Vec<Meter>, String> {
         return Err(format!("PMIC: proc/device-tree/model is {found}, wanted a Raspberry Pi 5"));
     }
     let command: PathBuf = root.join(PROGRAM);
-    let answer = run(&command).map_err(|why| format!("PMIC: {why}"))?;
+    let answer = run(&command, PATIENCE).map_err(|why| format!("PMIC: {why}"))?;
     if parse(&answer).is_none() {
         let start: String = answer.trim().chars().take(60).collect();
         return Err(format!(

@@ -59,46 +59,45 @@ impl Samples {
             return (Vec::new(), 0);
         }
         let (mut segments, mut missed) = (Vec::new(), 0);
-        let (mut last, mut failed, mut ends) = (None::<(f64, f64)>, 0, [to_s, from_s]);
-        let expected = |seconds: f64| (seconds / self.interval_s).round() as usize;
-        let long = |seconds: f64| seconds > GAP * self.interval_s * (1.0 + 1e-9);
+        // The good reading before, the failed ones since then, and where a known or counted time ends.
+        let (mut last, mut failed, mut known_to) = (None::<(f64, f64)>, 0, from_s);
+        let rises = |last: Option<(f64, f64)>, at: f64| at.is_finite() && last.is_none_or(|(t, _)| at > t);
         for point in &self.points {
-            let inside = point.at_s >= from_s && point.at_s <= to_s;
-            let good = point.value.filter(|&v| self.legal(v));
-            let rises = point.at_s.is_finite() && last.is_none_or(|(t, _)| point.at_s > t);
-            let Some(value) = good.filter(|_| rises) else {
-                missed += usize::from(inside);
-                failed += usize::from(inside);
+            let good = point.value.filter(|&v| self.legal(v) && rises(last, point.at_s));
+            let Some(value) = good else {
+                failed += usize::from(point.at_s >= from_s && point.at_s <= to_s);
                 continue;
             };
-            if inside {
-                ends = [ends[0].min(point.at_s), ends[1].max(point.at_s)];
-            }
             let before = last.replace((point.at_s, value));
-            let gone = std::mem::take(&mut failed);
-            let Some((t, v)) = before else { continue };
-            let overlap = point.at_s.min(to_s) - t.max(from_s);
+            let (start, end) = (before.map_or(known_to, |(t, _)| t), point.at_s);
+            let overlap = end.min(to_s) - start.max(from_s);
             if overlap <= 0.0 {
                 continue;
             }
-            ends = [ends[0].min(t.max(from_s)), ends[1].max(point.at_s.min(to_s))];
-            let seconds = point.at_s - t;
-            if long(seconds) {
-                missed += expected(overlap).saturating_sub(1).saturating_sub(gone);
-                continue;
-            }
-            match self.joules(v, value, seconds) {
-                Some(joules) => {
-                    segments.push(Segment { seconds: overlap, joules: joules * overlap / seconds });
+            // The last interval of a gap between two good readings ends with one that came.
+            let came = if before.is_some() { self.interval_s } else { 0.0 };
+            let silent = self.silent(overlap - came, end - start);
+            missed += failed.max(silent);
+            failed = 0;
+            known_to = end.min(to_s);
+            let joules = before.filter(|_| silent == 0).map(|(_, v)| self.joules(v, value, end - start));
+            match joules {
+                Some(Some(joules)) => {
+                    segments.push(Segment { seconds: overlap, joules: joules * overlap / (end - start) });
                 }
-                None => missed += 1,
+                Some(None) => missed += 1,
+                None => {}
             }
         }
-        // Nothing before the first reading, or after the last.
-        for rest in [ends[0] - from_s, to_s - ends[1]] {
-            missed += if long(rest) { expected(rest.min(to_s - from_s)) } else { 0 };
-        }
-        (segments, missed)
+        let rest = (to_s - known_to).max(0.0);
+        (segments, missed + failed.max(self.silent(rest, rest)))
+    }
+
+    /// How many readings should have come in `silence`, in seconds, if the time between two good ones is a gap; at
+    /// least one, so that a gap is never taken for a known time.
+    fn silent(&self, silence: f64, between: f64) -> usize {
+        let gap = between > GAP * self.interval_s * (1.0 + 1e-9);
+        if gap { ((silence / self.interval_s).round() as usize).max(1) } else { 0 }
     }
 
     fn legal(&self, value: f64) -> bool {

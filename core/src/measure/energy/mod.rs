@@ -4,7 +4,7 @@
 //! independent (regulators, fans, clocks, a meter's own averaging): what the mean is known to comes from how
 //! much whole blocks of time differ (batch means), and the step of the readings is added to it.
 
-use crate::host::power::{Quantity, Samples, Scope, Segment};
+use crate::host::power::{Quantity, Samples, Scope, Segment, total};
 use crate::measure::stats::difference_ci95;
 use serde::{Deserialize, Serialize};
 
@@ -69,8 +69,7 @@ impl Part {
             return Err(format!("the {name} stretch goes from {from_s} s to {to_s} s, wanted a rising pair"));
         }
         let (segments, missed) = samples.segments(from_s, to_s);
-        let seconds: f64 = segments.iter().map(|s| s.seconds).sum();
-        let joules: f64 = segments.iter().map(|s| s.joules).sum();
+        let (seconds, joules) = total(&segments);
         let fewest = BLOCKS[0] * PER_BLOCK;
         if segments.len() < fewest {
             return Err(format!(
@@ -100,7 +99,7 @@ impl Part {
         let all = self.segments.len();
         let block = |i: usize| {
             let part = self.segments.get(i * all / n..(i + 1) * all / n).unwrap_or_default();
-            let (seconds, joules) = part.iter().fold((0.0, 0.0), |(s, j), x| (s + x.seconds, j + x.joules));
+            let (seconds, joules) = total(part);
             joules / seconds
         };
         (0..n).map(block).collect()
@@ -159,3 +158,6 @@ impl Energy {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
